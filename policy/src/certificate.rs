@@ -1,0 +1,159 @@
+//! What a peer's certificate says, as far as the decision needs it.
+//!
+//! Whether its chain leads to a trusted root is the TLS layer's work; what stands *in* it is read
+//! here, from the certificate itself. Text that a proxy made of it (`X-Forwarded-Client-Cert`) can
+//! be forged by a subject alternative name that carries the proxy's own separators.
+
+use percent_encoding::percent_decode;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::{OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME, Oid};
+use x509_parser::parse_x509_certificate;
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::X509Extension;
+
+use crate::name::HostName;
+use crate::san::PresentedIdentifier;
+
+/// Seconds since 1970-01-01T00:00:00Z, as in a certificate's validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub i64);
+
+/// The facts of one X.509 certificate (RFC 5280).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    presented: Vec<PresentedIdentifier>,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    extended_key_usage: ExtendedKeyUsage,
+}
+
+/// The purposes that a certificate is limited to (RFC 5280 §4.2.1.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendedKeyUsage {
+    /// No extension: every purpose.
+    Any,
+    /// Only these (and others that do not concern TLS).
+    Only {
+        /// TLS server authentication, which an ingress needs of its own certificate.
+        server_auth: bool,
+        /// TLS client authentication, which a peer's certificate needs.
+        client_auth: bool,
+    },
+}
+
+/// Why some bytes are not one certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// The PEM text is broken, or is not a certificate.
+    #[error("is not the PEM text of one certificate")]
+    Pem,
+    /// The bytes are not one DER certificate.
+    #[error("is not one X.509 certificate: {0}")]
+    Der(String),
+    /// An extension that we rely on is broken.
+    #[error("has a malformed extension {0}")]
+    Extension(String),
+    /// The same extension twice, which RFC 5280 §4.2 forbids: two readers might see two meanings.
+    #[error("has the extension {0} more than once")]
+    RepeatedExtension(String),
+}
+
+// === impl Certificate ===
+
+impl Certificate {
+    /// Reads one certificate: DER, PEM, or PEM in URL encoding (as some proxies hand it on).
+    pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if !bytes.starts_with(b"-----BEGIN") {
+            return Self::parse_der(bytes);
+        }
+        let text: Vec<u8> = percent_decode(bytes).collect();
+        let (rest, pem) = parse_x509_pem(&text).map_err(|_| CertificateError::Pem)?;
+        if pem.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
+            return Err(CertificateError::Pem);
+        }
+        Self::parse_der(&pem.contents)
+    }
+
+    fn parse_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (rest, certificate) =
+            parse_x509_certificate(der).map_err(|error| CertificateError::Der(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(CertificateError::Der("bytes follow it".to_owned()));
+        }
+        refuse_repeated(certificate.extensions())?;
+        let presented = match extension(certificate.extensions(), &OID_X509_EXT_SUBJECT_ALT_NAME)? {
+            Some(ParsedExtension::SubjectAlternativeName(names)) => names
+                .general_names
+                .iter()
+                .filter_map(
+                    |name| if let GeneralName::DNSName(text) = name { Some(*text) } else { None },
+                )
+                .filter_map(PresentedIdentifier::parse)
+                .collect(),
+            Some(_) | None => Vec::new(),
+        };
+        let extended_key_usage =
+            match extension(certificate.extensions(), &OID_X509_EXT_EXTENDED_KEY_USAGE)? {
+                Some(ParsedExtension::ExtendedKeyUsage(usage)) => ExtendedKeyUsage::Only {
+                    server_auth: usage.server_auth,
+                    client_auth: usage.client_auth,
+                },
+                Some(_) | None => ExtendedKeyUsage::Any,
+            };
+        Ok(Self {
+            presented,
+            not_before: UnixTime(certificate.validity().not_before.timestamp()),
+            not_after: UnixTime(certificate.validity().not_after.timestamp()),
+            extended_key_usage,
+        })
+    }
+
+    /// The DNS names that it presents, in its own order; names that are not clean are left out.
+    pub fn presented(&self) -> &[PresentedIdentifier] {
+        &self.presented
+    }
+
+    /// Whether one of its DNS names stands for `host`.
+    pub fn presents(&self, host: &HostName) -> bool {
+        self.presented.iter().any(|identifier| identifier.matches(host))
+    }
+
+    /// The first and the last second of its validity; both belong to it (RFC 5280 §4.1.2.5).
+    pub fn validity(&self) -> (UnixTime, UnixTime) {
+        (self.not_before, self.not_after)
+    }
+
+    /// Whether `now` lies in its validity.
+    pub fn is_valid_at(&self, now: UnixTime) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// The purposes that it is limited to.
+    pub fn extended_key_usage(&self) -> ExtendedKeyUsage {
+        self.extended_key_usage
+    }
+}
+
+fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateError> {
+    let mut oids: Vec<_> = extensions.iter().map(|extension| &extension.oid).collect();
+    oids.sort_by_key(|oid| oid.as_bytes());
+    match oids.windows(2).find(|pair| matches!(pair, [first, second] if first == second)) {
+        Some(pair) => Err(CertificateError::RepeatedExtension(
+            pair.iter().take(1).map(ToString::to_string).collect(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The extension `oid` as the parser understood it; an error where it is there and broken.
+fn extension<'a>(
+    extensions: &'a [X509Extension<'a>],
+    oid: &Oid<'_>,
+) -> Result<Option<&'a ParsedExtension<'a>>, CertificateError> {
+    let parsed =
+        extensions.iter().find(|extension| extension.oid == *oid).map(X509Extension::parsed_extension);
+    match parsed {
+        Some(ParsedExtension::ParseError { .. }) => Err(CertificateError::Extension(oid.to_string())),
+        other => Ok(other),
+    }
+}

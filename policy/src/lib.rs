@@ -1,0 +1,30 @@
+//! Who may federate with us: the decision, and nothing else.
+//!
+//! ```text
+//!  connection ──► Peer ──┐
+//!  Wire-Origin-Domain ───┼─ identify ─► Claim ── judge ─► Permit | Refusal
+//!  now ──────────────────┘                        ▲
+//!  control plane ───────────────► Verdict ────────┘
+//! ```
+//!
+//! A caller gathers facts, [`identify`] says who claims to speak (authentication, and the shape of
+//! the claim), [`Claim::judge`] says whether a [`Verdict`] bears the claim out (authorization and
+//! discovery). Nothing here reads a clock, a file, a socket or a host: the filter in Envoy, the
+//! control plane and the tests all call the same functions with their own facts.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![deny(clippy::arithmetic_side_effects, clippy::string_slice)]
+
+mod certificate;
+mod decision;
+mod name;
+mod refusal;
+mod san;
+mod verdict;
+
+pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, UnixTime};
+pub use decision::{Claim, Peer, Permit, identify};
+pub use name::{Domain, HostName, NameError};
+pub use refusal::{ErrorName, Refusal};
+pub use san::PresentedIdentifier;
+pub use verdict::{Failure, FailureLabel, MAX_HOSTS, Outcome, Verdict, VerdictError};

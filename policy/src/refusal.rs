@@ -1,0 +1,210 @@
+//! A refusal: what the other backend is told, in the words of the specification and of Wire.
+
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+
+use crate::certificate::{Certificate, CertificateError, UnixTime};
+use crate::name::{Domain, HostName, NameError};
+use crate::verdict::{Failure, FailureLabel};
+
+/// How many names a message lists before it only counts the rest.
+const NAMES_IN_MESSAGE: usize = 8;
+/// How many octets of a header a message repeats.
+const OCTETS_IN_MESSAGE: usize = 100;
+
+/// Why a request does not pass, one variant for each row of the decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The peer presented no certificate.
+    NoClientCertificate,
+    /// The peer's certificate does not lead to a trusted root.
+    UntrustedCertificate,
+    /// The peer's certificate cannot be read.
+    CertificateParseError(CertificateError),
+    /// The peer's certificate is not valid now; a connection can outlive its certificate.
+    CertificateExpired {
+        /// First and last second of the certificate's validity.
+        validity: (UnixTime, UnixTime),
+        /// The time of the decision.
+        now: UnixTime,
+    },
+    /// There is no `Wire-Origin-Domain`, or an empty one.
+    NoOriginDomain,
+    /// `Wire-Origin-Domain` is not exactly one backend domain.
+    DomainParseError {
+        /// The header, made printable and short.
+        header: String,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// Nobody may speak for the claimed domain: denied, or not discovered.
+    Failure(Failure),
+    /// No infrastructure domain of the claimed domain is in the certificate.
+    AuthenticationFailure {
+        /// The claimed backend domain.
+        origin: Domain,
+        /// The reference identifiers, as text.
+        expected: String,
+        /// The presented identifiers, as text.
+        presented: String,
+    },
+    /// The control plane cannot be asked, and nothing that it said is still valid.
+    VerdictUnavailable(Domain),
+}
+
+/// The specification's name for a kind of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ErrorName {
+    /// The peer could not be authenticated.
+    AuthenticationFailure,
+    /// The peer's claim does not hold.
+    ValidationError,
+    /// The claimed domain could not be discovered.
+    DiscoveryFailure,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    pub(crate) fn header_is_no_domain(header: &[u8], reason: NameError) -> Self {
+        let (shown, dots) = match header.get(..OCTETS_IN_MESSAGE) {
+            Some(start) => (start, "…"),
+            None => (header, ""),
+        };
+        Self::DomainParseError { header: format!("{}{dots}", shown.escape_ascii()), reason }
+    }
+
+    pub(crate) fn no_match(origin: &Domain, expected: &[HostName], certificate: &Certificate) -> Self {
+        Self::AuthenticationFailure {
+            origin: origin.clone(),
+            expected: list(expected),
+            presented: list(certificate.presented()),
+        }
+    }
+
+    /// The specification's name.
+    pub fn error(&self) -> ErrorName {
+        match self {
+            Self::NoClientCertificate
+            | Self::UntrustedCertificate
+            | Self::CertificateParseError(_)
+            | Self::CertificateExpired { .. } => ErrorName::AuthenticationFailure,
+            Self::NoOriginDomain
+            | Self::DomainParseError { .. }
+            | Self::AuthenticationFailure { .. } => ErrorName::ValidationError,
+            Self::Failure(failure) => match failure.label {
+                FailureLabel::FederationDenied => ErrorName::ValidationError,
+                FailureLabel::InvalidDomain | FailureLabel::DiscoveryFailure => {
+                    ErrorName::DiscoveryFailure
+                }
+            },
+            Self::VerdictUnavailable(_) => ErrorName::DiscoveryFailure,
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoClientCertificate
+            | Self::UntrustedCertificate
+            | Self::CertificateParseError(_)
+            | Self::CertificateExpired { .. }
+            | Self::NoOriginDomain
+            | Self::DomainParseError { .. }
+            | Self::AuthenticationFailure { .. } => 403,
+            Self::Failure(failure) => match failure.label {
+                FailureLabel::FederationDenied | FailureLabel::DiscoveryFailure => 400,
+                FailureLabel::InvalidDomain => 422,
+            },
+            Self::VerdictUnavailable(_) => 503,
+        }
+    }
+
+    /// Wire's label: short, stable, for machines, logs and metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoClientCertificate => "no-client-certificate",
+            Self::UntrustedCertificate => "untrusted-certificate",
+            Self::CertificateParseError(_) => "certificate-parse-error",
+            Self::CertificateExpired { .. } => "certificate-expired",
+            Self::NoOriginDomain => "no-origin-domain",
+            Self::DomainParseError { .. } => "domain-parse-error",
+            Self::Failure(failure) => match failure.label {
+                FailureLabel::FederationDenied => "federation-denied",
+                FailureLabel::InvalidDomain => "invalid-domain",
+                FailureLabel::DiscoveryFailure => "discovery-failure",
+            },
+            Self::AuthenticationFailure { .. } => "authentication-failure",
+            Self::VerdictUnavailable(_) => "verdict-unavailable",
+        }
+    }
+
+    /// The answer's body: `{"code":…,"label":…,"message":…,"error":…}`.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            code: u16,
+            label: &'a str,
+            message: String,
+            error: ErrorName,
+        }
+        let body = Body {
+            code: self.status(),
+            label: self.label(),
+            message: self.to_string(),
+            error: self.error(),
+        };
+        // Strings, a number and a unit variant: serde_json has no way to fail on these.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+/// One sentence for whoever has to mend it.
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoClientCertificate => {
+                f.write_str("no client certificate was presented; federation needs mutual TLS")
+            }
+            Self::UntrustedCertificate => {
+                f.write_str("the client certificate does not lead to a trusted root certificate")
+            }
+            Self::CertificateParseError(error) => write!(f, "the client certificate {error}"),
+            Self::CertificateExpired { validity: (not_before, not_after), now } => write!(
+                f,
+                "the client certificate is not valid now: notBefore {}, notAfter {}, now {} (seconds since 1970)",
+                not_before.0, not_after.0, now.0
+            ),
+            Self::NoOriginDomain => f.write_str("the header Wire-Origin-Domain is missing or empty"),
+            Self::DomainParseError { header, reason } => {
+                write!(
+                    f,
+                    "the header Wire-Origin-Domain [{header}] is not one backend domain: it {reason}"
+                )
+            }
+            Self::Failure(failure) => f.write_str(&failure.message),
+            Self::AuthenticationFailure { origin, expected, presented } => write!(
+                f,
+                "none of the domain names match the certificate: {origin} is served by [{expected}], \
+                 the certificate is for [{presented}]"
+            ),
+            Self::VerdictUnavailable(domain) => {
+                write!(
+                    f,
+                    "the receiving backend cannot decide on [{domain}] at the moment; try again later"
+                )
+            }
+        }
+    }
+}
+
+/// Names for a message: sorted, so that the order in DNS or in a certificate does not show.
+fn list<T: Display>(names: &[T]) -> String {
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    let rest = names.len().saturating_sub(NAMES_IN_MESSAGE);
+    names.truncate(NAMES_IN_MESSAGE);
+    let listed = names.join(", ");
+    if rest == 0 { listed } else { format!("{listed} and {rest} more") }
+}

@@ -1,0 +1,162 @@
+//! What the control plane says of one backend domain, and its JSON.
+//!
+//! ```json
+//! {"domain":"a.com","hosts":["federator.infra.a.com"],"ttl_ms":599000}
+//! {"domain":"c.com","failure":{"label":"invalid-domain","message":"srv record not found: …"},"ttl_ms":30000}
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Domain, HostName};
+
+/// The most reference identifiers that one verdict carries.
+pub const MAX_HOSTS: usize = 64;
+
+/// The control plane's word on one backend domain, good for `ttl_ms` from its receipt.
+///
+/// The life is relative, so that the two clocks may differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Verdict {
+    /// The backend domain that this is about.
+    pub domain: Domain,
+    /// What was found.
+    pub outcome: Outcome,
+    /// For how long, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+/// What the control plane found of a backend domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Allowed and discovered: any of these infrastructure domains may speak for it. 1 to 64.
+    Hosts(Vec<HostName>),
+    /// Not allowed, or not discovered.
+    Failure(Failure),
+}
+
+/// Why nobody may speak for a backend domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The kind of failure.
+    pub label: FailureLabel,
+    /// One sentence for whoever has to mend it.
+    pub message: String,
+}
+
+/// The kinds of failure, with Wire's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureLabel {
+    /// Strategy and allow list do not allow the domain.
+    FederationDenied,
+    /// The domain has no federator: NXDOMAIN, NODATA, or the SRV target `.`.
+    InvalidDomain,
+    /// DNS did not give a usable answer.
+    DiscoveryFailure,
+}
+
+/// Why some JSON is not a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerdictError {
+    /// Neither hosts nor a failure, or both.
+    #[error("a verdict carries either hosts or a failure")]
+    NotOneOutcome,
+    /// No host, or too many.
+    #[error("a verdict carries 1 to {MAX_HOSTS} hosts, not {0}")]
+    HostCount(usize),
+}
+
+/// The verdict as it travels. Unknown members are passed over: the two sides may differ in version.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    domain: Domain,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<Vec<HostName>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    ttl_ms: u64,
+}
+
+// === impl Verdict ===
+
+impl TryFrom<Wire> for Verdict {
+    type Error = VerdictError;
+
+    fn try_from(wire: Wire) -> Result<Self, VerdictError> {
+        let outcome = match (wire.hosts, wire.failure) {
+            (Some(hosts), None) if (1..=MAX_HOSTS).contains(&hosts.len()) => Outcome::Hosts(hosts),
+            (Some(hosts), None) => return Err(VerdictError::HostCount(hosts.len())),
+            (None, Some(failure)) => Outcome::Failure(failure),
+            (None, None) | (Some(_), Some(_)) => return Err(VerdictError::NotOneOutcome),
+        };
+        Ok(Self { domain: wire.domain, outcome, ttl_ms: wire.ttl_ms })
+    }
+}
+
+impl From<Verdict> for Wire {
+    fn from(verdict: Verdict) -> Self {
+        let (hosts, failure) = match verdict.outcome {
+            Outcome::Hosts(hosts) => (Some(hosts), None),
+            Outcome::Failure(failure) => (None, Some(failure)),
+        };
+        Self { domain: verdict.domain, hosts, failure, ttl_ms: verdict.ttl_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Verdict, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_verdict_is_written_and_read_as_documented() {
+        for json in [
+            r#"{"domain":"a.com","hosts":["federator.infra.a.com"],"ttl_ms":599000}"#,
+            r#"{"domain":"c.com","failure":{"label":"invalid-domain","message":"srv record not found"},"ttl_ms":30000}"#,
+            r#"{"domain":"c.com","failure":{"label":"federation-denied","message":"no"},"ttl_ms":1000}"#,
+            r#"{"domain":"c.com","failure":{"label":"discovery-failure","message":"no"},"ttl_ms":0}"#,
+        ] {
+            assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_later_version_is_passed_over() {
+        let verdict = read(r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"colour":"red"}"#);
+        assert!(matches!(verdict.unwrap().outcome, Outcome::Hosts(hosts) if hosts.len() == 1));
+    }
+
+    #[test]
+    fn what_is_not_exactly_one_verdict_is_an_error() {
+        let many = format!(
+            r#"{{"domain":"a.com","hosts":[{}"h.a.com"],"ttl_ms":1}}"#,
+            r#""h.a.com","#.repeat(MAX_HOSTS)
+        );
+        for json in [
+            "",
+            "null",
+            "{}",
+            "[]",
+            r#"{"domain":"a.com","ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":[],"ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"]}"#,
+            r#"{"hosts":["h.a.com"],"ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":-1}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1.5}"#,
+            r#"{"domain":"a.com","hosts":["*.a.com"],"ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":["192.0.2.1"],"ttl_ms":1}"#,
+            r#"{"domain":"a","hosts":["h.a.com"],"ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"failure":{"label":"invalid-domain","message":""},"ttl_ms":1}"#,
+            r#"{"domain":"a.com","failure":{"label":"permitted","message":""},"ttl_ms":1}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1}{}"#,
+            &many,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+}
