@@ -1,0 +1,130 @@
+//! Every call to Envoy, in bytes-safe and panic-free form.
+//!
+//! The SDK's methods on `Context` unwrap what the host answers, and its text getters panic on a
+//! header that is not UTF-8: one byte from the network would kill the VM. Here a fact that the
+//! host cannot give is absent, and absence is refused further up.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fedgate_policy::{Peer, UnixTime};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+/// The header that carries the backend domain; in lower case, as Envoy keeps headers.
+const ORIGIN_HEADER: &str = "wire-origin-domain";
+/// A certificate in a header: for Wire's federator the ingress's word, so never the client's.
+const CERTIFICATE_HEADER: &str = "x-ssl-certificate";
+/// Filter state for the access log: `%FILTER_STATE(wasm.fedgate_refusal:PLAIN)%`.
+const REFUSAL_STATE: &str = "fedgate_refusal";
+
+/// A moment of Envoy's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Now(Duration);
+
+// === impl Now ===
+
+impl Now {
+    /// A moment `since_epoch` after 1970.
+    pub(crate) fn from_epoch(since_epoch: Duration) -> Self {
+        Self(since_epoch)
+    }
+
+    /// The moment `life` later.
+    pub(crate) fn after(self, life: Duration) -> Self {
+        Self(self.0.saturating_add(life))
+    }
+
+    /// In whole seconds, as certificates count.
+    pub(crate) fn unix(self) -> UnixTime {
+        UnixTime(i64::try_from(self.0.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
+// === facts ===
+
+/// The time; the end of all times where the host has none, so that nothing is valid then.
+pub(crate) fn now() -> Now {
+    let time = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
+    Now::from_epoch(
+        time.duration_since(UNIX_EPOCH).ok().filter(|d| !d.is_zero()).unwrap_or(Duration::MAX),
+    )
+}
+
+/// All values of `Wire-Origin-Domain`, joined by `,`. (The header getters give only the first.)
+pub(crate) fn origin_header() -> Option<Vec<u8>> {
+    property(vec!["request", "headers", ORIGIN_HEADER])
+}
+
+/// The number of the downstream connection, which Envoy never gives twice in its life.
+pub(crate) fn connection_id() -> Option<u64> {
+    property(vec!["connection", "id"])?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Who is at the other end of the downstream connection.
+pub(crate) fn peer() -> Peer {
+    let certificate = property(vec!["connection", "peer_certificate"]);
+    let validated =
+        property(vec!["connection", "peer_certificate_valid"]).is_some_and(|value| value == [1]);
+    Peer::new(certificate.as_deref(), validated)
+}
+
+fn property(path: Vec<&str>) -> Option<Vec<u8>> {
+    hostcalls::get_property(path).ok().flatten()
+}
+
+// === acts ===
+
+/// Replaces all values of `Wire-Origin-Domain` by this one.
+pub(crate) fn set_origin_header(origin: &str) -> Result<(), Status> {
+    hostcalls::set_map_value(MapType::HttpRequestHeaders, ORIGIN_HEADER, Some(origin))
+}
+
+/// Takes away what the client says of its own certificate.
+pub(crate) fn remove_certificate_header() -> Result<(), Status> {
+    hostcalls::set_map_value(MapType::HttpRequestHeaders, CERTIFICATE_HEADER, None)
+}
+
+/// Leaves the refusal's label for the access log.
+pub(crate) fn note_refusal(label: &str) {
+    if let Err(status) = hostcalls::set_property(vec![REFUSAL_STATE], Some(label.as_bytes())) {
+        log::warn!("the refusal {label} could not be left for the access log: {status:?}");
+    }
+}
+
+/// Answers the request in the upstream's place.
+pub(crate) fn respond(status: u16, json: &str) {
+    let headers = vec![("content-type", "application/json")];
+    if let Err(error) = hostcalls::send_http_response(status.into(), headers, Some(json.as_bytes())) {
+        // The request stays paused, and Envoy's timeouts end it: nothing passes.
+        log::error!("the answer {status} could not be sent: {error:?}");
+    }
+}
+
+/// Lets the paused request go on.
+pub(crate) fn resume() {
+    if let Err(error) = hostcalls::resume_http_request() {
+        log::error!("a permitted request could not go on: {error:?}");
+    }
+}
+
+// === the control plane ===
+
+/// Sends a GET to a cluster; the answer comes to `on_http_call_response`.
+pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) -> Result<(), Status> {
+    let headers = vec![
+        (":method", "GET"),
+        (":path", path),
+        (":authority", cluster),
+        ("accept", "application/json"),
+        ("authorization", bearer),
+    ];
+    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(|_| ())
+}
+
+/// Status and body of the answer that `on_http_call_response` is about; `None` where the host has
+/// no answer at all.
+pub(crate) fn answer(body_size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok()?;
+    Some((status, body.unwrap_or_default()))
+}
