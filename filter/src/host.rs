@@ -121,10 +121,24 @@ pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) ->
     hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(|_| ())
 }
 
-/// Status and body of the answer that `on_http_call_response` is about; `None` where the host has
-/// no answer at all.
-pub(crate) fn answer(body_size: usize) -> Option<(Vec<u8>, Vec<u8>)> {
-    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok()??;
+/// An answer to [`get`], in raw bytes.
+pub(crate) struct Answer {
+    /// The HTTP status' three digits.
+    pub(crate) status: Vec<u8>,
+    /// Empty where there is none.
+    pub(crate) content_type: Vec<u8>,
+    /// The whole body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// The answer that `on_http_call_response` is about; `None` where the host has none at all.
+pub(crate) fn answer(body_size: usize) -> Option<Answer> {
+    let header =
+        |name| hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
     let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok()?;
-    Some((status, body.unwrap_or_default()))
+    Some(Answer {
+        status: header(":status")?,
+        content_type: header("content-type").unwrap_or_default(),
+        body: body.unwrap_or_default(),
+    })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use fedgate_policy::{Domain, Verdict};
 
 use crate::config::ControlPlane;
-use crate::host;
+use crate::host::{self, Answer};
 
 /// The most bytes of an answer that are read; a verdict of 64 hosts has some 17,000.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -19,6 +19,8 @@ pub(crate) enum LookupError {
     NoAnswer,
     /// The control plane answered something other than 200.
     Status(String),
+    /// The answer is of another type than JSON: somebody else answers there.
+    ContentType(String),
     /// The answer is larger than any verdict.
     TooLarge(usize),
     /// The answer is no verdict.
@@ -39,18 +41,21 @@ pub(crate) fn receive(domain: &Domain, body_size: usize) -> Result<Verdict, Look
     if body_size > MAX_ANSWER {
         return Err(LookupError::TooLarge(body_size));
     }
-    let (status, body) = host::answer(body_size).ok_or(LookupError::NoAnswer)?;
-    interpret(domain, &status, &body)
+    let answer = host::answer(body_size).ok_or(LookupError::NoAnswer)?;
+    interpret(domain, &answer)
 }
 
-fn interpret(domain: &Domain, status: &[u8], body: &[u8]) -> Result<Verdict, LookupError> {
-    match status {
+fn interpret(domain: &Domain, answer: &Answer) -> Result<Verdict, LookupError> {
+    match answer.status.as_slice() {
         b"200" => {}
         b"503" | b"504" => return Err(LookupError::NoAnswer),
         other => return Err(LookupError::Status(other.escape_ascii().to_string())),
     }
-    let verdict: Verdict =
-        serde_json::from_slice(body).map_err(|error| LookupError::Malformed(error.to_string()))?;
+    if answer.content_type != b"application/json" {
+        return Err(LookupError::ContentType(answer.content_type.escape_ascii().to_string()));
+    }
+    let verdict: Verdict = serde_json::from_slice(&answer.body)
+        .map_err(|error| LookupError::Malformed(error.to_string()))?;
     if verdict.domain == *domain { Ok(verdict) } else { Err(LookupError::OtherDomain(verdict.domain)) }
 }
 
@@ -71,6 +76,12 @@ impl fmt::Display for LookupError {
                 )
             }
             Self::Status(status) => write!(f, "the control plane answered with status {status}"),
+            Self::ContentType(other) => {
+                write!(
+                    f,
+                    "the control plane answered with content-type {other:?}; does something else answer there?"
+                )
+            }
             Self::TooLarge(size) => {
                 write!(f, "the control plane answered with {size} bytes, more than {MAX_ANSWER}")
             }
@@ -86,34 +97,39 @@ impl fmt::Display for LookupError {
 mod tests {
     use super::*;
 
+    fn read(status: &[u8], content_type: &[u8], body: &[u8]) -> Result<Verdict, LookupError> {
+        let (status, content_type, body) = (status.to_vec(), content_type.to_vec(), body.to_vec());
+        interpret(&"a.com".parse().unwrap(), &Answer { status, content_type, body })
+    }
+
     #[test]
     fn only_a_whole_verdict_on_the_very_domain_counts() {
-        let domain: Domain = "a.com".parse().unwrap();
+        const JSON: &[u8] = b"application/json";
         let good = br#"{"domain":"a.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
-        assert_eq!(interpret(&domain, b"200", good).unwrap().domain, domain);
+        assert_eq!(read(b"200", JSON, good).unwrap().domain.as_str(), "a.com");
 
         let other = br#"{"domain":"b.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
-        assert_eq!(
-            interpret(&domain, b"200", other),
-            Err(LookupError::OtherDomain("b.com".parse().unwrap()))
-        );
+        assert_eq!(read(b"200", JSON, other), Err(LookupError::OtherDomain("b.com".parse().unwrap())));
         for status in [&b"201"[..], b"204", b"301", b"401", b"404", b"500", b"", b"2000", b"\xff"] {
-            assert!(matches!(interpret(&domain, status, good), Err(LookupError::Status(_))));
+            assert!(matches!(read(status, JSON, good), Err(LookupError::Status(_))));
         }
         for status in [b"503", b"504"] {
-            assert_eq!(interpret(&domain, status, good), Err(LookupError::NoAnswer));
+            assert_eq!(read(status, JSON, good), Err(LookupError::NoAnswer));
+        }
+        for content_type in [&b""[..], b"text/html", b"application/problem+json", b"\xff"] {
+            assert!(matches!(read(b"200", content_type, good), Err(LookupError::ContentType(_))));
         }
         for body in [&b""[..], b"<html>", b"\xff\xfe", &good[..good.len() - 1], b"[]", b"null"] {
-            assert!(matches!(interpret(&domain, b"200", body), Err(LookupError::Malformed(_))));
+            assert!(matches!(read(b"200", JSON, body), Err(LookupError::Malformed(_))));
         }
     }
 
     #[test]
     fn json_nested_without_end_is_an_error_and_no_crash() {
-        let domain: Domain = "a.com".parse().unwrap();
         let deep = "[".repeat(MAX_ANSWER);
-        assert!(matches!(interpret(&domain, b"200", deep.as_bytes()), Err(LookupError::Malformed(_))));
-        let deep = format!(r#"{{"x":{deep}"#);
-        assert!(matches!(interpret(&domain, b"200", deep.as_bytes()), Err(LookupError::Malformed(_))));
+        for body in [deep.clone(), format!(r#"{{"x":{deep}"#)] {
+            let result = read(b"200", b"application/json", body.as_bytes());
+            assert!(matches!(result, Err(LookupError::Malformed(_))));
+        }
     }
 }

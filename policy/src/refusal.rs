@@ -168,7 +168,10 @@ impl Display for Refusal {
                 f.write_str("no client certificate was presented; federation needs mutual TLS")
             }
             Self::UntrustedCertificate => {
-                f.write_str("the client certificate does not lead to a trusted root certificate")
+                f.write_str(
+                "the client certificate was not validated: it does not lead to a trusted root certificate, \
+                 or the TLS session was resumed",
+            )
             }
             Self::CertificateParseError(error) => write!(f, "the client certificate {error}"),
             Self::CertificateExpired { validity: (not_before, not_after), now } => write!(

@@ -1,1 +1,28 @@
-//! placeholder
+//! A small world around one backend, all of it real: BIND, certificates, the control plane, Envoy
+//! with the filter in it, and a backend that tells what it received.
+//!
+//! ```text
+//!  Caller ──mTLS──► Envoy (envoy/ingress.yaml, the filter) ──► Backend (brig, galley, cargohold)
+//!                     │ lookups
+//!                     ▼
+//!                ControlPlane (`fedgate serve`) ──► Bind (zone files, nsupdate)
+//! ```
+//!
+//! Each [`World`] lives on a loopback address of its own, so that worlds run side by side on
+//! the same ports, and ends its processes when it is dropped. The end-to-end tests and the demo are
+//! its two users.
+
+#![allow(clippy::missing_panics_doc, reason = "a test's world panics where it cannot be built")]
+
+pub mod address;
+pub mod artifacts;
+pub mod backend;
+pub mod caller;
+pub mod control_plane;
+pub mod dns;
+pub mod envoy;
+pub mod pki;
+pub mod process;
+pub mod world;
+
+pub use world::{World, WorldBuilder};

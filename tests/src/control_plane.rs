@@ -1,0 +1,134 @@
+//! `fedgate serve`, and the command line against it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use sha2::{Digest, Sha256};
+
+use crate::artifacts;
+use crate::process::{Process, is_ok, run};
+
+/// The port of the admin API.
+pub const ADMIN_PORT: u16 = 8600;
+/// The port of the verdict API.
+pub const VERDICTS_PORT: u16 = 8601;
+
+/// The tokens of every world, one for each role.
+pub const ADMIN_TOKEN: &str = "admin-token-of-a-test-world";
+/// See [`ADMIN_TOKEN`].
+pub const VIEWER_TOKEN: &str = "viewer-token-of-a-test-world";
+/// See [`ADMIN_TOKEN`].
+pub const FILTER_TOKEN: &str = "filter-token-of-a-test-world";
+
+/// A control plane that runs, or was killed and may be started again.
+#[derive(Debug)]
+pub struct ControlPlane {
+    ip: Ipv4Addr,
+    dir: PathBuf,
+    process: Option<Process>,
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Starts the control plane on `ip`, with its store in `dir`, asking the DNS server `dns`.
+    /// `discovery` holds more lines of that section of the configuration.
+    pub fn start(ip: Ipv4Addr, dir: &Path, dns: SocketAddr, discovery: &str) -> Self {
+        let dir = dir.join("control-plane");
+        fs::create_dir_all(&dir).expect("a folder for the control plane");
+        fs::write(dir.join("fedgate.toml"), configuration(ip, dns, discovery))
+            .expect("the configuration");
+        let mut control_plane = Self { ip, dir, process: None };
+        control_plane.restart();
+        control_plane
+    }
+
+    /// Starts it again, on the same store, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.process = None;
+        let mut command = Command::new(artifacts::fedgate());
+        command.args(["serve", "--config", "fedgate.toml"]).current_dir(&self.dir);
+        let mut process = Process::start(&mut command, &self.dir.join("log"));
+        let url = format!("{}/readyz", self.url());
+        process.wait_until("the control plane is ready", || is_ok(&url));
+        self.process = Some(process);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Removes all that it has stored; it is not to run meanwhile.
+    pub fn forget(&mut self) {
+        assert!(self.process.is_none(), "the store of a running control plane is not to be removed");
+        for file in ["fedgate.db", "fedgate.db-wal", "fedgate.db-shm"] {
+            // Which of these exist depends on how it ended.
+            let _ = fs::remove_file(self.dir.join(file));
+        }
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the control plane runs")
+    }
+
+    /// Stops it in its tracks: its ports are open, and nothing ever comes back.
+    pub fn freeze(&mut self) {
+        self.process().signal(Signal::STOP);
+    }
+
+    /// Undoes [`ControlPlane::freeze`].
+    pub fn thaw(&mut self) {
+        self.process().signal(Signal::CONT);
+    }
+
+    /// The folder of configuration, store and log.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The admin API.
+    pub fn url(&self) -> String {
+        format!("http://{}:{ADMIN_PORT}", self.ip)
+    }
+
+    /// The verdict API.
+    pub fn verdicts_url(&self) -> String {
+        format!("http://{}:{VERDICTS_PORT}", self.ip)
+    }
+
+    /// Runs the command line as an administrator.
+    pub fn cli(&self, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(artifacts::fedgate());
+        command.args(args).env("FEDGATE_URL", self.url()).env("FEDGATE_TOKEN", ADMIN_TOKEN);
+        run(&mut command)
+    }
+
+    /// Puts domains on the allow list.
+    pub fn add(&self, domains: &[&str]) {
+        for domain in domains {
+            self.cli(&["domain", "add", domain]).expect("a domain can be added");
+        }
+    }
+}
+
+fn configuration(ip: Ipv4Addr, dns: SocketAddr, discovery: &str) -> String {
+    let mut toml = format!(
+        "[listen]\nadmin = \"{ip}:{ADMIN_PORT}\"\nverdicts = \"{ip}:{VERDICTS_PORT}\"\n\
+         [discovery]\nservers = [\"{dns}\"]\n{discovery}\n"
+    );
+    for (role, token) in [("admin", ADMIN_TOKEN), ("viewer", VIEWER_TOKEN), ("filter", FILTER_TOKEN)] {
+        let digest = Sha256::digest(token);
+        let hex = digest.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        let _ = write!(toml, "[[token]]\nname = \"{role}\"\nrole = \"{role}\"\nsha256 = \"{hex}\"\n");
+    }
+    toml
+}

@@ -1,0 +1,192 @@
+//! BIND, as the authority for a few zones of names that nobody owns.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::process::{Process, run};
+
+/// The zones that are served. `broken.example` is one whose file is missing: SERVFAIL.
+/// What is in none of them is REFUSED.
+const ZONES: [&str; 3] = ["com", "org", "example"];
+
+/// A running BIND, or one that is stopped and may be started again.
+#[derive(Debug)]
+pub struct Bind {
+    address: SocketAddr,
+    dir: PathBuf,
+    process: Option<Process>,
+}
+
+// === impl Bind ===
+
+impl Bind {
+    /// Starts BIND on `address` with its files in `dir`. `records` are lines of the master format with
+    /// absolute owner names, such as `a.com. 60 IN A 192.0.2.1`.
+    pub fn start(address: SocketAddr, dir: &Path, records: &[&str]) -> Self {
+        let dir = dir.join("bind");
+        fs::create_dir_all(&dir).expect("a folder for BIND");
+        for zone in ZONES {
+            let file = dir.join(format!("{zone}.zone"));
+            fs::write(&file, zone_file(zone, records)).expect("a zone file");
+            let mut check = Command::new("named-checkzone");
+            run(check.args(["-i", "none", "-k", "ignore", zone]).arg(&file))
+                .expect("the records make a zone");
+        }
+        fs::write(dir.join("named.conf"), named_conf(address, &dir)).expect("named.conf");
+        let mut bind = Self { address, dir, process: None };
+        bind.restart();
+        bind
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts it again after [`Bind::stop`], with all that was updated.
+    pub fn restart(&mut self) {
+        let mut command = Command::new("/usr/sbin/named");
+        command.arg("-f").arg("-c").arg(self.dir.join("named.conf")).args(["-n", "1"]);
+        let mut process = Process::start(&mut command, &self.dir.join("named.log"));
+        let address = self.address();
+        process.wait_until("BIND answers", || answers(address));
+        self.process = Some(process);
+    }
+
+    /// Stops it: nobody answers on its port.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Stops it in its tracks: its port is open, and nothing ever comes back.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Undoes [`Bind::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("BIND runs").signal(signal);
+    }
+
+    /// Changes records by a dynamic update (RFC 2136); each line is a command of nsupdate.
+    pub fn update(&self, commands: &[&str]) {
+        let script = self.dir.join("update");
+        let text = format!(
+            "server {} {}\n{}\nsend\n",
+            self.address.ip(),
+            self.address.port(),
+            commands.join("\n")
+        );
+        fs::write(&script, text).expect("the update can be written");
+        run(Command::new("nsupdate").arg(&script)).expect("BIND takes the update");
+    }
+
+    /// Points the federator of `domain` to `target`, and nowhere else.
+    pub fn set_srv(&self, domain: &str, ttl: u32, target: &str) {
+        let owner = service(domain);
+        self.update(&[
+            &format!("update delete {owner} SRV"),
+            &format!("update add {owner} {ttl} SRV 10 5 443 {target}"),
+        ]);
+    }
+
+    /// How many queries for the federator of `domain` have come, by UDP and by TCP.
+    pub fn queries(&self, domain: &str) -> usize {
+        let log = fs::read_to_string(self.dir.join("query.log")).unwrap_or_default();
+        let question = format!("query: {} IN SRV ", service(domain).trim_end_matches('.'));
+        log.lines().filter(|line| line.contains(&question)).count()
+    }
+
+    /// The last queries for the federator of `domain` that came by TCP.
+    pub fn tcp_queries(&self, domain: &str) -> usize {
+        let log = fs::read_to_string(self.dir.join("query.log")).unwrap_or_default();
+        let question = format!("query: {} IN SRV ", service(domain).trim_end_matches('.'));
+        log.lines()
+            .filter_map(|line| line.split_once(&question))
+            .filter(|(_, flags)| flags.split(' ').next().is_some_and(|flags| flags.contains('T')))
+            .count()
+    }
+}
+
+/// The owner name of a domain's SRV records, with the root's dot.
+pub fn service(domain: &str) -> String {
+    format!("_wire-server-federator._tcp.{domain}.")
+}
+
+/// One SRV record in the master format.
+pub fn srv(domain: &str, ttl: u32, target: &str) -> String {
+    format!("{} {ttl} IN SRV 10 5 443 {target}", service(domain))
+}
+
+fn zone_file(zone: &str, records: &[&str]) -> String {
+    let mut file = format!(
+        "{zone}. 60 IN SOA ns.{zone}. hostmaster.{zone}. 1 60 60 600 5\n{zone}. 60 IN NS ns.{zone}.\n"
+    );
+    for record in records {
+        let owner = record.split_whitespace().next().unwrap_or_default();
+        if owner.trim_end_matches('.').ends_with(&format!(".{zone}")) {
+            let _ = writeln!(file, "{record}");
+        }
+    }
+    let _ = writeln!(file, "ns.{zone}. 60 IN A 127.0.0.1");
+    file
+}
+
+fn named_conf(address: SocketAddr, dir: &Path) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    let dir = dir.display();
+    let mut conf = format!(
+        r#"options {{
+  directory "{dir}";
+  pid-file "{dir}/named.pid";
+  session-keyfile "{dir}/session.key";
+  listen-on port {port} {{ {ip}; }};
+  listen-on-v6 {{ none; }};
+  recursion no;
+  check-names primary ignore;
+  check-integrity no;
+  dnssec-validation no;
+  minimal-responses yes;
+  notify no;
+  querylog yes;
+}};
+controls {{ }};
+logging {{
+  channel log {{ stderr; severity info; }};
+  category default {{ log; }};
+  channel queries {{ file "{dir}/query.log"; severity info; }};
+  category queries {{ queries; }};
+}};
+zone "broken.example" {{ type primary; file "{dir}/no-such-file"; }};
+"#
+    );
+    for zone in ZONES {
+        let _ = writeln!(
+            conf,
+            r#"zone "{zone}" {{ type primary; file "{dir}/{zone}.zone"; allow-update {{ {ip}; }}; }};"#
+        );
+    }
+    conf
+}
+
+/// Whether BIND answers a question for the root's name servers (with a refusal, which will do).
+fn answers(address: SocketAddr) -> bool {
+    let query = [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+    let ask = || -> std::io::Result<usize> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        socket.send_to(&query, address)?;
+        socket.recv(&mut [0; 512])
+    };
+    ask().is_ok()
+}

@@ -1,0 +1,172 @@
+//! One backend and its surroundings, started together and gone together.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::address::Address;
+use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::control_plane::ControlPlane;
+use crate::dns::Bind;
+use crate::envoy::{Edit, Envoy};
+use crate::pki::{Authority, Identity, Leaf};
+
+/// The backend `b.com`, whose ingress is `infra.b.com`, with everything around it.
+///
+/// Fields are in the order in which they are to end.
+#[derive(Debug)]
+pub struct World {
+    /// Envoy with the filter.
+    pub envoy: Envoy,
+    /// `fedgate serve`; none where a test plays its part.
+    pub control_plane: Option<ControlPlane>,
+    /// BIND.
+    pub dns: Bind,
+    /// brig, galley and cargohold.
+    pub backend: Backend,
+    /// The authority that the ingress trusts, and that signed its own certificate.
+    pub authority: Authority,
+    runtime: Runtime,
+    dir: TempDir,
+    address: Address,
+}
+
+/// What is special about a world.
+#[derive(Debug, Default)]
+pub struct WorldBuilder {
+    records: Vec<String>,
+    allowed: Vec<String>,
+    discovery: String,
+    edits: Vec<Edit>,
+    trust: String,
+    without_control_plane: bool,
+    dns: Option<SocketAddr>,
+}
+
+// === impl World ===
+
+impl World {
+    /// A world in which nothing is special yet.
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder::default()
+    }
+
+    /// The control plane.
+    pub fn control_plane(&mut self) -> &mut ControlPlane {
+        self.control_plane.as_mut().expect("this world has a control plane")
+    }
+
+    /// The address that all of this world's ports are on.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.address.ip()
+    }
+
+    /// The folder of everything that this world writes; gone with it.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs a future to its end on the world's runtime.
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// The runtime, for servers that a test adds.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// A certificate of the trusted authority for these DNS names.
+    pub fn identity(&self, names: &[&str]) -> Identity {
+        self.authority.issue(&Leaf::of(names))
+    }
+
+    /// A caller that shows this certificate.
+    pub fn caller(&self, identity: &Identity) -> Caller {
+        Caller::new(self.envoy.address(), "infra.b.com", self.authority.pem(), Some(identity))
+    }
+
+    /// A caller without a certificate.
+    pub fn anonymous(&self) -> Caller {
+        Caller::new(self.envoy.address(), "infra.b.com", self.authority.pem(), None)
+    }
+}
+
+// === impl WorldBuilder ===
+
+impl WorldBuilder {
+    /// DNS records, in the master format with absolute owner names.
+    #[must_use]
+    pub fn records<R: Into<String>>(mut self, records: impl IntoIterator<Item = R>) -> Self {
+        self.records.extend(records.into_iter().map(Into::into));
+        self
+    }
+
+    /// Backend domains on the allow list.
+    #[must_use]
+    pub fn allow(mut self, domains: &[&str]) -> Self {
+        self.allowed.extend(domains.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Lines for the section `[discovery]` of the control plane's configuration.
+    #[must_use]
+    pub fn discovery(mut self, lines: &str) -> Self {
+        self.discovery.push_str(lines);
+        self
+    }
+
+    /// A replacement in Envoy's configuration.
+    #[must_use]
+    pub fn edit(mut self, from: &str, to: &str) -> Self {
+        self.edits.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// One more root (PEM) that the ingress trusts.
+    #[must_use]
+    pub fn trust(mut self, pem: &str) -> Self {
+        self.trust.push_str(pem);
+        self
+    }
+
+    /// Another DNS server than BIND for the control plane to ask.
+    #[must_use]
+    pub fn ask(mut self, dns: SocketAddr) -> Self {
+        self.dns = Some(dns);
+        self
+    }
+
+    /// Leaves the control plane's place empty.
+    #[must_use]
+    pub fn without_control_plane(mut self) -> Self {
+        self.without_control_plane = true;
+        self
+    }
+
+    /// Starts everything, and waits until it is ready.
+    pub fn start(self) -> World {
+        let address = Address::claim();
+        let ip = address.ip();
+        let dir =
+            tempfile::Builder::new().prefix("fedgate-").tempdir().expect("a folder for this world");
+        let runtime = Runtime::new().expect("a runtime");
+        let records: Vec<&str> = self.records.iter().map(String::as_str).collect();
+        let dns = Bind::start(address.dns(), dir.path(), &records);
+        let control_plane = (!self.without_control_plane).then(|| {
+            ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &self.discovery)
+        });
+        if let Some(control_plane) = &control_plane {
+            control_plane.add(&self.allowed.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let backend = Backend::start(&runtime, ip);
+        let authority = Authority::root("the authority that b.com trusts");
+        let server = authority.issue(&Leaf::of(["infra.b.com"]));
+        let trust = format!("{}{}", authority.pem(), self.trust);
+        let envoy = Envoy::start(ip, dir.path(), &server, &trust, &self.edits);
+        World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
+    }
+}

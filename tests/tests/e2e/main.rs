@@ -1,0 +1,31 @@
+//! End to end: claims about the border, each tried on real Envoy, BIND, TLS and control plane.
+//!
+//! A test that changes nothing shares a world with those that run beside it; a test that kills,
+//! changes or configures something has a world of its own.
+
+mod allow_list;
+mod claim;
+mod client_certificate;
+mod control_plane;
+mod discovery;
+mod listener;
+mod origin_header;
+mod store;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use fedgate_tests::World;
+
+/// The world of the tests that change nothing. It lives for as long as one of them holds it, so
+/// that it is gone when the last of them is through.
+fn shared() -> Arc<World> {
+    static WORLD: Mutex<Weak<World>> = Mutex::new(Weak::new());
+    let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
+    world.upgrade().unwrap_or_else(|| {
+        let records = discovery::records();
+        let allowed = discovery::allowed();
+        let started = Arc::new(World::builder().records(records).allow(&allowed).start());
+        *world = Arc::downgrade(&started);
+        started
+    })
+}
