@@ -1,0 +1,307 @@
+//! Who calls, and what they may do.
+//!
+//! A caller shows a bearer token (RFC 6750); we hold only its SHA-256, which is of no use to whoever
+//! reads our configuration: a token is 256 random bits, so there is nothing to guess.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::problem::Problem;
+
+/// What the bearer of a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// Read and write the admin API.
+    Admin,
+    /// Read the admin API.
+    Viewer,
+    /// Ask for verdicts; nothing else.
+    Filter,
+}
+
+/// A token that we accept, by its digest.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// Who holds it, as logs say it.
+    pub(crate) name: Arc<str>,
+    /// What they may do.
+    pub(crate) role: Role,
+    digest: Digest,
+}
+
+/// The SHA-256 of a token's text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+/// Why some text is no token of ours.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// Not three parts.
+    #[error("a token is written name:role:sha256")]
+    Shape,
+    /// The name would not be clear in a log.
+    #[error("a token's name has 1 to 64 letters, digits, '-', '_' and '.', unlike '{}'", .0.escape_debug())]
+    Name(String),
+    /// Not a role.
+    #[error("a token's role is admin, viewer or filter, not '{}'", .0.escape_debug())]
+    Role(String),
+    /// Not a digest. The text is not repeated: somebody may have put the token itself there.
+    #[error("a token's sha256 has 64 hexadecimal digits: `fedgate token hash` makes it from the token")]
+    Digest,
+}
+
+/// All tokens that we accept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tokens(Arc<[Token]>);
+
+/// The listener that a request came in by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Listener {
+    /// The admin API.
+    Admin,
+    /// The verdict API.
+    Verdicts,
+}
+
+/// Who made the request, for the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Arc<str>);
+
+/// Passes on the requests of those who may make them.
+pub(crate) async fn authorize(
+    State((tokens, listener)): State<(Tokens, Listener)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = authorized(&tokens, listener, request.method(), request.headers())?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn authorized(
+    tokens: &Tokens,
+    listener: Listener,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let Some(presented) = bearer(headers) else {
+        return Err(Problem::unauthorized("this needs a token: `Authorization: Bearer …`"));
+    };
+    let Some(token) = tokens.find(presented) else {
+        return Err(Problem::unauthorized("we do not know this token"));
+    };
+    let roles: &[Role] = match listener {
+        Listener::Admin if method == Method::GET || method == Method::HEAD => {
+            &[Role::Viewer, Role::Admin]
+        }
+        Listener::Admin => &[Role::Admin],
+        Listener::Verdicts => &[Role::Filter],
+    };
+    if !roles.contains(&token.role) {
+        let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
+        let (name, role, needed) = (&token.name, token.role.name(), needed.join(" or "));
+        let detail = format!("the token '{name}' has the role {role}, and this needs {needed}");
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(Caller(token.name.clone()))
+}
+
+/// The token of the one `Authorization` header; the scheme in any case (RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii()).filter(|token| !token.is_empty())
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    /// The token whose text this is. Compares with every one of them, each in constant time, so that
+    /// the time taken tells nothing of either.
+    fn find(&self, presented: &[u8]) -> Option<&Token> {
+        let digest = Digest::of(presented);
+        let mut found = u32::MAX;
+        for (index, token) in (0..u32::MAX).zip(self.0.iter()) {
+            found.conditional_assign(&index, token.digest.ct_eq(&digest));
+        }
+        self.0.get(usize::try_from(found).ok()?)
+    }
+
+    /// Whether there is none, so that every call is refused.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Token> for Tokens {
+    fn from_iter<I: IntoIterator<Item = Token>>(tokens: I) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    /// From its parts, as configuration gives them.
+    pub(crate) fn new(name: &str, role: &str, sha256: &str) -> Result<Self, TokenError> {
+        let clean = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !(1..=64).contains(&name.len()) || !name.chars().all(clean) {
+            return Err(TokenError::Name(name.to_owned()));
+        }
+        Ok(Self { name: name.into(), role: role.parse()?, digest: sha256.parse()? })
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let mut parts = text.split(':');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(name), Some(role), Some(sha256), None) => Self::new(name, role, sha256),
+            _ => Err(TokenError::Shape),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// The digest of a token's text.
+    pub(crate) fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(TokenError::Digest) };
+        let mut digest = [0; 32];
+        if pairs.len() != digest.len() {
+            return Err(TokenError::Digest);
+        }
+        for (octet, [high, low]) in digest.iter_mut().zip(pairs) {
+            let nibble =
+                |digit: u8| char::from(digit).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
+            *octet = nibble(*high)
+                .zip(nibble(*low))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or(TokenError::Digest)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hexadecimal(&self.0))
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
+}
+
+// === impl Role ===
+
+impl Role {
+    /// Its name in configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Viewer => "viewer",
+            Self::Filter => "filter",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        [Self::Admin, Self::Viewer, Self::Filter]
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or_else(|| TokenError::Role(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "alice:admin:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
+
+    #[test]
+    fn a_token_is_found_by_its_text_only() {
+        // The digest is that of the text "alice".
+        let bob = format!("bob:viewer:{}", Digest::of(b"hello"));
+        let tokens: Tokens = [ALICE, &bob].iter().map(|text| text.parse::<Token>().unwrap()).collect();
+        assert_eq!(tokens.find(b"alice").unwrap().role, Role::Admin);
+        assert_eq!(&*tokens.find(b"hello").unwrap().name, "bob");
+        for other in ["", "Alice", "alice ", ALICE, "bob"] {
+            assert!(tokens.find(other.as_bytes()).is_none(), "{other}");
+        }
+        assert!(Tokens::default().find(b"").is_none());
+    }
+
+    #[test]
+    fn what_is_not_a_token_is_refused_without_repeating_it() {
+        let digest = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
+        for (text, error) in [
+            ("alice:admin".to_owned(), TokenError::Shape),
+            (format!("alice:admin:{digest}:x"), TokenError::Shape),
+            (format!(":admin:{digest}"), TokenError::Name(String::new())),
+            (format!("a b:admin:{digest}"), TokenError::Name("a b".to_owned())),
+            (format!("alice:root:{digest}"), TokenError::Role("root".to_owned())),
+            (format!("alice:Admin:{digest}"), TokenError::Role("Admin".to_owned())),
+            (format!("alice:admin:{digest}0"), TokenError::Digest),
+            (format!("alice:admin:{}", digest.replace('a', "g")), TokenError::Digest),
+            ("alice:admin:s3cret".to_owned(), TokenError::Digest),
+            ("alice:admin:".to_owned(), TokenError::Digest),
+        ] {
+            let result = text.parse::<Token>().unwrap_err();
+            assert_eq!(result, error, "{text}");
+            assert!(!result.to_string().contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_show_its_digest() {
+        let shown = format!("{:?}", ALICE.parse::<Token>().unwrap());
+        assert!(shown.contains("alice") && !shown.contains("2bd8"), "{shown}");
+    }
+
+    #[test]
+    fn a_digest_is_printed_as_it_is_read() {
+        let digest = Digest::of(b"x");
+        assert!(digest.to_string().parse::<Digest>().unwrap() == digest);
+        assert!(digest.to_string().to_uppercase().parse::<Digest>().unwrap() == digest);
+    }
+}

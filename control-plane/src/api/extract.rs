@@ -1,0 +1,142 @@
+//! What a request carries, parsed; whatever does not parse is a problem, never a default.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use fedgate_policy::Domain;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::problem::Problem;
+use crate::allow_list::Condition;
+
+/// The longest body that is read, in bytes.
+const MAX_BODY: usize = 64 << 10;
+
+/// The `{domain}` of the path.
+pub(crate) struct DomainName(pub(crate) Domain);
+
+/// The query, whose members are `T`'s and no others.
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The JSON body, or its default where there is none.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// `If-Match` and `If-None-Match` of a write.
+pub(crate) struct When(pub(crate) Condition);
+
+impl<S: Send + Sync> FromRequestParts<S> for DomainName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+        match Domain::parse(text.as_bytes()) {
+            Ok(domain) => Ok(Self(domain)),
+            Err(reason) => {
+                let text = text.escape_debug();
+                Err(Problem::bad_request(format!("'{text}' is not a backend domain: it {reason}")))
+            }
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match AxumQuery::from_request_parts(parts, state).await {
+            Ok(AxumQuery(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        match read_json(request).await? {
+            Some(value) => Ok(Self(value)),
+            None => Err(Problem::bad_request("this needs a JSON body")),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Ok(Self(read_json(request).await?.unwrap_or_default()))
+    }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+        let detail = format!("the body broke off, or is longer than {MAX_BODY} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    })?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if !is_json(&parts.headers) {
+        let detail = "the body is not declared as JSON: `Content-Type: application/json`";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        let status = match error.classify() {
+            Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
+            Category::Syntax | Category::Eof | Category::Io => StatusCode::BAD_REQUEST,
+        };
+        Problem::new(status, format!("the body is not what this takes: {error}"))
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for When {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let header = |name| joined(&parts.headers, &name);
+        Ok(Self(match (header(header::IF_MATCH)?, header(header::IF_NONE_MATCH)?.as_deref()) {
+            (None, None) => Condition::None,
+            (None, Some("*")) => Condition::Absent,
+            (Some(tags), None) if tags == "*" => Condition::Exists,
+            // A tag that is not one of ours matches nothing, and nor does a weak one (RFC 9110 §13.1.1).
+            (Some(tags), None) => Condition::Revision(tags.split(',').filter_map(revision).collect()),
+            (_, Some(_)) => {
+                return Err(Problem::bad_request(
+                    "we know `If-None-Match: *` only, and not with `If-Match`",
+                ));
+            }
+        }))
+    }
+}
+
+/// All values of a header as one list.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
+    let values: Result<Vec<_>, _> =
+        headers.get_all(name).iter().map(|value| value.to_str().map(str::trim)).collect();
+    let values =
+        values.map_err(|_| Problem::bad_request(format!("the header {name} is not ASCII text")))?;
+    Ok((!values.is_empty()).then(|| values.join(",")))
+}
+
+/// The entity tag of a revision.
+pub(crate) fn entity_tag(revision: i64) -> (HeaderName, String) {
+    (header::ETAG, format!("\"{revision}\""))
+}
+
+fn revision(tag: &str) -> Option<i64> {
+    tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}

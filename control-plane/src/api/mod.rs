@@ -1,0 +1,98 @@
+//! The HTTP API, on two listeners: `admin` for people and their tools, `verdicts` for the filters.
+//!
+//! A request goes through the layers from the outside in: time limit, route (404, 405), token and
+//! role (401, 403), then the handler. So nobody learns without a token what is on the list.
+
+mod admin;
+pub(crate) mod auth;
+mod extract;
+mod health;
+mod problem;
+mod verdicts;
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use tokio::task::AbortHandle;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::allow_list::AllowList;
+use crate::verdicts::Verdicts;
+use auth::{Listener, Tokens};
+use problem::Problem;
+
+/// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the handlers work on.
+#[derive(Clone)]
+pub(crate) struct Api {
+    /// The allow list.
+    pub(crate) list: AllowList,
+    /// The verdicts on it.
+    pub(crate) verdicts: Verdicts,
+    /// The task that keeps them fresh.
+    pub(crate) refresher: AbortHandle,
+}
+
+/// The service behind the listener `admin`.
+pub(crate) fn admin(api: Api, tokens: Tokens) -> Router {
+    let guard = from_fn_with_state((tokens, Listener::Admin), auth::authorize);
+    let guarded = admin::guarded().route_layer(guard);
+    let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
+        .merge(guarded)
+        .merge(health::open())
+        .split_for_parts();
+    bounded(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+}
+
+/// The service behind the listener `verdicts`.
+pub(crate) fn verdicts(api: Api, tokens: Tokens) -> Router {
+    let guard = from_fn_with_state((tokens, Listener::Verdicts), auth::authorize);
+    let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
+        .merge(verdicts::guarded().route_layer(guard))
+        .merge(health::open())
+        .split_for_parts();
+    bounded(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+}
+
+/// What holds for every route, and for none.
+fn bounded(router: Router) -> Router {
+    router
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
+        })
+        .layer(from_fn(limit_time))
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    let response = tokio::time::timeout(TIME_LIMIT, next.run(request)).await;
+    let mut response = response.unwrap_or_else(|_| {
+        let detail = format!("this took longer than {} seconds", TIME_LIMIT.as_secs());
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+    });
+    // A browser that is made to open our JSON is not to take it for anything else.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn about(title: &str) -> OpenApi {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let mut components = utoipa::openapi::Components::new();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title(title).version(env!("CARGO_PKG_VERSION")).build())
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new("token", [""; 0])]))
+        .build()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+use axum::body::{Body, to_bytes};
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::allow_list::tests::{Nowhere, in_memory};
+use crate::api::auth::{Digest, Token};
+use crate::verdicts::tests::{Told, found};
+
+/// The service, with the tokens `admin`, `viewer` and `filter`, each of the role that it is named.
+struct Service {
+    admin: Router,
+    verdicts: Router,
+    told: std::sync::Arc<Told>,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Value,
+}
+
+fn service_on(list: AllowList) -> Service {
+    let told = Told::at_once(found("fed.a.com"));
+    let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
+    let api = Api { verdicts: Verdicts::new(list.clone(), told.clone()), list, refresher };
+    let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
+    let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
+    Service { admin: admin(api.clone(), tokens.clone()), verdicts: verdicts(api, tokens), told }
+}
+
+fn service() -> Service {
+    service_on(in_memory())
+}
+
+async fn send(router: &Router, request: Request) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+    if answer.status >= 400 {
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(answer.body["status"], answer.status);
+        assert!(!answer.body["detail"].as_str().unwrap().is_empty());
+    }
+    answer
+}
+
+impl Service {
+    /// `METHOD path`, as the token's bearer, with more headers and a body.
+    async fn call(&self, token: &str, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut request = axum::http::Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let router = if path.starts_with("/v1/verdicts") { &self.verdicts } else { &self.admin };
+        send(router, request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    async fn admin(&self, line: &str, body: &str) -> Answer {
+        self.call("admin", line, &[], body).await
+    }
+}
+
+#[tokio::test]
+async fn each_role_may_do_its_own_and_no_more() {
+    let service = service();
+    let table = [
+        // request, none, unknown, viewer, filter, admin
+        ("GET /v1/domains", [401, 401, 200, 403, 200]),
+        ("GET /v1/strategy", [401, 401, 200, 403, 200]),
+        ("GET /v1/domains/a.com", [401, 401, 404, 403, 404]),
+        ("GET /v1/domains/not_a_domain", [401, 401, 400, 403, 400]),
+        ("DELETE /v1/domains/a.com", [401, 401, 403, 403, 404]),
+        ("PUT /v1/strategy", [401, 401, 403, 403, 400]),
+        ("POST /v1/domains/a.com/refresh", [401, 401, 403, 403, 404]),
+        ("PUT /v1/domains/b.com", [401, 401, 403, 403, 201]),
+        ("GET /v1/verdicts/a.com", [401, 401, 403, 200, 403]),
+        ("GET /v1/nothing", [404, 404, 404, 404, 404]),
+        ("GET /healthz", [200, 200, 200, 200, 200]),
+        ("GET /readyz", [200, 200, 200, 200, 200]),
+    ];
+    for (line, expected) in table {
+        for (token, status) in ["", "unknown", "viewer", "filter", "admin"].into_iter().zip(expected) {
+            let answer = service.call(token, line, &[], "").await;
+            assert_eq!(answer.status, status, "{line} as '{token}'");
+            assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_comes_in_one_authorization_header_of_the_scheme_bearer() {
+    let service = service();
+    for (headers, status) in [
+        (&[("authorization", "bearer viewer")][..], 200),
+        (&[("authorization", "Bearer  viewer ")], 200),
+        (&[("authorization", "Basic viewer")], 401),
+        (&[("authorization", "Bearer")], 401),
+        (&[("authorization", "Bearer ")], 401),
+        (&[("authorization", "Bearer viewer"), ("authorization", "Bearer viewer")], 401),
+        (&[("authorization", "Bearerviewer")], 401),
+    ] {
+        assert_eq!(service.call("", "GET /v1/domains", headers, "").await.status, status, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_is_put_shown_changed_and_deleted() {
+    let service = service();
+    let put = service.admin("PUT /v1/domains/A.com", r#"{"note":"hello"}"#).await;
+    assert_eq!((put.status, &put.headers["etag"]), (201, &HeaderValue::from_static("\"1\"")));
+    assert_eq!((&put.body["domain"], &put.body["note"]), (&json!("a.com"), &json!("hello")));
+    let again = service.admin("PUT /v1/domains/a.com", "").await;
+    assert_eq!((again.status, &again.headers["etag"]), (200, &put.headers["etag"]));
+    assert_eq!(again.body, put.body);
+    let shown = service.admin("GET /v1/domains/a.com", "").await;
+    assert_eq!((shown.status, &shown.body["verdict"]), (200, &Value::Null));
+    assert!(humantime::parse_rfc3339(shown.body["created_at"].as_str().unwrap()).is_ok());
+    assert_eq!(service.told.asked(), 0, "showing looks nothing up");
+    let refreshed = service.admin("POST /v1/domains/a.com/refresh", "").await;
+    assert_eq!(refreshed.body["hosts"], json!(["fed.a.com"]));
+    let shown = service.admin("GET /v1/domains/a.com", "").await;
+    assert_eq!(shown.body["verdict"]["hosts"], json!(["fed.a.com"]));
+    assert_eq!(service.admin("DELETE /v1/domains/a.com", "").await.status, 204);
+    assert_eq!(service.admin("DELETE /v1/domains/a.com", "").await.status, 404);
+    assert_eq!(service.admin("POST /v1/domains/a.com/refresh", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn conditions_guard_writes() {
+    let service = service();
+    let put = "PUT /v1/domains/a.com";
+    let body = r#"{"note":"new"}"#;
+    for (line, name, value, status) in [
+        (put, "if-match", "*", 412),
+        (put, "if-match", "\"1\"", 412),
+        (put, "if-none-match", "*", 201),
+        (put, "if-none-match", "*", 412),
+        (put, "if-none-match", "\"1\"", 400),
+        (put, "if-match", "\"7\", \"1\"", 200),
+        (put, "if-match", "W/\"1\"", 412),
+        ("PUT /v1/strategy", "if-match", "\"9\"", 412),
+        ("PUT /v1/strategy", "if-match", "\"0\"", 200),
+        ("DELETE /v1/domains/a.com", "if-match", "\"9\"", 412),
+        ("DELETE /v1/domains/a.com", "if-match", "\"1\"", 204),
+    ] {
+        let body = match line {
+            "PUT /v1/strategy" => r#"{"strategy":"allowAll"}"#,
+            _ if line == put => body,
+            _ => "",
+        };
+        let answer = service.call("admin", line, &[(name, value)], body).await;
+        assert_eq!(answer.status, status, "{line} {name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_it_should_be_is_a_problem() {
+    let service = service();
+    let deep = "[".repeat(10_000);
+    let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(501));
+    let huge = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
+    for (line, body, status) in [
+        ("PUT /v1/domains/a.com", "{", 400),
+        ("PUT /v1/domains/a.com", &deep, 422),
+        ("PUT /v1/domains/a.com", r#"{"note":[[[[]]]]}"#, 422),
+        ("PUT /v1/domains/a.com", r#"{"note":"x","colour":"red"}"#, 422),
+        ("PUT /v1/domains/a.com", r#"{"note":"a\u0000b"}"#, 422),
+        ("PUT /v1/domains/a.com", r#"{"note":"a\nb"}"#, 422),
+        ("PUT /v1/domains/a.com", &long, 422),
+        ("PUT /v1/domains/a.com", &huge, 413),
+        ("PUT /v1/domains/a.com", "{}{}", 400),
+        ("PUT /v1/strategy", r#"{"strategy":"allowEverybody"}"#, 422),
+        ("PUT /v1/strategy", r#"{"strategy":"allowAll","x":1}"#, 422),
+        ("PUT /v1/strategy", "{}", 422),
+        ("PUT /v1/strategy", "", 400),
+    ] {
+        let answer = service.admin(line, body).await;
+        assert_eq!(answer.status, status, "{line} {:.40} {}", body, answer.body);
+    }
+    let form = service.call("admin", "PUT /v1/strategy", &[], "").await;
+    assert_eq!(form.status, 400);
+    assert_eq!(service.admin("GET /v1/domains", "").await.body["domains"], json!([]));
+}
+
+#[tokio::test]
+async fn a_path_that_holds_no_domain_is_refused() {
+    let service = service();
+    for path in [
+        "a",
+        "a_b.com",
+        "a.com.",
+        "192.0.2.1",
+        "%00.com",
+        "..%2f..%2fetc.com",
+        "a.com%0d%0ax",
+        "%ff.com",
+    ] {
+        let line = format!("PUT /v1/domains/{path}");
+        assert_eq!(service.admin(&line, "").await.status, 400, "{path}");
+        let line = format!("GET /v1/verdicts/{path}");
+        assert_eq!(service.call("filter", &line, &[], "").await.status, 400, "{path}");
+    }
+    let answer = service.admin("GET /v1/domains/a_b.com", "").await;
+    let detail = "'a_b.com' is not a backend domain: it has the octet 0x5f where only letters, digits, '-' and '.' may be";
+    assert_eq!(answer.body["detail"], detail);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another() {
+    let service = service();
+    for name in ["a", "b", "c"] {
+        service.admin(&format!("PUT /v1/domains/{name}.com"), "").await;
+    }
+    let first = service.admin("GET /v1/domains?limit=2", "").await.body;
+    assert_eq!((first["domains"].as_array().unwrap().len(), &first["next"]), (2, &json!("b.com")));
+    let second = service.admin("GET /v1/domains?limit=2&after=b.com", "").await.body;
+    assert_eq!((&second["domains"][0]["domain"], &second["next"]), (&json!("c.com"), &Value::Null));
+    for query in ["limit=0", "limit=1001", "limit=-1", "limit=x", "after=a_b", "colour=red"] {
+        assert_eq!(service.admin(&format!("GET /v1/domains?{query}"), "").await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_problem() {
+    let service = service();
+    assert_eq!(service.admin("POST /v1/strategy", "").await.status, 405);
+    assert_eq!(service.admin("DELETE /healthz", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_says_so_and_changes_nothing() {
+    let service = service_on(AllowList::open(Box::new(Nowhere { full: true })).unwrap());
+    let put = service.admin("PUT /v1/domains/a.com", "").await;
+    assert_eq!((put.status, &put.body["detail"]), (507, &json!("the store's disk is full")));
+    assert_eq!(service.admin("GET /v1/domains/a.com", "").await.status, 404);
+    assert_eq!(service.admin("GET /readyz", "").await.status, 503);
+    assert_eq!(service.admin("GET /healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_its_refresher_it_is_not_ready() {
+    let list = in_memory();
+    let ended = tokio::spawn(async {});
+    let refresher = ended.abort_handle();
+    ended.await.unwrap();
+    let verdicts = Verdicts::new(list.clone(), Told::at_once(found("fed.a.com")));
+    let router = admin(Api { list, verdicts, refresher }, Tokens::default());
+    let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, request).await.status, 503);
+}
+
+#[tokio::test]
+async fn the_openapi_documents_know_every_route() {
+    let service = service();
+    let admin = service.call("", "GET /openapi.json", &[], "").await.body;
+    let mut paths: Vec<_> = admin["paths"].as_object().unwrap().keys().cloned().collect();
+    paths.sort();
+    let expected = [
+        "/healthz",
+        "/readyz",
+        "/v1/domains",
+        "/v1/domains/{domain}",
+        "/v1/domains/{domain}/refresh",
+        "/v1/strategy",
+    ];
+    assert_eq!(paths, expected);
+    assert!(admin["components"]["schemas"]["Verdict"].is_object());
+    assert_eq!(admin["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+}

@@ -1,0 +1,138 @@
+//! `fedgate domain` and `fedgate strategy`.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::{DomainCommand, Error, OneDomain, StrategyCommand, print};
+
+/// How many domains one request lists.
+const PAGE: &str = "1000";
+/// How often, and how long apart, a domain that was just added is asked after.
+const LOOKS: u32 = 35;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
+    match command {
+        DomainCommand::List(remote) => list(&Client::new(&remote)?, remote.json).await,
+        DomainCommand::Show(OneDomain { domain, remote }) => {
+            let shown = Client::new(&remote)?
+                .call(Method::GET, &["domains", domain.as_str()], &[], None)
+                .await?;
+            if remote.json { Ok(print::json(&shown)?) } else { show(&shown) }
+        }
+        DomainCommand::Add { which: OneDomain { domain, remote }, note } => {
+            let client = Client::new(&remote)?;
+            let body = note.map(|note| json!({ "note": note }));
+            let mut listed = client.call(Method::PUT, &["domains", domain.as_str()], &[], body).await?;
+            if remote.json {
+                return Ok(print::json(&listed)?);
+            }
+            print::line(format_args!("{} is on the allow list", text(&listed, "domain")))?;
+            if let Some(object) = listed.as_object_mut() {
+                object.insert("verdict".to_owned(), await_verdict(&client, domain.as_str()).await);
+            }
+            Ok(print::line(finding(listed.get("verdict").unwrap_or(&Value::Null)))?)
+        }
+        DomainCommand::Remove(OneDomain { domain, remote }) => {
+            Client::new(&remote)?.call(Method::DELETE, &["domains", domain.as_str()], &[], None).await?;
+            if remote.json {
+                return Ok(print::json(&json!({ "domain": domain, "removed": true }))?);
+            }
+            Ok(print::line(format_args!("{domain} is no longer on the allow list"))?)
+        }
+        DomainCommand::Refresh(OneDomain { domain, remote }) => {
+            let path = ["domains", domain.as_str(), "refresh"];
+            let verdict = Client::new(&remote)?.call(Method::POST, &path, &[], None).await?;
+            if remote.json { Ok(print::json(&verdict)?) } else { Ok(print::line(finding(&verdict))?) }
+        }
+    }
+}
+
+pub(super) async fn strategy(command: StrategyCommand) -> Result<(), Error> {
+    let (remote, method, body) = match command {
+        StrategyCommand::Get(remote) => (remote, Method::GET, None),
+        StrategyCommand::Set { strategy, remote } => {
+            (remote, Method::PUT, Some(json!({ "strategy": strategy })))
+        }
+    };
+    let answer = Client::new(&remote)?.call(method, &["strategy"], &[], body).await?;
+    if remote.json {
+        return Ok(print::json(&answer)?);
+    }
+    Ok(print::line(text(&answer, "strategy"))?)
+}
+
+/// Prints page after page, so that a long list begins to show at once.
+async fn list(client: &Client, json: bool) -> Result<(), Error> {
+    let mut all = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let mut query = vec![("limit", PAGE)];
+        query.extend(after.as_deref().map(|after| ("after", after)));
+        let mut page = client.call(Method::GET, &["domains"], &query, None).await?;
+        let domains = page.get_mut("domains").and_then(Value::as_array_mut).map(std::mem::take);
+        for domain in domains.unwrap_or_default() {
+            if json {
+                all.push(domain);
+                continue;
+            }
+            let (name, note) = (text(&domain, "domain"), text(&domain, "note"));
+            print::line(format_args!("{name:<32} {note}").to_string().trim_end())?;
+        }
+        after = page.get("next").and_then(Value::as_str).map(ToOwned::to_owned);
+        if after.is_none() {
+            return if json { Ok(print::json(&json!({ "domains": all }))?) } else { Ok(()) };
+        }
+    }
+}
+
+fn show(shown: &Value) -> Result<(), Error> {
+    print::line(format_args!("{:<12}{}", "domain", text(shown, "domain")))?;
+    if !text(shown, "note").is_empty() {
+        print::line(format_args!("{:<12}{}", "note", text(shown, "note")))?;
+    }
+    print::line(format_args!("{:<12}{}", "listed", text(shown, "created_at")))?;
+    print::line(format_args!("{:<12}{}", "changed", text(shown, "updated_at")))?;
+    Ok(print::line(finding(shown.get("verdict").unwrap_or(&Value::Null)))?)
+}
+
+/// What the server's lookup of a domain that was just added comes to. Only the listing was asked
+/// for, so that nothing comes of it in time is no failure.
+async fn await_verdict(client: &Client, domain: &str) -> Value {
+    for _ in 0..LOOKS {
+        match client.call(Method::GET, &["domains", domain], &[], None).await {
+            Ok(mut shown) => match shown.get_mut("verdict").map(Value::take) {
+                Some(Value::Null) | None => tokio::time::sleep(BETWEEN_LOOKS).await,
+                Some(verdict) => return verdict,
+            },
+            Err(error) => {
+                print::remark(format_args!("what discovery finds is not known: {error}"));
+                break;
+            }
+        }
+    }
+    Value::Null
+}
+
+/// A verdict, or none, in words.
+fn finding(verdict: &Value) -> String {
+    let hosts = verdict.get("hosts").and_then(Value::as_array);
+    if let Some(hosts) = hosts {
+        let hosts: Vec<_> = hosts.iter().filter_map(Value::as_str).collect();
+        let seconds = verdict.get("ttl_ms").and_then(Value::as_u64).unwrap_or_default() / 1000;
+        return format!("{:<12}{} (for {seconds} s more)", "discovered", hosts.join(", "));
+    }
+    match verdict.get("failure") {
+        Some(failure) => {
+            format!("{:<12}{}: {}", "refused", text(failure, "label"), text(failure, "message"))
+        }
+        None => format!("{:<12}not looked up yet", "discovered"),
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,213 @@
+//! The command line. All but `serve` and `token` speak to the admin API of a running `fedgate serve`.
+//!
+//! Exit codes: 0 fine, 1 refused or failed, 2 wrong use.
+
+mod client;
+mod commands;
+mod print;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use fedgate_policy::Domain;
+
+use crate::allow_list::Strategy;
+use crate::api::auth::Role;
+use crate::config::{Config, ConfigErrors, Settings};
+use crate::serve::{self, ServeError};
+
+/// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fedgate",
+    version,
+    after_help = "\
+First steps:
+  fedgate token new --name me --role admin       make a token; keep what it prints
+  fedgate serve --tokens me:admin:…              run the control plane
+  export FEDGATE_TOKEN=…                         let the other commands use the token
+  fedgate domain add company-a.com               allow a backend domain
+
+Exit codes: 0 fine, 1 refused or failed, 2 wrong use."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane: allow list, discovery, admin API and verdict API
+    #[command(after_help = "\
+Every setting can stand in the file, in the environment, or here; here wins, then the environment.
+
+Examples:
+  fedgate serve                                  all defaults: ./fedgate.db, 127.0.0.1:8600 and :8601
+  fedgate serve --config /etc/fedgate.toml
+  fedgate serve --discovery-servers 192.0.2.53,[2001:db8::53]:5353")]
+    Serve(Box<Settings>),
+    /// See and change which backend domains are on the allow list
+    Domain {
+        #[command(subcommand)]
+        command: DomainCommand,
+    },
+    /// See and set the strategy: allowNone, allowDynamic (the listed domains), allowAll
+    Strategy {
+        #[command(subcommand)]
+        command: StrategyCommand,
+    },
+    /// Make the tokens with which people and filters call the API
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DomainCommand {
+    /// List all domains
+    List(Remote),
+    /// Show one domain, and what discovery found of it
+    Show(OneDomain),
+    /// Allow a domain, or change its note
+    #[command(after_help = "\
+Examples:
+  fedgate domain add company-a.com
+  fedgate domain add company-a.com --note 'contract 17, ask Alice'")]
+    Add {
+        #[command(flatten)]
+        which: OneDomain,
+        /// What to note about it, up to 500 characters; without it, the note that is there stays
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// No longer allow a domain
+    Remove(OneDomain),
+    /// Look a domain up in DNS now, e.g. after its SRV record has changed
+    Refresh(OneDomain),
+}
+
+#[derive(Debug, Subcommand)]
+enum StrategyCommand {
+    /// Print the strategy
+    Get(Remote),
+    /// Set the strategy
+    Set {
+        strategy: Strategy,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a random token; it is printed this once, the server needs its digest only
+    #[command(after_help = "\
+Examples:
+  fedgate token new --name alice --role admin    a person who changes the list
+  fedgate token new --name envoy-1 --role filter a filter that asks for verdicts")]
+    New(TokenArgs),
+    /// Print what the server needs of a token that exists already, which is read from standard input
+    #[command(after_help = "\
+Example:
+  fedgate token hash --name alice --role admin < alice.token")]
+    Hash(TokenArgs),
+}
+
+/// Where the control plane is, and how to speak to it.
+#[derive(Debug, Args)]
+struct Remote {
+    /// The admin API
+    #[arg(long, env = "FEDGATE_URL", default_value = "http://127.0.0.1:8600")]
+    url: String,
+    /// A file that holds the token; without it, the token is taken from `FEDGATE_TOKEN`
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON, as the API gives it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct OneDomain {
+    /// A backend domain, e.g. company-a.com
+    domain: Domain,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// Whose it is: letters, digits, '-', '_', '.'; logs say this name
+    #[arg(long)]
+    name: String,
+    /// What its holder may do: admin reads and writes, viewer reads, filter asks for verdicts
+    #[arg(long)]
+    role: Role,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The service cannot start, or ended badly.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The control plane cannot be asked, or says no.
+    #[error(transparent)]
+    Client(#[from] client::ClientError),
+    /// No token can be made.
+    #[error(transparent)]
+    Token(#[from] token::TokenError),
+    /// The system has no threads, or nowhere to print to.
+    #[error("the system failed us: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    // Clap prints its own help and complaints, and exits with 2 on the latter.
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::error(&error);
+            match error {
+                Error::Config(_) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
+                Error::Serve(_) | Error::Client(_) | Error::Token(_) | Error::System(_) => {
+                    ExitCode::from(1)
+                }
+            }
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Error> {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match command {
+        Command::Serve(settings) => {
+            let config = Config::load(*settings)?;
+            Ok(runtime()?.block_on(serve::serve(config))?)
+        }
+        Command::Domain { command } => runtime()?.block_on(commands::domain(command)),
+        Command::Strategy { command } => runtime()?.block_on(commands::strategy(command)),
+        Command::Token { command } => token::run(&command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,70 @@
+//! `fedgate token`: makes tokens, and what the server needs of them.
+
+use std::io::Read;
+
+use super::{Error, TokenArgs, TokenCommand, print};
+use crate::api::auth::{self, Digest, Token};
+
+/// The longest token that is read, in bytes.
+const MAX_TOKEN: u64 = 4096;
+
+/// Why no token can be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    /// The name will not do.
+    #[error(transparent)]
+    Name(#[from] auth::TokenError),
+    /// The system has no random numbers.
+    #[error("the system has no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Standard input holds no token.
+    #[error("standard input holds no token: pipe it in, e.g. `fedgate token hash … < alice.token`")]
+    Nothing,
+}
+
+/// Makes or hashes a token.
+pub(super) fn run(command: &TokenCommand) -> Result<(), Error> {
+    match command {
+        TokenCommand::New(args) => {
+            let token = random()?;
+            show(args, Some(&token), Digest::of(token.as_bytes()))
+        }
+        TokenCommand::Hash(args) => {
+            let mut token = String::new();
+            std::io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
+            match token.trim() {
+                "" => Err(TokenError::Nothing.into()),
+                token => show(args, None, Digest::of(token.as_bytes())),
+            }
+        }
+    }
+}
+
+/// 256 random bits, in hexadecimal: every tool can carry that.
+fn random() -> Result<String, TokenError> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    Ok(auth::hexadecimal(&bits))
+}
+
+fn show(args: &TokenArgs, token: Option<&str>, digest: Digest) -> Result<(), Error> {
+    let (name, role, sha256) = (&args.name, args.role.name(), digest.to_string());
+    Token::new(name, role, &sha256).map_err(TokenError::Name)?;
+    if args.json {
+        let mut value = serde_json::json!({ "name": name, "role": role, "sha256": sha256 });
+        if let (Some(token), Some(object)) = (token, value.as_object_mut()) {
+            object.insert("token".to_owned(), token.into());
+        }
+        return Ok(print::json(&value)?);
+    }
+    if let Some(token) = token {
+        print::line("The token; it is not shown again, so give it to its holder now:\n")?;
+        print::line(format_args!("    {token}\n"))?;
+    }
+    print::line("For the configuration file of `fedgate serve`:\n")?;
+    print::line(format_args!(
+        "    [[token]]\n    name = \"{name}\"\n    role = \"{role}\"\n    sha256 = \"{sha256}\"\n"
+    ))?;
+    print::line("Or for --tokens and FEDGATE_TOKENS:\n")?;
+    Ok(print::line(format_args!("    {name}:{role}:{sha256}"))?)
+}

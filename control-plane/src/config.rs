@@ -1,0 +1,264 @@
+//! What `fedgate serve` is told: flag before environment variable before file before default.
+//!
+//! The whole of it is read before anything is said, so that one run shows every error.
+
+mod file;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::api::auth::{Token, Tokens};
+use crate::discovery::TtlBounds;
+use file::File;
+
+/// The port of DNS, where a server is given without one.
+const DNS_PORT: u16 = 53;
+
+/// The settings as flags or environment variables give them, unread.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Settings {
+    /// The configuration file (TOML); without it, defaults hold
+    #[arg(long, env = "FEDGATE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the allow list is kept: `sqlite://relative.db` or `sqlite:///absolute.db`
+    #[arg(long, env = "FEDGATE_STORE_URL", value_name = "URL")]
+    pub(crate) store_url: Option<String>,
+    /// Address of the admin API
+    #[arg(long, env = "FEDGATE_LISTEN_ADMIN", value_name = "IP:PORT")]
+    pub(crate) listen_admin: Option<String>,
+    /// Address of the verdict API
+    #[arg(long, env = "FEDGATE_LISTEN_VERDICTS", value_name = "IP:PORT")]
+    pub(crate) listen_verdicts: Option<String>,
+    /// DNS servers, `ip` or `ip:port`, separated by commas; without it, the system's
+    #[arg(long, env = "FEDGATE_DISCOVERY_SERVERS", value_name = "LIST")]
+    pub(crate) discovery_servers: Option<String>,
+    /// No DNS answer is kept for less, whatever its TTL
+    #[arg(long, env = "FEDGATE_DISCOVERY_MIN_TTL", value_name = "TIME")]
+    pub(crate) discovery_min_ttl: Option<String>,
+    /// No DNS answer is kept for longer, whatever its TTL
+    #[arg(long, env = "FEDGATE_DISCOVERY_MAX_TTL", value_name = "TIME")]
+    pub(crate) discovery_max_ttl: Option<String>,
+    /// How long one discovery may take
+    #[arg(long, env = "FEDGATE_DISCOVERY_TIMEOUT", value_name = "TIME")]
+    pub(crate) discovery_timeout: Option<String>,
+    /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
+    #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
+    pub(crate) tokens: Option<String>,
+    /// How log lines look: `text` or `json`
+    #[arg(long, env = "FEDGATE_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// What is logged, e.g. `info`, or `fedgate=debug,info`
+    #[arg(long, env = "FEDGATE_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// What `fedgate serve` does.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The allow list's file.
+    pub(crate) store: PathBuf,
+    /// Address of the admin API.
+    pub(crate) admin: SocketAddr,
+    /// Address of the verdict API.
+    pub(crate) verdicts: SocketAddr,
+    /// DNS servers; the system's where empty.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// Between what bounds a TTL is honoured.
+    pub(crate) ttl: TtlBounds,
+    /// The longest that one discovery may take.
+    pub(crate) timeout: Duration,
+    /// Who may call.
+    pub(crate) tokens: Tokens,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// What is logged.
+    pub(crate) log: EnvFilter,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that is wrong with a configuration; at least one thing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct ConfigErrors(Vec<String>);
+
+/// A store's file.
+struct StoreUrl(PathBuf);
+
+/// A server, with DNS's port where none is given.
+struct Server(SocketAddr);
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the file that the settings name, and everything else.
+    pub(crate) fn load(settings: Settings) -> Result<Self, ConfigErrors> {
+        let file = match &settings.config {
+            None => Ok(String::new()),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("config: cannot read {}: {error}", path.display())),
+        };
+        Self::read(settings, file)
+    }
+
+    fn read(settings: Settings, file: Result<String, String>) -> Result<Self, ConfigErrors> {
+        let mut errors = Vec::new();
+        let file = file.and_then(|text| File::parse(&text, &mut errors)).unwrap_or_else(|error| {
+            errors.push(error);
+            File::default()
+        });
+        let mut reader = Reader { errors };
+        // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
+        let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
+        let one = |flag: Option<String>, file: Option<String>, default: &str| {
+            given(flag).or(file).unwrap_or_else(|| default.to_owned())
+        };
+        let list =
+            |flag: Option<String>, file: Vec<String>| given(flag).map_or(file, |text| split(&text));
+
+        let store = one(settings.store_url, file.store_url, "sqlite://fedgate.db");
+        let store = reader.parse("store.url", &store, StoreUrl(PathBuf::new())).0;
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = one(settings.listen_admin, file.listen_admin, "127.0.0.1:8600");
+        let admin = reader.parse("listen.admin", &admin, loopback);
+        let verdicts = one(settings.listen_verdicts, file.listen_verdicts, "127.0.0.1:8601");
+        let verdicts = reader.parse("listen.verdicts", &verdicts, loopback);
+        let servers = list(settings.discovery_servers, file.servers)
+            .iter()
+            .map(|text| reader.parse("discovery.servers", text, Server(loopback)).0)
+            .collect();
+        let ttl = TtlBounds {
+            min: reader.time("discovery.min_ttl", &one(settings.discovery_min_ttl, file.min_ttl, "5s")),
+            max: reader.time("discovery.max_ttl", &one(settings.discovery_max_ttl, file.max_ttl, "1d")),
+        };
+        let timeout = one(settings.discovery_timeout, file.timeout, "3s");
+        let timeout = reader.time("discovery.timeout", &timeout);
+        let log_format =
+            reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
+        let log = reader.parse("log filter", &one(settings.log, None, "info"), EnvFilter::default());
+        let tokens = match given(settings.tokens) {
+            None => file.tokens,
+            Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
+        };
+        let tokens = reader.tokens(tokens);
+        reader.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
+        reader.check(
+            "discovery.timeout",
+            (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
+            "is not between 100ms and 20s",
+        );
+        reader.check(
+            "listen.verdicts",
+            admin.port() == 0 || admin != verdicts,
+            "is the same address as listen.admin",
+        );
+        if !reader.errors.is_empty() {
+            return Err(ConfigErrors(reader.errors));
+        }
+        Ok(Self { store, admin, verdicts, servers, ttl, timeout, tokens, log_format, log })
+    }
+}
+
+/// Reads values, and remembers what is wrong with them.
+struct Reader {
+    errors: Vec<String>,
+}
+
+impl Reader {
+    fn parse<T: FromStr<Err: fmt::Display>>(&mut self, key: &str, text: &str, instead: T) -> T {
+        text.trim().parse().unwrap_or_else(|error| {
+            self.errors.push(format!("{key}: '{}': {error}", text.escape_debug()));
+            instead
+        })
+    }
+
+    fn time(&mut self, key: &str, text: &str) -> Duration {
+        humantime::parse_duration(text.trim()).unwrap_or_else(|error| {
+            self.errors
+                .push(format!("{key}: '{}': {error}; write e.g. 5s, 10m, 1d", text.escape_debug()));
+            Duration::from_secs(1)
+        })
+    }
+
+    fn tokens(&mut self, tokens: Vec<Result<Token, crate::api::auth::TokenError>>) -> Tokens {
+        let mut names = HashSet::new();
+        let mut good = Vec::new();
+        for token in tokens {
+            match token {
+                Err(error) => self.errors.push(format!("token: {error}")),
+                Ok(token) if !names.insert(token.name.clone()) => {
+                    self.errors.push(format!("token: the name '{}' stands there twice", token.name));
+                }
+                Ok(token) => good.push(token),
+            }
+        }
+        good.into_iter().collect()
+    }
+
+    fn check(&mut self, key: &str, holds: bool, otherwise: &str) {
+        // A value that does not parse has been complained of already.
+        if !holds && !self.errors.iter().any(|error| error.starts_with(key)) {
+            self.errors.push(format!("{key}: {otherwise}"));
+        }
+    }
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  - {error}"))
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once("://") {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self(path.into())),
+            Some(("sqlite", _)) => Err("names no file; write e.g. sqlite://fedgate.db".to_owned()),
+            Some((scheme, _)) => Err(format!("only sqlite:// is supported, not {scheme}://")),
+            None => Err("is no URL; write e.g. sqlite://fedgate.db".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Server {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = |_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
+        text.parse().or_else(bare).map(Self).map_err(|_| "is neither `ip` nor `ip:port`")
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("is neither `text` nor `json`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

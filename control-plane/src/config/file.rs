@@ -1,0 +1,105 @@
+//! The configuration file, as far as it can be read without knowing what its values mean.
+//!
+//! It is walked by hand, because a derived reader stops at the first error, and we show them all.
+
+use toml::{Table, Value};
+
+use crate::api::auth::{Token, TokenError};
+
+/// What the file says; nothing is checked yet but the shape, and the tokens.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) store_url: Option<String>,
+    pub(super) listen_admin: Option<String>,
+    pub(super) listen_verdicts: Option<String>,
+    pub(super) servers: Vec<String>,
+    pub(super) min_ttl: Option<String>,
+    pub(super) max_ttl: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) tokens: Vec<Result<Token, TokenError>>,
+}
+
+impl File {
+    /// Reads TOML; adds to `errors` what has the wrong shape, fails where it is no TOML at all.
+    pub(super) fn parse(text: &str, errors: &mut Vec<String>) -> Result<Self, String> {
+        let mut root: Table = text.parse().map_err(|error| format!("config: is not TOML: {error}"))?;
+        let mut section = |name: &str| match root.remove(name) {
+            None => Section { name: name.to_owned(), table: Table::new() },
+            Some(Value::Table(table)) => Section { name: name.to_owned(), table },
+            Some(_) => {
+                errors.push(format!("{name}: is not a table: write [{name}]"));
+                Section { name: name.to_owned(), table: Table::new() }
+            }
+        };
+        let (mut store, mut listen, mut discovery) =
+            (section("store"), section("listen"), section("discovery"));
+        let tokens = root.remove("token");
+        let file = Self {
+            store_url: store.string("url", errors),
+            listen_admin: listen.string("admin", errors),
+            listen_verdicts: listen.string("verdicts", errors),
+            servers: discovery.strings("servers", errors),
+            min_ttl: discovery.string("min_ttl", errors),
+            max_ttl: discovery.string("max_ttl", errors),
+            timeout: discovery.string("timeout", errors),
+            tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
+        };
+        for section in [store, listen, discovery] {
+            section.end(errors);
+        }
+        errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));
+        Ok(file)
+    }
+}
+
+/// A table, from which each key is taken once; what remains is unknown.
+struct Section {
+    name: String,
+    table: Table,
+}
+
+impl Section {
+    fn string(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
+        let Value::String(text) = self.table.remove(key)? else {
+            errors.push(format!("{}.{key}: is not a string", self.name));
+            return None;
+        };
+        Some(text)
+    }
+
+    fn strings(&mut self, key: &str, errors: &mut Vec<String>) -> Vec<String> {
+        let Some(value) = self.table.remove(key) else { return Vec::new() };
+        value.try_into().unwrap_or_else(|_| {
+            errors.push(format!("{}.{key}: is not a list of strings", self.name));
+            Vec::new()
+        })
+    }
+
+    fn end(self, errors: &mut Vec<String>) {
+        let name = &self.name;
+        errors.extend(self.table.keys().map(|key| format!("{name}.{key}: there is no such key")));
+    }
+}
+
+fn read_tokens(value: Value, errors: &mut Vec<String>) -> Vec<Result<Token, TokenError>> {
+    let Ok(tables) = value.try_into::<Vec<Table>>() else {
+        errors.push("token: is not a list of tables: write [[token]]".to_owned());
+        return Vec::new();
+    };
+    let mut read = |(table, number): (Table, u32)| {
+        let mut section = Section { name: format!("token[{number}]"), table };
+        let before = errors.len();
+        let [name, role, sha256] = ["name", "role", "sha256"].map(|key| {
+            section.table.contains_key(key).then(|| section.string(key, errors).unwrap_or_default())
+        });
+        for (key, part) in [("name", &name), ("role", &role), ("sha256", &sha256)] {
+            if part.is_none() {
+                errors.push(format!("token[{number}].{key}: is missing"));
+            }
+        }
+        section.end(errors);
+        let (name, role, sha256) = (name?, role?, sha256?);
+        (errors.len() == before).then(|| Token::new(&name, &role, &sha256))
+    };
+    tables.into_iter().zip(1..).filter_map(&mut read).collect()
+}

@@ -1,0 +1,151 @@
+use super::*;
+
+const DIGEST: &str = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
+
+fn read(settings: Settings, file: &str) -> Result<Config, String> {
+    Config::read(settings, Ok(file.to_owned())).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn nothing_is_required() {
+    let config = read(Settings::default(), "").unwrap();
+    assert_eq!(config.store, PathBuf::from("fedgate.db"));
+    assert_eq!(config.admin.to_string(), "127.0.0.1:8600");
+    assert_eq!(config.verdicts.to_string(), "127.0.0.1:8601");
+    assert!(config.servers.is_empty() && config.tokens.is_empty());
+    assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (5, 86_400));
+    assert_eq!((config.timeout.as_secs(), config.log_format), (3, LogFormat::Text));
+}
+
+#[test]
+fn every_key_of_the_file_counts() {
+    let file = format!(
+        r#"
+        [store]
+        url = "sqlite:///var/lib/fedgate.db"
+        [listen]
+        admin = "[::1]:1"
+        verdicts = "0.0.0.0:2"
+        [discovery]
+        servers = ["192.0.2.53", "[2001:db8::1]:5353", "2001:db8::2"]
+        min_ttl = "10s"
+        max_ttl = "1h"
+        timeout = "500ms"
+        [[token]]
+        name = "alice"
+        role = "admin"
+        sha256 = "{DIGEST}"
+        "#
+    );
+    let config = read(Settings::default(), &file).unwrap();
+    assert_eq!(config.store, PathBuf::from("/var/lib/fedgate.db"));
+    assert_eq!(config.admin.to_string(), "[::1]:1");
+    assert_eq!(config.verdicts.to_string(), "0.0.0.0:2");
+    let servers: Vec<_> = config.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::1]:5353", "[2001:db8::2]:53"]);
+    assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (10, 3600));
+    assert_eq!(config.timeout.as_millis(), 500);
+    assert!(!config.tokens.is_empty());
+}
+
+#[test]
+fn a_flag_or_variable_wins_over_the_file_and_an_empty_one_does_not() {
+    let file = "[discovery]\nmin_ttl = \"10s\"\nservers = [\"192.0.2.1\"]\n";
+    let settings = Settings {
+        discovery_min_ttl: Some("20s".into()),
+        discovery_servers: Some("192.0.2.2, 192.0.2.3:5353".into()),
+        ..Settings::default()
+    };
+    let config = read(settings, file).unwrap();
+    assert_eq!(config.ttl.min.as_secs(), 20);
+    assert_eq!(config.servers.len(), 2);
+    let settings = Settings {
+        discovery_min_ttl: Some(String::new()),
+        discovery_servers: Some(" ".into()),
+        ..Settings::default()
+    };
+    let config = read(settings, file).unwrap();
+    assert_eq!(config.ttl.min.as_secs(), 10);
+    assert_eq!(config.servers.len(), 1);
+}
+
+#[test]
+fn all_errors_are_shown_at_once() {
+    let file = r#"
+        colour = "red"
+        store = "fedgate.db"
+        [listen]
+        admin = "localhost"
+        xds = "127.0.0.1:8602"
+        [discovery]
+        servers = ["dns.example.com", 53]
+        min_ttl = 5
+        max_ttl = "a day"
+        dnssec = "off"
+        [[token]]
+        name = "alice"
+        role = "root"
+        sha256 = "x"
+        color = "red"
+        [[token]]
+        name = "bob"
+    "#;
+    let settings = Settings {
+        store_url: Some("etcd://h1:2379".into()),
+        discovery_timeout: Some("1h".into()),
+        tokens: Some(format!("a:admin:{DIGEST},a:viewer:{DIGEST},b:admin:short")),
+        log_format: Some("xml".into()),
+        ..Settings::default()
+    };
+    let errors = read(settings, file).unwrap_err();
+    for expected in [
+        "colour: there is no such key",
+        "store: is not a table",
+        "store.url: 'etcd://h1:2379': only sqlite:// is supported",
+        "listen.admin: 'localhost'",
+        "listen.xds: there is no such key",
+        "discovery.servers: is not a list of strings",
+        "discovery.min_ttl: is not a string",
+        "discovery.max_ttl: 'a day'",
+        "discovery.dnssec: there is no such key",
+        "discovery.timeout: is not between 100ms and 20s",
+        "token[1].color: there is no such key",
+        "token[2].role: is missing",
+        "token[2].sha256: is missing",
+        "token: the name 'a' stands there twice",
+        "token: a token's sha256 has 64 hexadecimal digits",
+        "log format: 'xml'",
+    ] {
+        assert!(errors.contains(expected), "{expected}\n{errors}");
+    }
+}
+
+#[test]
+fn values_that_contradict_each_other_are_refused() {
+    for (file, expected) in [
+        (
+            "[discovery]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"",
+            "discovery.min_ttl: is above discovery.max_ttl",
+        ),
+        (
+            "[listen]\nadmin = \"127.0.0.1:1\"\nverdicts = \"127.0.0.1:1\"",
+            "listen.verdicts: is the same",
+        ),
+        ("[discovery]\ntimeout = \"1ms\"", "discovery.timeout: is not between"),
+        ("[store]\nurl = \"sqlite://\"", "names no file"),
+        ("[store]\nurl = \"fedgate.db\"", "is no URL"),
+        ("[store", "config: is not TOML"),
+    ] {
+        let errors = read(Settings::default(), file).unwrap_err();
+        assert!(errors.contains(expected), "{expected}\n{errors}");
+    }
+    let both = "[listen]\nadmin = \"127.0.0.1:0\"\nverdicts = \"127.0.0.1:0\"";
+    assert!(read(Settings::default(), both).is_ok(), "port 0 is another port each time");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let settings = Settings { config: Some("/nowhere/fedgate.toml".into()), ..Settings::default() };
+    let errors = Config::load(settings).unwrap_err().to_string();
+    assert!(errors.contains("cannot read /nowhere/fedgate.toml"), "{errors}");
+}

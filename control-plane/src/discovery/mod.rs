@@ -1,0 +1,144 @@
+//! Discovery: which infrastructure domains speak for a backend domain, as DNS has it.
+//!
+//! A backend announces its infrastructure domains by SRV records (RFC 2782):
+//!
+//! ```text
+//! _wire-server-federator._tcp.company-a.com. 600 IN SRV 10 5 443 federator.wire.company-a.com.
+//! ```
+//!
+//! [`dns`] asks, [`interpret`] says what an answer means and for how long; the second does no I/O.
+
+pub(crate) mod dns;
+mod interpret;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use fedgate_policy::{Domain, Failure, FailureLabel, Outcome};
+
+/// How long a transient failure is believed: SERVFAIL, REFUSED, a timeout, a malformed answer.
+///
+/// Long enough that a burst of requests costs one query, short enough that nobody waits for us once
+/// DNS has healed. RFC 2308 §7.1 would allow five minutes; we stay below five seconds.
+pub(crate) const TRANSIENT_TTL: Duration = Duration::from_secs(2);
+
+/// The longest that a negative answer is believed, whatever its SOA says (RFC 2308 §5).
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Finds the infrastructure domains of a backend domain.
+pub(crate) trait Discover: Send + Sync {
+    /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
+    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
+}
+
+/// A discovery that is under way.
+pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send + 'a>>;
+
+/// What a discovery found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Discovered {
+    /// The infrastructure domains, or why there are none.
+    pub(crate) outcome: Outcome,
+    /// For how long this holds from now.
+    pub(crate) ttl: Duration,
+    /// Whether DNS said so, or only failed to say.
+    pub(crate) certainty: Certainty,
+}
+
+/// How far a finding is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    /// DNS answered: this replaces whatever was known before.
+    Answered,
+    /// DNS did not answer: what was known before, and has not ended, still stands.
+    Transient,
+}
+
+/// The bounds between which a TTL is honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TtlBounds {
+    /// Below this, a record of TTL 0 would cost a query per request.
+    pub(crate) min: Duration,
+    /// Above this, a mistake in a zone would stay with us for too long.
+    pub(crate) max: Duration,
+}
+
+// === impl Discovered ===
+
+impl Discovered {
+    /// A failure to get any answer.
+    pub(crate) fn transient(message: String) -> Self {
+        Self {
+            outcome: Outcome::Failure(Failure { label: FailureLabel::DiscoveryFailure, message }),
+            ttl: TRANSIENT_TTL,
+            certainty: Certainty::Transient,
+        }
+    }
+}
+
+// === impl TtlBounds ===
+
+impl TtlBounds {
+    /// The life of a positive answer, from the least TTL of its records, in seconds.
+    fn positive(self, seconds: u32) -> Duration {
+        honest(seconds).clamp(self.min, self.max)
+    }
+
+    /// The life of a negative answer: the lesser of its SOA's TTL and MINIMUM (RFC 2308 §5), or the
+    /// least that we keep anything where there is no SOA.
+    fn negative(self, soa: Option<u32>) -> Duration {
+        let max = self.max.min(MAX_NEGATIVE_TTL).max(self.min);
+        soa.map_or(self.min, |seconds| honest(seconds).clamp(self.min, max))
+    }
+}
+
+/// A TTL with its top bit set counts as zero (RFC 2181 §8).
+fn honest(seconds: u32) -> Duration {
+    Duration::from_secs(if seconds > i32::MAX.unsigned_abs() { 0 } else { seconds.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: TtlBounds =
+        TtlBounds { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
+
+    #[test]
+    fn a_ttl_is_honoured_between_its_bounds() {
+        for (seconds, expected) in [
+            (0, 5),
+            (1, 5),
+            (5, 5),
+            (6, 6),
+            (600, 600),
+            (86_400, 86_400),
+            (86_401, 86_400),
+            (0x7fff_ffff, 86_400),
+            (0x8000_0000, 5),
+            (u32::MAX, 5),
+        ] {
+            assert_eq!(BOUNDS.positive(seconds), Duration::from_secs(expected), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_negative_answer_lives_as_its_soa_says_but_three_hours_at_most() {
+        for (soa, expected) in [
+            (None, 5),
+            (Some(0), 5),
+            (Some(30), 30),
+            (Some(10_800), 10_800),
+            (Some(10_801), 10_800),
+            (Some(0x8000_0000), 5),
+        ] {
+            assert_eq!(BOUNDS.negative(soa), Duration::from_secs(expected), "{soa:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_above_three_hours_do_not_contradict_themselves() {
+        let bounds = TtlBounds { min: Duration::from_secs(14_400), max: Duration::from_secs(18_000) };
+        assert_eq!(bounds.negative(Some(1)), Duration::from_secs(14_400));
+    }
+}

@@ -1,0 +1,162 @@
+//! `fedgate serve`: puts the parts together, and takes them apart again.
+//!
+//! Clock, randomness, environment and signals come in here; the store and the resolver are chosen
+//! here and named nowhere above.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing_subscriber::EnvFilter;
+
+use crate::allow_list::sqlite::Sqlite;
+use crate::allow_list::{AllowList, StoreError};
+use crate::api::{self, Api};
+use crate::config::{Config, LogFormat};
+use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::verdicts::{Verdicts, refresher};
+
+/// How long requests that are under way may go on after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the service cannot start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// An address cannot be had.
+    #[error(
+        "cannot listen on {address} ({listener}): {cause}; stop what uses it, or choose another with --listen-{listener}"
+    )]
+    Bind {
+        /// `admin` or `verdicts`.
+        listener: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The allow list cannot be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// DNS cannot be asked.
+    #[error(transparent)]
+    Discovery(#[from] NoServers),
+    /// The system lets us have no signals, or no connections.
+    #[error("the system failed us: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
+    let mut stop = Stop::listen()?;
+    log_as(config.log_format, config.log);
+    if config.tokens.is_empty() {
+        tracing::warn!(
+            "no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`"
+        );
+    }
+    let admin = bind("admin", config.admin).await?;
+    let verdicts = bind("verdicts", config.verdicts).await?;
+
+    let path = config.store;
+    let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
+    let list = list.await.map_err(io::Error::from)??;
+    let discovery = DnsDiscovery::new(&config.servers, config.ttl, config.timeout)?;
+    let judge = Verdicts::new(list.clone(), Arc::new(discovery));
+    let refresher = tokio::spawn(refresh(judge.clone()));
+    let api = Api { list: list.clone(), verdicts: judge, refresher: refresher.abort_handle() };
+
+    let (stopping, stopped) = watch::channel(false);
+    let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
+    let verdicts = run(verdicts, api::verdicts(api, config.tokens), stopped);
+    tracing::info!("ready");
+
+    let signal = stop.signalled().await;
+    tracing::info!(signal, "stopping");
+    stopping.send_replace(true);
+    drain(admin, verdicts).await;
+    refresher.abort();
+    list.close().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await.map_err(|cause| ServeError::Bind {
+        listener,
+        address,
+        cause,
+    })?;
+    tracing::info!(listener, address = %bound.local_addr()?, "listening");
+    Ok(bound)
+}
+
+fn run(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<io::Result<()>> {
+    let stop = async move {
+        // An error means that the sender is gone, which is the end also.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop).into_future())
+}
+
+async fn drain(admin: JoinHandle<io::Result<()>>, verdicts: JoinHandle<io::Result<()>>) {
+    match tokio::time::timeout(DRAIN, async { (admin.await, verdicts.await) }).await {
+        Ok((Ok(Ok(())), Ok(Ok(())))) => {}
+        Ok((admin, verdicts)) => tracing::error!(?admin, ?verdicts, "a listener ended badly"),
+        Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "requests still under way are cut off"),
+    }
+}
+
+/// Runs the refresher, and says so if it ends: then `readyz` turns 503 for whoever supervises us,
+/// while verdicts are still given, on demand.
+async fn refresh(verdicts: Verdicts) {
+    let ended = refresher::keep_fresh(verdicts, jitter).await;
+    tracing::error!(?ended, "the task that keeps verdicts fresh has ended: restart fedgate");
+}
+
+/// A random number from 0 to 1; where the system has none to give, the middle will do.
+fn jitter() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+fn log_as(format: LogFormat, filter: EnvFilter) {
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}
+
+/// The signals that stop us.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn signalled(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

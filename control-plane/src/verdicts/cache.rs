@@ -1,0 +1,168 @@
+//! What discovery found, for as long as it lives; and never two lookups of one domain at a time.
+//!
+//! Listed domains and others are kept apart. The operator bounds the number of the former, so they
+//! are never evicted; the latter, which anybody can make up under `allowAll`, are bounded in bytes
+//! and in lookups under way, so that a flood of them can push out only its own kind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fedgate_policy::{Domain, Outcome};
+use moka::Expiry;
+use tokio::sync::Semaphore;
+
+use crate::discovery::{Certainty, Discover, Discovered};
+
+/// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
+const UNLISTED_BYTES: u64 = 64 << 20;
+/// Lookups of unlisted domains under way at one time; beyond, they fail at once.
+const UNLISTED_LOOKUPS: usize = 256;
+/// Bytes of an entry besides its names and text.
+const ENTRY_BYTES: usize = 400;
+
+/// The answers that have not ended, and the lookups under way.
+pub(super) struct Cache {
+    listed: Answers,
+    unlisted: Answers,
+    discovery: Arc<dyn Discover>,
+    slots: Arc<Semaphore>,
+}
+
+type Answers = moka::future::Cache<Domain, Arc<Known>>;
+
+/// What is known of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) outcome: Outcome,
+    pub(super) expires_at: Instant,
+    /// Whether DNS said so.
+    pub(super) certainty: Certainty,
+    /// When the last lookup ended, whether or not this came from it.
+    pub(super) tried_at: Instant,
+    /// What the last lookup came to.
+    pub(super) last: Certainty,
+}
+
+// === impl Cache ===
+
+impl Cache {
+    pub(super) fn new(discovery: Arc<dyn Discover>) -> Self {
+        let unlisted = Answers::builder()
+            .max_capacity(UNLISTED_BYTES)
+            .weigher(|domain, known| weigh(domain, known))
+            .expire_after(AtItsEnd)
+            .build();
+        Self {
+            listed: Answers::builder().expire_after(AtItsEnd).build(),
+            unlisted,
+            discovery,
+            slots: Arc::new(Semaphore::new(UNLISTED_LOOKUPS)),
+        }
+    }
+
+    /// What is known of a domain, without a lookup.
+    pub(super) async fn peek(&self, domain: &Domain, listed: bool) -> Option<Arc<Known>> {
+        self.answers(listed).get(domain).await
+    }
+
+    /// What is known of a domain; looked up if nothing is, or nothing tried `since` then.
+    ///
+    /// Callers who want the same domain share one lookup. It has a task of its own: it goes on for
+    /// the others, and for later ones, if the caller who started it goes away.
+    pub(super) async fn fetch(
+        &self,
+        domain: &Domain,
+        listed: bool,
+        since: Option<Instant>,
+    ) -> Arc<Known> {
+        let answers = self.answers(listed);
+        if since.is_none()
+            && let Some(known) = answers.get(domain).await
+        {
+            return known;
+        }
+        let lookup = {
+            let (answers, domain) = (answers.clone(), domain.clone());
+            let discovery = self.discovery.clone();
+            let slots = (!listed).then(|| self.slots.clone());
+            async move {
+                let found = match slots.as_deref().map(Semaphore::try_acquire) {
+                    Some(Err(_)) => {
+                        Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
+                    }
+                    None | Some(Ok(_)) => discovery.discover(&domain).await,
+                };
+                Arc::new(Known::after(answers.get(&domain).await.as_deref(), found, Instant::now()))
+            }
+        };
+        let (answers, key) = (answers.clone(), domain.clone());
+        let outdated = move |known: &Arc<Known>| since.is_some_and(|since| known.tried_at < since);
+        let shared = tokio::spawn(async move {
+            answers.entry(key).or_insert_with_if(lookup, outdated).await.into_value()
+        });
+        shared.await.unwrap_or_else(|error| {
+            tracing::error!(%domain, %error, "lookup broke off");
+            let found = Discovered::transient(format!("the lookup of {domain} broke off"));
+            Arc::new(Known::after(None, found, Instant::now()))
+        })
+    }
+
+    /// Forgets what is known of a domain that is no longer listed.
+    pub(super) async fn forget_listed(&self, domain: &Domain) {
+        self.listed.invalidate(domain).await;
+    }
+
+    fn answers(&self, listed: bool) -> &Answers {
+        if listed { &self.listed } else { &self.unlisted }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// What is known after a lookup that found this, where that was known before it.
+    fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
+        let stands = |known: &&Self| known.certainty == Certainty::Answered && known.expires_at > now;
+        match (found.certainty, before.filter(stands)) {
+            (Certainty::Transient, Some(before)) => {
+                Self { tried_at: now, last: Certainty::Transient, ..before.clone() }
+            }
+            (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
+                outcome: found.outcome,
+                expires_at: now.checked_add(found.ttl).unwrap_or(now),
+                certainty: found.certainty,
+                tried_at: now,
+                last: found.certainty,
+            },
+        }
+    }
+}
+
+/// An entry ends when its answer does.
+struct AtItsEnd;
+
+impl Expiry<Domain, Arc<Known>> for AtItsEnd {
+    fn expire_after_create(&self, _: &Domain, known: &Arc<Known>, now: Instant) -> Option<Duration> {
+        Some(known.expires_at.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Domain,
+        known: &Arc<Known>,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(known.expires_at.saturating_duration_since(now))
+    }
+}
+
+/// What an entry takes, roughly, in bytes.
+fn weigh(domain: &Domain, known: &Known) -> u32 {
+    let names = match &known.outcome {
+        Outcome::Hosts(hosts) => hosts.iter().map(|host| host.as_str().len().saturating_add(16)).sum(),
+        Outcome::Failure(failure) => failure.message.len(),
+    };
+    let bytes = ENTRY_BYTES.saturating_add(domain.as_str().len()).saturating_add(names);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,222 @@
+//! When to look up which listed domain: a value, with the present moment as an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use fedgate_policy::Domain;
+
+use super::cache::Known;
+use crate::discovery::{Certainty, TRANSIENT_TTL};
+
+/// The longest pause between two tries where DNS does not answer.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// The listed domains, each with the moment of its next lookup.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    tasks: BTreeMap<Domain, Task>,
+    queue: BTreeSet<(Instant, Domain)>,
+}
+
+#[derive(Debug)]
+struct Task {
+    /// None while the lookup is under way.
+    due: Option<Instant>,
+    /// Whether it has been looked up before.
+    first: bool,
+    /// How many lookups in a row came to nothing.
+    troubles: u32,
+}
+
+/// A lookup that is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) domain: Domain,
+    /// What was found before this moment will not do; none at the first time, when anything will.
+    pub(super) since: Option<Instant>,
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    /// Takes up the domains that are new among `listed`, due now, and returns those that are gone.
+    pub(super) fn reconcile<'a>(
+        &mut self,
+        listed: impl Iterator<Item = &'a Domain>,
+        now: Instant,
+    ) -> Vec<Domain> {
+        let mut before = std::mem::take(&mut self.tasks);
+        for domain in listed {
+            let task = before.remove(domain).unwrap_or_else(|| {
+                self.queue.insert((now, domain.clone()));
+                Task { due: Some(now), first: true, troubles: 0 }
+            });
+            self.tasks.insert(domain.clone(), task);
+        }
+        for (domain, task) in &before {
+            if let Some(due) = task.due {
+                self.queue.remove(&(due, domain.clone()));
+            }
+        }
+        before.into_keys().collect()
+    }
+
+    /// Hands out a domain that is due; it comes back by [`Schedule::finished`].
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Due> {
+        if self.next_due()? > now {
+            return None;
+        }
+        let (due, domain) = self.queue.pop_first()?;
+        let task = self.tasks.get_mut(&domain)?;
+        task.due = None;
+        let since = (!task.first).then_some(due);
+        task.first = false;
+        Some(Due { domain, since })
+    }
+
+    /// The earliest moment at which a domain is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.queue.first().map(|(due, _)| *due)
+    }
+
+    /// Puts a domain back, to be due by what is known of it now. `jitter`, from 0 to 1, keeps those
+    /// that were listed together from being looked up together for ever.
+    pub(super) fn finished(&mut self, domain: Domain, known: &Known, now: Instant, jitter: f64) {
+        // It may have gone meanwhile; or gone and come back, and be queued anew.
+        let Some(task) = self.tasks.get_mut(&domain).filter(|task| task.due.is_none()) else { return };
+        task.troubles = match known.last {
+            Certainty::Answered => 0,
+            Certainty::Transient => task.troubles.saturating_add(1),
+        };
+        let due = now.checked_add(pause(known, task.troubles, now, jitter)).unwrap_or(now);
+        task.due = Some(due);
+        self.queue.insert((due, domain));
+    }
+}
+
+/// Ahead of the answer's end by a tenth of its life and some jitter; after a failure, when that has
+/// ended, and each time that it comes again, twice as late.
+fn pause(known: &Known, troubles: u32, now: Instant, jitter: f64) -> Duration {
+    let jitter = jitter.clamp(0.0, 1.0);
+    match known.last {
+        Certainty::Answered => {
+            known.expires_at.saturating_duration_since(now).mul_f64(0.9 - 0.05 * jitter)
+        }
+        Certainty::Transient => {
+            let doublings = troubles.saturating_sub(1).min(16);
+            let backoff = TRANSIENT_TTL.saturating_mul(1 << doublings).min(MAX_BACKOFF);
+            backoff.mul_f64(1.0 + 0.25 * jitter)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedgate_policy::Outcome;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn domain(name: &str) -> Domain {
+        name.parse().unwrap()
+    }
+
+    fn known(last: Certainty, now: Instant, life: Duration) -> Known {
+        let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
+        Known { outcome, expires_at: now + life, certainty: last, tried_at: now, last }
+    }
+
+    fn scheduled(names: &[&str], now: Instant) -> Schedule {
+        let mut schedule = Schedule::default();
+        schedule.reconcile(names.iter().map(|name| domain(name)).collect::<Vec<_>>().iter(), now);
+        schedule
+    }
+
+    #[test]
+    fn a_new_domain_is_due_at_once_and_takes_what_is_known() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com"], now);
+        assert_eq!(schedule.take_due(now), Some(Due { domain: domain("a.com"), since: None }));
+        assert_eq!(schedule.take_due(now), None, "it is under way");
+    }
+
+    #[test]
+    fn an_answer_is_renewed_ahead_of_its_end() {
+        let now = Instant::now();
+        for (jitter, expected) in [(0.0, 90.0), (1.0, 85.0)] {
+            let mut schedule = scheduled(&["a.com"], now);
+            schedule.take_due(now);
+            schedule.finished(
+                domain("a.com"),
+                &known(Certainty::Answered, now, 100 * SECOND),
+                now,
+                jitter,
+            );
+            let due = schedule.next_due().unwrap();
+            assert!(((due - now).as_secs_f64() - expected).abs() < 0.001, "{jitter}");
+            assert_eq!(schedule.take_due(now + 84 * SECOND), None);
+            assert_eq!(schedule.take_due(due).unwrap().since, Some(due), "what is known will not do");
+        }
+    }
+
+    #[test]
+    fn failures_are_retried_at_their_end_then_ever_later_to_a_minute() {
+        let mut now = Instant::now();
+        let mut schedule = scheduled(&["a.com"], now);
+        for expected in [2, 4, 8, 16, 32, 60, 60] {
+            schedule.take_due(now).unwrap();
+            schedule.finished(domain("a.com"), &known(Certainty::Transient, now, 2 * SECOND), now, 0.0);
+            assert_eq!(schedule.next_due().unwrap() - now, expected * SECOND);
+            now = schedule.next_due().unwrap();
+        }
+        schedule.take_due(now).unwrap();
+        schedule.finished(domain("a.com"), &known(Certainty::Answered, now, 10 * SECOND), now, 0.0);
+        now = schedule.next_due().unwrap();
+        schedule.take_due(now).unwrap();
+        schedule.finished(domain("a.com"), &known(Certainty::Transient, now, 2 * SECOND), now, 0.0);
+        assert_eq!(schedule.next_due().unwrap() - now, 2 * SECOND, "an answer forgives");
+    }
+
+    #[test]
+    fn a_removed_domain_is_forgotten() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com", "b.com"], now);
+        assert_eq!(schedule.reconcile([domain("b.com")].iter(), now), [domain("a.com")]);
+        assert_eq!(schedule.take_due(now).unwrap().domain, domain("b.com"));
+        assert_eq!(schedule.take_due(now), None);
+    }
+
+    #[test]
+    fn a_lookup_that_ends_after_its_domain_has_gone_is_passed_over() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com"], now);
+        schedule.take_due(now);
+        schedule.reconcile([].iter(), now);
+        schedule.finished(domain("a.com"), &known(Certainty::Answered, now, SECOND), now, 0.0);
+        assert_eq!(schedule.next_due(), None);
+    }
+
+    #[test]
+    fn a_domain_that_goes_and_returns_during_its_lookup_is_queued_once() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com"], now);
+        schedule.take_due(now);
+        schedule.reconcile([].iter(), now);
+        schedule.reconcile([domain("a.com")].iter(), now);
+        schedule.finished(domain("a.com"), &known(Certainty::Answered, now, SECOND), now, 0.0);
+        assert!(schedule.take_due(now).is_some());
+        assert_eq!(schedule.next_due(), None);
+    }
+
+    #[test]
+    fn a_domain_that_stays_keeps_its_place() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com"], now);
+        schedule.take_due(now);
+        schedule.finished(domain("a.com"), &known(Certainty::Answered, now, 100 * SECOND), now, 0.0);
+        let due = schedule.next_due();
+        assert!(schedule.reconcile([domain("a.com"), domain("b.com")].iter(), now).is_empty());
+        assert_eq!(schedule.take_due(now).unwrap().domain, domain("b.com"));
+        assert_eq!(schedule.next_due(), due);
+    }
+}

@@ -1,0 +1,251 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use fedgate_policy::HostName;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::allow_list::tests::{in_memory, listing};
+use crate::allow_list::{Condition, Strategy};
+use crate::discovery::{Certainty, Discovered, Discovering};
+
+/// Discovery that answers what it is told to, when it is told to, and counts.
+pub(crate) struct Told {
+    answer: Mutex<Discovered>,
+    started: AtomicUsize,
+    gate: Semaphore,
+}
+
+impl Told {
+    /// Answers `answer` at once.
+    pub(crate) fn at_once(answer: Discovered) -> Arc<Self> {
+        Self::with_permits(answer, Semaphore::MAX_PERMITS)
+    }
+
+    /// Answers `answer` as often as it is let.
+    fn held(answer: Discovered) -> Arc<Self> {
+        Self::with_permits(answer, 0)
+    }
+
+    fn with_permits(answer: Discovered, permits: usize) -> Arc<Self> {
+        let gate = Semaphore::new(permits);
+        Arc::new(Self { answer: Mutex::new(answer), started: AtomicUsize::new(0), gate })
+    }
+
+    fn tell(&self, answer: Discovered) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.started.load(Ordering::SeqCst)
+    }
+
+    async fn until_asked(&self, times: usize) {
+        while self.asked() < times {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Discover for Told {
+    fn discover<'a>(&'a self, _: &'a Domain) -> Discovering<'a> {
+        Box::pin(async move {
+            self.started.fetch_add(1, Ordering::SeqCst);
+            self.gate.acquire().await.unwrap().forget();
+            self.answer.lock().unwrap().clone()
+        })
+    }
+}
+
+pub(crate) fn found(host: &str) -> Discovered {
+    let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
+    Discovered { outcome, ttl: Duration::from_secs(600), certainty: Certainty::Answered }
+}
+
+fn absent() -> Discovered {
+    let failure = Failure { label: FailureLabel::InvalidDomain, message: String::new() };
+    Discovered { outcome: Outcome::Failure(failure), ..found("x") }
+}
+
+fn domain(name: &str) -> Domain {
+    name.parse().unwrap()
+}
+
+fn hosts(verdict: &Verdict) -> Vec<&str> {
+    match &verdict.outcome {
+        Outcome::Hosts(hosts) => hosts.iter().map(HostName::as_str).collect(),
+        Outcome::Failure(failure) => panic!("{failure:?}"),
+    }
+}
+
+fn label(verdict: &Verdict) -> FailureLabel {
+    match &verdict.outcome {
+        Outcome::Failure(failure) => failure.label,
+        Outcome::Hosts(hosts) => panic!("{hosts:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_is_not_allowed_is_never_looked_up() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = listing(&["a.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let verdict = verdicts.verdict(domain("b.com")).await;
+    assert_eq!(verdict, denial(domain("b.com")));
+    let json = serde_json::to_string(&verdict).unwrap();
+    assert_eq!(
+        json,
+        r#"{"domain":"b.com","failure":{"label":"federation-denied","message":"origin domain [b.com] not in the federation allow list"},"ttl_ms":1000}"#
+    );
+    assert_eq!(verdicts.refresh(&domain("b.com")).await, None);
+    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    assert_eq!(label(&verdicts.verdict(domain("a.com")).await), FailureLabel::FederationDenied);
+    assert_eq!(told.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_cost_one_lookup() {
+    for name in ["a.com", "unlisted.com"] {
+        let told = Told::held(found("fed.a.com"));
+        let list = listing(&["a.com"]).await;
+        list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+        let verdicts = Verdicts::new(list, told.clone());
+        let mut waiters = tokio::task::JoinSet::new();
+        for _ in 0..1000 {
+            let verdicts = verdicts.clone();
+            waiters.spawn(async move { verdicts.verdict(domain(name)).await });
+        }
+        told.until_asked(1).await;
+        told.gate.add_permits(1000);
+        while let Some(verdict) = waiters.join_next().await {
+            assert_eq!(hosts(&verdict.unwrap()), ["fed.a.com"]);
+        }
+        assert_eq!(told.asked(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
+    let told = Told::held(found("fed.a.com"));
+    let list = listing(&["a.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let waiter = tokio::spawn({
+        let verdicts = verdicts.clone();
+        async move { verdicts.verdict(domain("a.com")).await }
+    });
+    told.until_asked(1).await;
+    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    told.gate.add_permits(1);
+    assert_eq!(label(&waiter.await.unwrap()), FailureLabel::FederationDenied);
+}
+
+#[tokio::test]
+async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
+    let told = Told::held(found("fed.a.com"));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let first = tokio::spawn({
+        let verdicts = verdicts.clone();
+        async move { verdicts.verdict(domain("a.com")).await }
+    });
+    told.until_asked(1).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    told.gate.add_permits(1);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    assert_eq!(told.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_asks_anew_and_a_verdict_does_not() {
+    let told = Told::at_once(found("old.a.com"));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    assert_eq!(verdicts.known(domain("a.com")).await, None);
+    verdicts.verdict(domain("a.com")).await;
+    told.tell(found("new.a.com"));
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["old.a.com"]);
+    assert_eq!(hosts(&verdicts.refresh(&domain("a.com")).await.unwrap()), ["new.a.com"]);
+    assert_eq!(hosts(&verdicts.known(domain("a.com")).await.unwrap()), ["new.a.com"]);
+    assert_eq!(told.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_outlives_trouble_but_not_another_answer() {
+    let told = Told::at_once(found("fed.a.com"));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let before = verdicts.verdict(domain("a.com")).await;
+    told.tell(Discovered::transient("SERVFAIL".to_owned()));
+    let after = verdicts.refresh(&domain("a.com")).await.unwrap();
+    assert_eq!(hosts(&after), ["fed.a.com"]);
+    assert!(after.ttl_ms <= before.ttl_ms, "its life is not prolonged");
+    told.tell(absent());
+    let gone = verdicts.refresh(&domain("a.com")).await.unwrap();
+    assert_eq!(label(&gone), FailureLabel::InvalidDomain);
+}
+
+#[tokio::test]
+async fn trouble_ends_after_two_seconds() {
+    let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let verdict = verdicts.verdict(domain("a.com")).await;
+    assert_eq!(label(&verdict), FailureLabel::DiscoveryFailure);
+    assert!((1..=2000).contains(&verdict.ttl_ms));
+}
+
+#[tokio::test]
+async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
+    let told = Told::held(found("fed.a.com"));
+    let list = listing(&["a.com"]).await;
+    list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    let verdicts = Verdicts::new(list, told.clone());
+    let mut waiters = tokio::task::JoinSet::new();
+    for number in 0..256 {
+        let verdicts = verdicts.clone();
+        waiters.spawn(async move { verdicts.verdict(domain(&format!("d{number}.com"))).await });
+    }
+    told.until_asked(256).await;
+    let over = verdicts.verdict(domain("over.com")).await;
+    assert_eq!(label(&over), FailureLabel::DiscoveryFailure);
+    told.gate.add_permits(257);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    while let Some(verdict) = waiters.join_next().await {
+        assert_eq!(hosts(&verdict.unwrap()), ["fed.a.com"]);
+    }
+}
+
+#[tokio::test]
+async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = in_memory();
+    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    let put = |name| list.put(domain(name), None, Condition::None, SystemTime::now());
+    put("a.com").await.unwrap();
+    told.until_asked(1).await;
+    // Shared with the refresher's lookup, or served from what that found.
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    assert_eq!(told.asked(), 1);
+    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    put("b.com").await.unwrap();
+    told.until_asked(2).await;
+    put("a.com").await.unwrap();
+    told.until_asked(3).await;
+    assert!(!refresher.is_finished());
+    refresher.abort();
+}
+
+#[tokio::test]
+async fn under_allow_none_the_refresher_rests() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = listing(&["a.com"]).await;
+    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told.asked(), 0);
+    list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+    told.until_asked(1).await;
+    refresher.abort();
+}
