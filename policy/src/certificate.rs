@@ -4,12 +4,14 @@
 //! here, from the certificate itself. Text that a proxy made of it (`X-Forwarded-Client-Cert`) can
 //! be forged by a subject alternative name that carries the proxy's own separators.
 
+use std::fmt;
+
 use percent_encoding::percent_decode;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME, Oid};
 use x509_parser::parse_x509_certificate;
 use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::X509Extension;
+use x509_parser::prelude::{ASN1Time, X509Extension};
 
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
@@ -56,6 +58,21 @@ pub enum CertificateError {
     /// The same extension twice, which RFC 5280 §4.2 forbids: two readers might see two meanings.
     #[error("has the extension {0} more than once")]
     RepeatedExtension(String),
+}
+
+// === impl UnixTime ===
+
+/// As RFC 3339 writes it: `2026-01-31T23:59:59Z`.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(time) = ASN1Time::from_timestamp(self.0) else {
+            return write!(f, "{} s after 1970", self.0);
+        };
+        let (date, time) = (time.to_datetime().date(), time.to_datetime().time());
+        let (hour, minute, second) = time.as_hms();
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 // === impl Certificate ===

@@ -176,8 +176,7 @@ impl Display for Refusal {
             Self::CertificateParseError(error) => write!(f, "the client certificate {error}"),
             Self::CertificateExpired { validity: (not_before, not_after), now } => write!(
                 f,
-                "the client certificate is not valid now: notBefore {}, notAfter {}, now {} (seconds since 1970)",
-                not_before.0, not_after.0, now.0
+                "the client certificate is not valid now: notBefore {not_before}, notAfter {not_after}, now {now}"
             ),
             Self::NoOriginDomain => f.write_str("the header Wire-Origin-Domain is missing or empty"),
             Self::DomainParseError { header, reason } => {

@@ -100,6 +100,7 @@ impl Caller {
     }
 
     /// The same caller, keeping TLS sessions to resume them on later connections.
+    #[must_use]
     pub fn resuming(mut self) -> Self {
         self.config.resumption = Resumption::in_memory_sessions(16);
         self
@@ -278,7 +279,7 @@ impl Http2 {
 impl RawHttp2 {
     /// Calls a remote procedure with header fields in any bytes. `Ok` is the type of the frame
     /// with which the server answers on the stream, or ends the connection: 1 HEADERS,
-    /// 3 RST_STREAM, 7 GOAWAY.
+    /// 3 `RST_STREAM`, 7 GOAWAY.
     pub async fn call(&mut self, rpc: &str, headers: &[Header<'_>]) -> Result<u8, CallError> {
         let path = path(rpc);
         let mut block = Vec::new();

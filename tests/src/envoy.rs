@@ -117,7 +117,7 @@ fn write_files(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: 
     let source = artifacts::repository().join("envoy");
     for file in ["server-certificate.yaml", "client-trust.yaml"] {
         let text = read(&source.join("secrets").join(file));
-        let text = edited(text, "/etc/fedgate/tls", &dir.join("tls").display().to_string());
+        let text = edited(&text, "/etc/fedgate/tls", &dir.join("tls").display().to_string());
         fs::write(dir.join("secrets").join(file), text).expect("a secret's file");
     }
     let mut text = read(&source.join("ingress.yaml"));
@@ -133,10 +133,10 @@ fn write_files(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: 
         ("address: galley, port_value: 8080", at(galley)),
         ("address: cargohold, port_value: 8080", at(cargohold)),
     ] {
-        text = edited(text, from, &to);
+        text = edited(&text, from, &to);
     }
     for (from, to) in edits {
-        text = edited(text, from, to);
+        text = edited(&text, from, to);
     }
     fs::write(dir.join("ingress.yaml"), text).expect("Envoy's configuration");
     dir
@@ -170,7 +170,7 @@ fn read(path: &Path) -> String {
 }
 
 /// Replaces what is there; a replacement of nothing would test something else than is meant.
-fn edited(text: String, from: &str, to: &str) -> String {
+fn edited(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "the configuration no longer has: {from}");
     text.replace(from, to)
 }

@@ -88,11 +88,13 @@ impl Authority {
     }
 
     /// A new authority under this one.
+    #[must_use]
     pub fn intermediate(&self, name: &str) -> Self {
         self.subordinate(ca_params(name))
     }
 
     /// A new authority under this one that may only issue names below `subtree`.
+    #[must_use]
     pub fn constrained(&self, name: &str, subtree: &str) -> Self {
         let mut params = ca_params(name);
         params.name_constraints = Some(NameConstraints {
@@ -199,7 +201,7 @@ impl San {
         Self::Dns(name.as_ref().to_vec())
     }
 
-    /// GeneralName, RFC 5280 §4.2.1.6: implicit context tags.
+    /// `GeneralName`, RFC 5280 §4.2.1.6: implicit context tags.
     fn to_der(&self) -> Vec<u8> {
         match self {
             Self::Email(bytes) => der(0x81, bytes),

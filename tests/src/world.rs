@@ -170,3 +170,21 @@ impl WorldBuilder {
         World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
     }
 }
+
+/// Lets Envoy pass on certificates that do not lead to a trusted root, for the filter to refuse.
+#[must_use]
+pub fn accept_untrusted(builder: WorldBuilder) -> WorldBuilder {
+    let trust_source = |indent: &str| {
+        format!(
+            "            {indent}validation_context_sds_secret_config:\n              {indent}name: client_trust\n\
+             \x20             {indent}sds_config:\n                {indent}resource_api_version: V3\n\
+             \x20               {indent}path_config_source: {{path: "
+        )
+    };
+    let accepting = format!(
+        "            combined_validation_context:\n\
+         \x20             default_validation_context: {{trust_chain_verification: ACCEPT_UNTRUSTED}}\n{}",
+        trust_source("  ")
+    );
+    builder.edit(&trust_source(""), &accepting)
+}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fedgate_tests::World;
 use fedgate_tests::caller::Caller;
 use fedgate_tests::pki::{Authority, Identity, Key, Leaf, San};
+use fedgate_tests::world::accept_untrusted;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::version::{TLS12, TLS13};
 
@@ -257,23 +258,9 @@ fn where_sessions_are_resumed_a_certificate_counts_only_with_a_full_handshake() 
 
 #[test]
 fn a_chain_that_envoy_was_told_to_accept_unvalidated_is_refused_by_the_filter() {
-    let trust_source = |indent: &str| {
-        format!(
-            "            {indent}validation_context_sds_secret_config:\n              {indent}name: client_trust\n\
-             \x20             {indent}sds_config:\n                {indent}resource_api_version: V3\n\
-             \x20               {indent}path_config_source: {{path: "
-        )
-    };
-    let accepting = format!(
-        "            combined_validation_context:\n\
-         \x20             default_validation_context: {{trust_chain_verification: ACCEPT_UNTRUSTED}}\n{}",
-        trust_source("  ")
-    );
-    let world = World::builder()
-        .records(crate::discovery::records())
-        .allow(&["a.com"])
-        .edit(&trust_source(""), &accepting)
-        .start();
+    let world =
+        accept_untrusted(World::builder().records(crate::discovery::records()).allow(&["a.com"]))
+            .start();
     let other = Authority::root("nobody trusts this");
     let expect = Refuse(403, "untrusted-certificate");
     check_identity(&world, "accept_untrusted", &other.issue(&Leaf::of(["infra.a.com"])), expect);

@@ -30,7 +30,7 @@ fn what_was_acknowledged_survives_a_kill_in_the_middle_of_writes() {
                             .send_empty();
                         match put {
                             Ok(answer) if answer.status() == 201 => {
-                                acknowledged.lock().unwrap().push(domain)
+                                acknowledged.lock().unwrap().push(domain);
                             }
                             Ok(_) | Err(_) => break,
                         }

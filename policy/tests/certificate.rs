@@ -1,0 +1,194 @@
+//! Certificates as they come: in every encoding, broken, and hostile.
+
+use fedgate_policy::{Certificate, CertificateError, ExtendedKeyUsage, HostName, UnixTime};
+use fedgate_tests::pki::{Authority, Identity, Leaf, San};
+use proptest::prelude::*;
+use rcgen::ExtendedKeyUsagePurpose;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+fn issue(leaf: &Leaf) -> Identity {
+    Authority::root("an authority").issue(leaf)
+}
+
+fn der(identity: &Identity) -> Vec<u8> {
+    CertificateDer::from_pem_slice(identity.chain.as_bytes()).unwrap().to_vec()
+}
+
+fn parse(leaf: &Leaf) -> Certificate {
+    Certificate::parse(&der(&issue(leaf))).unwrap()
+}
+
+fn host(name: &str) -> HostName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn der_pem_and_url_encoded_pem_say_the_same() {
+    let identity = issue(&Leaf::of(["infra.a.com", "*.b.com"]));
+    let from_der = Certificate::parse(&der(&identity)).unwrap();
+    assert_eq!(Certificate::parse(identity.chain.as_bytes()).as_ref(), Ok(&from_der));
+    let encoded: String = identity
+        .chain
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    assert_eq!(Certificate::parse(encoded.as_bytes()).as_ref(), Ok(&from_der));
+    // `+` is a digit of Base64, never a space.
+    let spaces_only = identity.chain.replace('\n', "%0a").replace(' ', "%20");
+    assert_eq!(Certificate::parse(spaces_only.as_bytes()).as_ref(), Ok(&from_der));
+}
+
+#[test]
+fn validity_holds_from_its_first_to_its_last_second() {
+    let certificate = parse(&Leaf { not_before: -10, not_after: 20, ..Leaf::default() });
+    let (UnixTime(first), UnixTime(last)) = certificate.validity();
+    assert_eq!(last - first, 30);
+    for (second, valid) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+        assert_eq!(certificate.is_valid_at(UnixTime(second)), valid, "{second}");
+    }
+}
+
+#[test]
+fn a_time_is_written_as_people_read_it() {
+    for (seconds, text) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (951_782_400, "2000-02-29T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+        (i64::MAX, "9223372036854775807 s after 1970"),
+    ] {
+        assert_eq!(UnixTime(seconds).to_string(), text);
+    }
+}
+
+#[test]
+fn purposes_are_read() {
+    use ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, ServerAuth};
+    for (purposes, expected) in [
+        (vec![], ExtendedKeyUsage::Any),
+        (vec![ServerAuth], ExtendedKeyUsage::Only { server_auth: true, client_auth: false }),
+        (vec![ClientAuth], ExtendedKeyUsage::Only { server_auth: false, client_auth: true }),
+        (vec![ServerAuth, ClientAuth], ExtendedKeyUsage::Only { server_auth: true, client_auth: true }),
+        (vec![CodeSigning], ExtendedKeyUsage::Only { server_auth: false, client_auth: false }),
+    ] {
+        assert_eq!(parse(&Leaf { purposes, ..Leaf::default() }).extended_key_usage(), expected);
+    }
+}
+
+#[test]
+fn only_clean_dns_names_are_presented() {
+    let names = vec![
+        San::dns("Infra.A.com"),
+        San::dns("infra.a.com\0.evil.example"),
+        San::dns("evil.example;DNS=infra.b.com"),
+        San::dns(b"\xff\xfe"),
+        San::Email(b"infra.c.com".to_vec()),
+        San::Uri(b"infra.d.com".to_vec()),
+        San::Ip(vec![192, 0, 2, 1]),
+        San::dns("*.e.com"),
+    ];
+    let certificate = parse(&Leaf { common_name: "infra.f.com".into(), names, ..Leaf::default() });
+    let presented: Vec<_> = certificate.presented().iter().map(ToString::to_string).collect();
+    assert_eq!(presented, ["infra.a.com", "*.e.com"]);
+    for (name, expected) in [
+        ("infra.a.com", true),
+        ("x.e.com", true),
+        ("infra.b.com", false),
+        ("infra.c.com", false),
+        ("infra.d.com", false),
+        ("infra.f.com", false),
+        ("evil.example", false),
+    ] {
+        assert_eq!(certificate.presents(&host(name)), expected, "{name}");
+    }
+}
+
+#[test]
+fn three_thousand_names_are_read_and_the_last_one_counts() {
+    let names = (0..2999).map(|n| format!("h{n}.example")).chain(["infra.a.com".to_owned()]);
+    let certificate = parse(&Leaf::of(names));
+    assert_eq!(certificate.presented().len(), 3000);
+    assert!(certificate.presents(&host("infra.a.com")));
+}
+
+#[test]
+fn an_extension_that_stands_twice_is_an_error() {
+    let oid = vec![1, 3, 6, 1, 4, 1, 99999, 1];
+    let twice =
+        Leaf { extensions: vec![(oid.clone(), vec![5, 0]), (oid, vec![5, 0])], ..Leaf::default() };
+    let error = Certificate::parse(&der(&issue(&twice))).unwrap_err();
+    assert_eq!(error, CertificateError::RepeatedExtension("1.3.6.1.4.1.99999.1".into()));
+
+    let second_names = vec![(vec![2, 5, 29, 17], b"\x30\x07\x82\x05b.com".to_vec())];
+    let twice = Leaf { extensions: second_names, ..Leaf::of(["a.com"]) };
+    let error = Certificate::parse(&der(&issue(&twice))).unwrap_err();
+    assert_eq!(error, CertificateError::RepeatedExtension("2.5.29.17".into()));
+}
+
+#[test]
+fn a_broken_extension_that_we_rely_on_is_an_error() {
+    for oid in [vec![2, 5, 29, 17], vec![2, 5, 29, 37]] {
+        let text = oid.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
+        let leaf = Leaf {
+            purposes: vec![],
+            extensions: vec![(oid, b"\x30\x7f\x82".to_vec())],
+            ..Leaf::default()
+        };
+        let error = Certificate::parse(&der(&issue(&leaf))).unwrap_err();
+        assert_eq!(error, CertificateError::Extension(text));
+    }
+}
+
+#[test]
+fn what_is_not_exactly_one_certificate_is_an_error() {
+    let identity = issue(&Leaf::of(["infra.a.com"]));
+    let (pem, der) = (identity.chain.as_str(), der(&identity));
+    let broken_base64 = pem.replacen("MII", "M!I", 1);
+    for bytes in [
+        b"".to_vec(),
+        b"-----BEGIN CERTIFICATE-----".to_vec(),
+        b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_vec(),
+        identity.key.clone().into_bytes(),
+        broken_base64.into_bytes(),
+        format!("{pem}{pem}").into_bytes(),
+        format!("{pem}trailing").into_bytes(),
+        format!("{}%", pem.replace('\n', "%0A")).into_bytes(),
+        [&der[..], b"\0"].concat(),
+        [&der[..], &der[..]].concat(),
+        der[..der.len() - 1].to_vec(),
+        der[1..].to_vec(),
+        vec![0x30; 100_000],
+        vec![0xff; 64],
+    ] {
+        let start = &bytes[..bytes.len().min(40)];
+        assert!(Certificate::parse(&bytes).is_err(), "{}", start.escape_ascii());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_change_of_a_certificates_bytes_makes_the_parser_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        length in any::<prop::sample::Index>(),
+    ) {
+        thread_local!(static DER: Vec<u8> = der(&issue(&Leaf::of(["infra.a.com", "*.b.com"]))));
+        let mut bytes = DER.with(Clone::clone);
+        for (index, byte) in changes {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = Certificate::parse(&bytes);
+        bytes.truncate(length.index(bytes.len()) + 1);
+        let _ = Certificate::parse(&bytes);
+    }
+
+    #[test]
+    fn no_text_makes_the_pem_reader_panic(text in "(-----BEGIN CERTIFICATE-----)?[ -~\n%]{0,200}(-----END CERTIFICATE-----)?") {
+        let _ = Certificate::parse(text.as_bytes());
+    }
+}
