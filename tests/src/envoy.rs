@@ -33,9 +33,17 @@ pub struct Envoy {
 
 impl Envoy {
     /// Starts Envoy on `ip`, with its files in `dir`, and waits until its listener is live.
-    pub fn start(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: &[Edit]) -> Self {
+    /// `args` are more arguments of the command line.
+    pub fn start(
+        ip: Ipv4Addr,
+        dir: &Path,
+        server: &Identity,
+        trust: &str,
+        edits: &[Edit],
+        args: &[String],
+    ) -> Self {
         let dir = write_files(ip, dir, server, trust, edits);
-        let mut process = Process::start(&mut command(&dir), &dir.join("log"));
+        let mut process = Process::start(command(&dir).args(args), &dir.join("log"));
         let url = format!("http://{ip}:{ADMIN_PORT}/ready");
         process.wait_until("Envoy is live", || is_ok(&url));
         Self { ip, dir, process }

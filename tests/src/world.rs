@@ -41,6 +41,7 @@ pub struct WorldBuilder {
     allowed: Vec<String>,
     discovery: String,
     edits: Vec<Edit>,
+    envoy_args: Vec<String>,
     trust: String,
     without_control_plane: bool,
     dns: Option<SocketAddr>,
@@ -126,6 +127,13 @@ impl WorldBuilder {
         self
     }
 
+    /// More arguments for Envoy's command line.
+    #[must_use]
+    pub fn envoy_args(mut self, args: &[&str]) -> Self {
+        self.envoy_args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
     /// One more root (PEM) that the ingress trusts.
     #[must_use]
     pub fn trust(mut self, pem: &str) -> Self {
@@ -166,7 +174,7 @@ impl WorldBuilder {
         let authority = Authority::root("the authority that b.com trusts");
         let server = authority.issue(&Leaf::of(["infra.b.com"]));
         let trust = format!("{}{}", authority.pem(), self.trust);
-        let envoy = Envoy::start(ip, dir.path(), &server, &trust, &self.edits);
+        let envoy = Envoy::start(ip, dir.path(), &server, &trust, &self.edits, &self.envoy_args);
         World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) fn records() -> Vec<String> {
         srv("ttl86400.com", 86_400, "infra.ttl86400.com."),
         srv("unlisted.com", 60, "infra.unlisted.com."),
         srv("crowd.com", 60, "infra.crowd.com."),
+        // Delegated to a server that is nowhere; ours is not responsible, and does not ask on.
+        "lame.example. 60 IN NS ns.lame.example.".to_owned(),
     ];
     // Twelve aliases in a row.
     records.extend((0..12).map(|n| {
@@ -86,6 +88,7 @@ pub(crate) fn allowed() -> Vec<&'static str> {
         "absent.com",
         "x.broken.example",
         "refused.invalid",
+        "x.lame.example",
         "crowd.com",
     ]
 }
@@ -115,6 +118,7 @@ domains! {
     nodata: "nodata.com" served by "infra.nodata.com" is NO_SRV;
     servfail: "x.broken.example" served by "infra.x.broken.example" is DNS_FAILURE;
     refused: "refused.invalid" served by "infra.refused.invalid" is DNS_FAILURE;
+    a_lame_server: "x.lame.example" served by "infra.x.lame.example" is DNS_FAILURE;
     an_alias_of_the_service_is_followed: "cname.com" served by "infra.cname.com" is Permit("cname.com");
     aliases_in_a_loop: "loop.com" served by "infra.loop.com" is DNS_FAILURE;
     too_many_aliases_in_a_row: "far0.com" served by "infra.far.com" is DNS_FAILURE;

@@ -112,6 +112,39 @@ fn the_access_log_tells_who_was_refused_and_why() {
 }
 
 #[test]
+fn a_warm_request_costs_two_hostcalls_that_return_data_and_the_time() {
+    let world = World::builder()
+        .records([srv("a.com", 60, "infra.a.com.")])
+        .allow(&["a.com"])
+        .envoy_args(&["--component-log-level", "wasm:trace"])
+        .start();
+    let connection = world.run(world.caller(&world.identity(&["infra.a.com"])).http2()).unwrap();
+    let call = |rpc| {
+        let answer = world.run(connection.call(rpc, &[origin("a.com")])).unwrap();
+        assert_eq!(answer.status, 200);
+        world.envoy.access_log(rpc);
+        world.envoy.log()
+    };
+    let before = call("cold").len();
+    let after = call("warm");
+    let mut calls: Vec<_> = after[before..]
+        .lines()
+        .filter_map(|line| line.split_once("[vm->host] env.")?.1.split_once('('))
+        .map(|(hostcall, _)| hostcall)
+        .collect();
+    calls.sort_unstable();
+    assert_eq!(
+        calls,
+        [
+            "proxy_get_current_time_nanoseconds",
+            "proxy_get_property",
+            "proxy_get_property",
+            "proxy_remove_header_map_value",
+        ]
+    );
+}
+
+#[test]
 fn the_access_log_tells_why_a_handshake_failed() {
     let world = World::builder().start();
     let other = Authority::root("nobody trusts this");
