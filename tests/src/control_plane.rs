@@ -123,11 +123,7 @@ fn configuration(ip: Ipv4Addr, dns: SocketAddr, discovery: &str) -> String {
          [discovery]\nservers = [\"{dns}\"]\n{discovery}\n"
     );
     for (role, token) in [("admin", ADMIN_TOKEN), ("viewer", VIEWER_TOKEN), ("filter", FILTER_TOKEN)] {
-        let digest = Sha256::digest(token);
-        let hex = digest.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = hex::encode(Sha256::digest(token));
         let _ = write!(toml, "[[token]]\nname = \"{role}\"\nrole = \"{role}\"\nsha256 = \"{hex}\"\n");
     }
     toml

@@ -199,33 +199,16 @@ impl FromStr for Digest {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(TokenError::Digest) };
         let mut digest = [0; 32];
-        if pairs.len() != digest.len() {
-            return Err(TokenError::Digest);
-        }
-        for (octet, [high, low]) in digest.iter_mut().zip(pairs) {
-            let nibble =
-                |digit: u8| char::from(digit).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
-            *octet = nibble(*high)
-                .zip(nibble(*low))
-                .map(|(high, low)| high << 4 | low)
-                .ok_or(TokenError::Digest)?;
-        }
+        hex::decode_to_slice(text, &mut digest).map_err(|_| TokenError::Digest)?;
         Ok(Self(digest))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hexadecimal(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let nibbles = bytes.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
-    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 // === impl Role ===

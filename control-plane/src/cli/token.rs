@@ -44,7 +44,7 @@ pub(super) fn run(command: &TokenCommand) -> Result<(), Error> {
 fn random() -> Result<String, TokenError> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits)?;
-    Ok(auth::hexadecimal(&bits))
+    Ok(hex::encode(bits))
 }
 
 fn show(args: &TokenArgs, token: Option<&str>, digest: Digest) -> Result<(), Error> {
