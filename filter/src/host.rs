@@ -40,6 +40,18 @@ impl Now {
     }
 }
 
+// === configuration ===
+
+/// The plugin's `configuration`; empty where the host has none.
+pub(crate) fn configuration(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// A variable that Envoy hands in (`vm_config.environment_variables`).
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 // === facts ===
 
 /// The time; the end of all times where the host has none, so that nothing is valid then.

@@ -15,6 +15,7 @@ use crate::lookup;
 pub(crate) struct Ingress {
     gate: Rc<Gate>,
     waiting: Option<Waiting>,
+    passes: bool,
 }
 
 /// The facts of a request that is paused until its verdict comes.
@@ -28,25 +29,32 @@ struct Waiting {
 
 impl Ingress {
     pub(crate) fn new(gate: Rc<Gate>) -> Self {
-        Self { gate, waiting: None }
+        Self { gate, waiting: None, passes: false }
     }
 
-    /// Acts on a decision: on `Continue` the request goes on, on `Pause` it has been answered.
-    fn act(&self, decision: Result<Permit, Refusal>, origin_header: Option<&[u8]>) -> Action {
+    /// Acts on a decision: afterwards the request passes, or it has been answered.
+    fn act(&mut self, decision: Result<Permit, Refusal>, origin_header: Option<&[u8]>) {
+        let decision = match self.gate.config.mode {
+            Mode::Enforce => decision.and_then(|permit| hand_over(permit, origin_header)),
+            Mode::Shadow => decision,
+        };
+        if let Err(refusal) = &decision {
+            host::note_refusal(refusal.label());
+        }
         match (decision, self.gate.config.mode) {
-            (Ok(permit), Mode::Enforce) => hand_over(&permit, origin_header),
-            (Err(refusal), Mode::Enforce) => {
-                host::note_refusal(refusal.label());
-                host::respond(refusal.status(), &refusal.to_json());
-                Action::Pause
-            }
-            (Ok(_), Mode::Shadow) => Action::Continue,
+            (Ok(_), Mode::Enforce | Mode::Shadow) => self.passes = true,
+            (Err(refusal), Mode::Enforce) => host::respond(refusal.status(), &refusal.to_json()),
             (Err(refusal), Mode::Shadow) => {
-                host::note_refusal(refusal.label());
                 log::info!("shadow: would refuse with {}: {refusal}", refusal.label());
-                Action::Continue
+                self.passes = true;
             }
         }
+    }
+
+    /// What becomes of headers, body and trailers alike. Envoy can be configured to let a body go
+    /// on while its headers are paused; so the body asks for itself.
+    fn action(&self) -> Action {
+        if self.passes { Action::Continue } else { Action::Pause }
     }
 }
 
@@ -55,8 +63,8 @@ impl Context for Ingress {
         let Some(Waiting { peer, origin_header, domain }) = self.waiting.take() else { return };
         let looked_up = lookup::receive(&domain, body_size);
         let origin_header = origin_header.as_deref();
-        let decision = self.gate.decide_with(looked_up, &peer, origin_header, host::now());
-        if self.act(decision, origin_header) == Action::Continue {
+        self.act(self.gate.decide_with(looked_up, &peer, origin_header, host::now()), origin_header);
+        if self.passes {
             host::resume();
         }
     }
@@ -67,37 +75,44 @@ impl HttpContext for Ingress {
         let now = host::now();
         let peer = self.gate.peer();
         let origin_header = host::origin_header();
-        let domain = match self.gate.decide(&peer, origin_header.as_deref(), now) {
-            Decision::Made(decision) => return self.act(decision, origin_header.as_deref()),
-            Decision::NeedsVerdict(domain) => domain,
-        };
-        match lookup::send(&self.gate.config.control_plane, &domain) {
-            Ok(()) => {
-                self.waiting = Some(Waiting { peer, origin_header, domain });
-                Action::Pause
-            }
-            Err(error) => {
-                let origin_header = origin_header.as_deref();
-                self.act(self.gate.decide_with(Err(error), &peer, origin_header, now), origin_header)
+        match self.gate.decide(&peer, origin_header.as_deref(), now) {
+            Decision::Made(decision) => self.act(decision, origin_header.as_deref()),
+            Decision::NeedsVerdict(domain) => {
+                match lookup::send(&self.gate.config.control_plane, &domain) {
+                    Ok(()) => self.waiting = Some(Waiting { peer, origin_header, domain }),
+                    Err(error) => {
+                        let origin_header = origin_header.as_deref();
+                        self.act(
+                            self.gate.decide_with(Err(error), &peer, origin_header, now),
+                            origin_header,
+                        );
+                    }
+                }
             }
         }
+        self.action()
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.action()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.action()
     }
 }
 
 /// Makes the permitted request say what was decided, and only that.
-fn hand_over(permit: &Permit, origin_header: Option<&[u8]>) -> Action {
+fn hand_over(permit: Permit, origin_header: Option<&[u8]>) -> Result<Permit, Refusal> {
     let origin = permit.origin.as_str();
     // The header parsed, so it was there exactly once; most often it is in lower case already.
     let normalised =
         if origin_header == Some(origin.as_bytes()) { Ok(()) } else { host::set_origin_header(origin) };
     match normalised.and_then(|()| host::remove_certificate_header()) {
-        Ok(()) => Action::Continue,
+        Ok(()) => Ok(permit),
         Err(status) => {
-            let refusal = Refusal::VerdictUnavailable(permit.origin.clone());
             log::error!("a permitted request's headers could not be set: {status:?}");
-            host::note_refusal(refusal.label());
-            host::respond(refusal.status(), &refusal.to_json());
-            Action::Pause
+            Err(Refusal::VerdictUnavailable(permit.origin))
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType};
+use proxy_wasm::types::ContextType;
 
-use crate::config::{Config, Role};
+use crate::config::{Config, Mode, Role};
 use crate::gate::Gate;
+use crate::host;
 use crate::ingress::Ingress;
 
 /// The root context. Without a configuration there is no gate, and without a gate no request is
@@ -23,9 +23,11 @@ impl Context for Plugin {}
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
-        match Config::parse(&bytes.unwrap_or_default(), |name| std::env::var(name).ok()) {
+        match Config::parse(&host::configuration(size), host::environment) {
             Ok(config) => {
+                if config.mode == Mode::Shadow {
+                    log::warn!("mode is shadow: refusals are logged, and NOTHING IS REFUSED");
+                }
                 self.gate = Some(Rc::new(Gate::new(config)));
                 true
             }

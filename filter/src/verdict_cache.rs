@@ -36,7 +36,8 @@ impl VerdictCache {
 
     /// The verdict on `domain`, if one is held that is valid at `now`.
     ///
-    /// A clock that was set back makes what was received "later" invalid: life is never added.
+    /// A clock that was set back behind the receipt makes it invalid; a smaller step adds itself to
+    /// the life, which a monotonic clock would save us, at the price of a second hostcall.
     pub(crate) fn valid_at(&mut self, domain: &Domain, now: Now) -> Option<&Verdict> {
         self.held
             .get(domain)
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_never_lengthens_a_life() {
+    fn a_clock_set_back_behind_the_receipt_ends_a_life() {
         let (mut cache, domain) = (cache(), "a.com".parse().unwrap());
         cache.insert(verdict("a.com", 5_000), at(10_000));
         assert!(cache.valid_at(&domain, at(9_999)).is_none());

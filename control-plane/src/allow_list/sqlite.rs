@@ -4,6 +4,8 @@
 //! `locking_mode=EXCLUSIVE`: while we run, nobody else opens the file, so memory and file cannot
 //! come to differ by a second process or a hand edit.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +49,9 @@ impl Sqlite {
     /// Opens the file at `path`, or makes it, and brings its schema up to date. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let fault = |fault: Fault| fault.at(path);
+        // Nobody else's business; the log beside it takes the file's mode. Where this fails, so does
+        // opening, which says why.
+        let _ = File::options().create(true).append(true).mode(0o600).open(path);
         let mut connection = Connection::open(path).map_err(|error| fault(error.into()))?;
         prepare(&mut connection).map_err(fault)?;
         Ok(Self { connection })

@@ -31,6 +31,17 @@ fn a_new_store_allows_nobody() {
 }
 
 #[test]
+fn a_new_store_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_directory, path) = place();
+    let _store = Sqlite::open(&path).unwrap();
+    for file in ["fedgate.db", "fedgate.db-wal"] {
+        let mode = path.with_file_name(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
 fn what_is_kept_is_there_after_reopening() {
     let (_directory, path) = place();
     let mut store = Sqlite::open(&path).unwrap();

@@ -41,7 +41,8 @@ struct Cli {
 enum Command {
     /// Run the control plane: allow list, discovery, admin API and verdict API
     #[command(after_help = "\
-Every setting can stand in the file, in the environment, or here; here wins, then the environment.
+Every setting but those of the log can stand in the file; all can stand in the environment, or here.
+Here wins, then the environment.
 
 Examples:
   fedgate serve                                  all defaults: ./fedgate.db, 127.0.0.1:8600 and :8601
@@ -85,7 +86,8 @@ Examples:
     },
     /// No longer allow a domain
     Remove(OneDomain),
-    /// Look a domain up in DNS now, e.g. after its SRV record has changed
+    /// Look a domain up in DNS now, e.g. after its SRV record has changed; a filter takes it up when the
+    /// verdict that it holds has ended
     Refresh(OneDomain),
 }
 

@@ -91,6 +91,26 @@ fn stopped_in_its_tracks_it_costs_a_time_out_and_heals() {
 }
 
 #[test]
+fn a_body_waits_with_its_headers_even_where_envoy_was_told_to_let_it_go() {
+    let mut world = World::builder()
+        .records([srv("c.com", 3600, "infra.x.com.")])
+        .allow(&["c.com"])
+        .edit("\"timeout_ms\": 5000", "\"timeout_ms\": 500")
+        .edit(
+            "failure_policy: FAIL_RELOAD",
+            "failure_policy: FAIL_RELOAD\n                allow_on_headers_stop_iteration: true",
+        )
+        .start();
+    let caller = world.caller(&world.identity(&["infra.x.com"]));
+    let denied = Refuse(400, "federation-denied");
+    check_http2(&world, &caller, "body_denied", &[origin("unlisted.com")], denied);
+    world.control_plane().freeze();
+    check_http2(&world, &caller, "body_frozen", &[origin("c.com")], UNAVAILABLE);
+    world.control_plane().thaw();
+    heals(&world, &caller, "c.com");
+}
+
+#[test]
 fn a_verdict_serves_no_longer_than_the_staleness_that_is_allowed() {
     let mut world = World::builder()
         .records([srv("a.com", 3600, "infra.x.com.")])
