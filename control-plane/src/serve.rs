@@ -67,9 +67,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
     let list = list.await.map_err(io::Error::from)??;
     let discovery = DnsDiscovery::new(&config.servers, config.ttl, config.timeout)?;
-    let judge = Verdicts::new(list.clone(), Arc::new(discovery));
+    let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let judge = Verdicts::new(list.clone(), Arc::new(discovery), epoch);
     let refresher = tokio::spawn(refresh(judge.clone()));
-    let api = Api { list: list.clone(), verdicts: judge, refresher: refresher.abort_handle() };
+    let api = Api { list: list.clone(), verdicts: judge.clone(), refresher: refresher.abort_handle() };
 
     let (stopping, stopped) = watch::channel(false);
     let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
@@ -78,7 +79,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
 
     let signal = stop.signalled().await;
     tracing::info!(signal, "stopping");
+    // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
+    judge.end_waiting();
     drain(admin, verdicts).await;
     refresher.abort();
     list.close().await?;
@@ -105,7 +108,10 @@ fn run(
         // An error means that the sender is gone, which is the end also.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop).into_future())
+    // The router as it is would be copied for every connection, with all its routes and their
+    // documentation: 140 KB for each filter that waits.
+    let shared = router.into_make_service();
+    tokio::spawn(axum::serve(listener, shared).with_graceful_shutdown(stop).into_future())
 }
 
 async fn drain(admin: JoinHandle<io::Result<()>>, verdicts: JoinHandle<io::Result<()>>) {

@@ -1,38 +1,46 @@
-//! What a worker remembers between requests: verdicts, peers, and how the control plane is.
+//! What a worker remembers between requests, and how it learns: the feed, and lookups.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use fedgate_policy::{Domain, Peer, Permit, Refusal, Verdict, identify};
 use lru::LruCache;
 
 use crate::config::Config;
-use crate::host::{self, Now};
-use crate::lookup::LookupError;
-use crate::verdict_cache::VerdictCache;
+use crate::control_plane::{self, AskError};
+use crate::feed::Feed;
+use crate::host::{self, Call, Now};
+use crate::ingress::Stream;
+use crate::lookups::Lookups;
+use crate::metrics::{Counter, Metrics};
+use crate::table::{Known, Table};
 
 /// The most connections whose peer is remembered; others are read anew with each request.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// How often the feed is looked after, and metrics are handed to Envoy.
+const TICK: Duration = Duration::from_millis(100);
+/// The shortest that Envoy takes: a lookup is sent on the next tick.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// One plugin configuration's gate on one worker.
 pub(crate) struct Gate {
     /// The plugin's configuration.
     pub(crate) config: Config,
-    verdicts: RefCell<VerdictCache>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    root: u32,
+    table: RefCell<Table>,
     peers: RefCell<LruCache<u64, Rc<Peer>, RandomState>>,
-    control_plane: Cell<Answers>,
+    feed: RefCell<Feed>,
+    lookups: RefCell<Lookups>,
+    /// What was wrong when the control plane was last asked; told when it changes, not every time.
+    trouble: RefCell<Option<AskError>>,
 }
 
-/// Whether the last lookup gave a verdict; told when it changes, not with every request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answers {
-    Yes,
-    No,
-}
-
-/// How far a decision comes with what the worker holds.
+/// How far a decision comes with what the worker knows.
 pub(crate) enum Decision {
     /// Decided.
     Made(Result<Permit, Refusal>),
@@ -43,11 +51,17 @@ pub(crate) enum Decision {
 // === impl Gate ===
 
 impl Gate {
-    pub(crate) fn new(config: Config) -> Self {
+    /// A gate that knows nothing yet. `root` is the root context, from which questions are asked.
+    pub(crate) fn new(config: Config, root: u32) -> Self {
+        host::tick_every(AT_ONCE);
         Self {
-            verdicts: RefCell::new(VerdictCache::new(config.max_staleness)),
+            metrics: Metrics::define(),
+            root,
+            table: RefCell::new(Table::new(config.max_staleness)),
             peers: RefCell::new(LruCache::with_hasher(CONNECTIONS, RandomState::new())),
-            control_plane: Cell::new(Answers::Yes),
+            feed: RefCell::default(),
+            lookups: RefCell::default(),
+            trouble: RefCell::default(),
             config,
         }
     }
@@ -62,44 +76,133 @@ impl Gate {
         Rc::clone(peers.get_or_insert(connection, || Rc::new(host::peer())))
     }
 
-    /// Decides with the verdicts at hand.
+    /// Decides with what is known.
     pub(crate) fn decide(&self, peer: &Peer, origin_header: Option<&[u8]>, now: Now) -> Decision {
         let claim = match identify(peer, origin_header, now.unix()) {
             Ok(claim) => claim,
             Err(refusal) => return Decision::Made(Err(refusal)),
         };
-        match self.verdicts.borrow_mut().valid_at(claim.origin(), now) {
-            Some(verdict) => Decision::Made(claim.judge(Some(verdict))),
-            None => Decision::NeedsVerdict(claim.origin().clone()),
+        match self.table.borrow_mut().known(claim.origin(), now) {
+            Known::Verdict(verdict) => Decision::Made(claim.judge(Some(verdict))),
+            Known::Denied => {
+                let denied = Verdict::denied(claim.origin().clone(), 0);
+                Decision::Made(claim.judge(Some(&denied)))
+            }
+            Known::Nothing => Decision::NeedsVerdict(claim.origin().clone()),
         }
     }
 
-    /// Decides with what a lookup brought, and keeps it for the requests to come.
+    /// Decides after the control plane was asked: with what is known by now, else with the verdict
+    /// that it gave, if it gave one.
     pub(crate) fn decide_with(
         &self,
-        looked_up: Result<Verdict, LookupError>,
+        verdict: Option<&Verdict>,
         peer: &Peer,
         origin_header: Option<&[u8]>,
         now: Now,
     ) -> Result<Permit, Refusal> {
-        self.watch(looked_up.as_ref().err());
-        let verdict = looked_up.ok();
-        // Time has passed: the certificate may have expired meanwhile.
-        let permit = identify(peer, origin_header, now.unix())?.judge(verdict.as_ref());
-        if let Some(verdict) = verdict {
-            self.verdicts.borrow_mut().insert(verdict, now);
+        match self.decide(peer, origin_header, now) {
+            Decision::Made(decision) => decision,
+            Decision::NeedsVerdict(_) => identify(peer, origin_header, now.unix())?.judge(verdict),
         }
-        permit
     }
 
-    fn watch(&self, error: Option<&LookupError>) {
-        let answers = if error.is_none() { Answers::Yes } else { Answers::No };
-        if self.control_plane.replace(answers) == answers {
+    /// Has the control plane asked about `domain` on behalf of a stream, which waits. `false` where
+    /// too many questions are under way.
+    pub(crate) fn look_up(&self, domain: Domain, stream: Weak<Stream>) -> bool {
+        let waits = self.lookups.borrow_mut().wait(domain, stream);
+        if waits {
+            host::tick_every(AT_ONCE);
+        }
+        waits
+    }
+
+    /// What is due: questions that wait to be sent, the feed, metrics.
+    pub(crate) fn tick(&self) {
+        let now = host::now();
+        let queued = self.lookups.borrow_mut().take_queued();
+        for domain in queued {
+            match control_plane::ask_verdict(&self.config.control_plane, &domain) {
+                Ok(call) => self.lookups.borrow_mut().sent(call, domain),
+                Err(error) => self.conclude(&domain, Err(error), now),
+            }
+        }
+        let feed_is_due = self.feed.borrow().is_due(now);
+        if feed_is_due {
+            self.poll(now);
+        }
+        self.metrics.flush(self.table.borrow().freshness(now), self.table.borrow().len());
+        host::tick_every(TICK);
+    }
+
+    /// An answer has come.
+    pub(crate) fn answered(&self, call: Call, body_size: usize) {
+        let now = host::now();
+        // What is borrowed is given back before anything is done with it: a second borrow would panic.
+        let of_feed = self.feed.borrow_mut().ends(call);
+        let domain = self.lookups.borrow_mut().ends(call);
+        match domain {
+            Some(domain) => self.conclude(&domain, control_plane::verdict(&domain, body_size), now),
+            None if of_feed => self.learn(control_plane::page(body_size), now),
+            None => {}
+        }
+    }
+
+    fn poll(&self, now: Now) {
+        if self.config.max_staleness.is_zero() {
             return;
         }
-        match error {
-            Some(error) => log::error!("no verdict from the control plane: {error}"),
-            None => log::info!("the control plane answers again"),
+        let asked = {
+            let feed = self.feed.borrow();
+            control_plane::ask_feed(&self.config.control_plane, feed.cursor(), self.config.max_staleness)
+        };
+        match asked {
+            Ok(call) => self.feed.borrow_mut().asked(call),
+            Err(error) => self.learn(Err(error), now),
+        }
+    }
+
+    fn learn(&self, page: Result<fedgate_policy::FeedPage, AskError>, now: Now) {
+        self.watch(page.as_ref().err());
+        match page {
+            Ok(page) => {
+                self.metrics.count(Counter::FeedPages);
+                self.feed.borrow_mut().heard(page.cursor.clone());
+                self.table.borrow_mut().apply(page, now);
+                self.poll(now);
+            }
+            Err(error) => {
+                self.metrics.count(Counter::FeedFailures);
+                self.feed.borrow_mut().failed(&error, now, host::random());
+            }
+        }
+    }
+
+    /// Lets all who waited for a verdict go on with it, or without.
+    fn conclude(&self, domain: &Domain, verdict: Result<Verdict, AskError>, now: Now) {
+        self.watch(verdict.as_ref().err());
+        self.metrics.count(Counter::Lookups);
+        let verdict = verdict.ok();
+        if let Some(verdict) = &verdict {
+            self.table.borrow_mut().keep(verdict.clone(), now);
+        }
+        let streams = self.lookups.borrow_mut().take_streams(domain);
+        // A stream that has ended meanwhile is gone, and so is the only strong reference to it.
+        for stream in streams.iter().filter_map(Weak::upgrade) {
+            stream.conclude(verdict.as_ref(), now);
+        }
+        if host::act_for(self.root).is_err() {
+            log::error!("the root context is gone");
+        }
+    }
+
+    fn watch(&self, error: Option<&AskError>) {
+        let before = self.trouble.replace(error.cloned());
+        match (before, error) {
+            (Some(before), Some(error)) if before == *error => {}
+            (_, Some(error)) => log::error!("no answer from the control plane: {error}"),
+            (Some(_), None) => log::info!("the control plane answers again"),
+            (None, None) => {}
         }
     }
 }

@@ -4,11 +4,12 @@
 //! header that is not UTF-8: one byte from the network would kill the VM. Here a fact that the
 //! host cannot give is absent, and absence is refused further up.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedgate_policy::{Peer, UnixTime};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 /// The header that carries the backend domain; in lower case, as Envoy keeps headers.
 const ORIGIN_HEADER: &str = "wire-origin-domain";
@@ -32,6 +33,11 @@ impl Now {
     /// The moment `life` later.
     pub(crate) fn after(self, life: Duration) -> Self {
         Self(self.0.saturating_add(life))
+    }
+
+    /// The time from `earlier` until now; none where the clock was set back meanwhile.
+    pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
+        self.0.checked_sub(earlier.0)
     }
 
     /// In whole seconds, as certificates count.
@@ -121,8 +127,12 @@ pub(crate) fn resume() {
 
 // === the control plane ===
 
-/// Sends a GET to a cluster; the answer comes to `on_http_call_response`.
-pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) -> Result<(), Status> {
+/// A question under way; its answer comes to `on_http_call_response`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Call(pub(crate) u32);
+
+/// Sends a GET to a cluster. To be called on the root context: it is to that the answer comes.
+pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) -> Result<Call, Status> {
     let headers = vec![
         (":method", "GET"),
         (":path", path),
@@ -130,7 +140,7 @@ pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) ->
         ("accept", "application/json"),
         ("authorization", bearer),
     ];
-    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(|_| ())
+    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(Call)
 }
 
 /// An answer to [`get`], in raw bytes.
@@ -153,4 +163,64 @@ pub(crate) fn answer(body_size: usize) -> Option<Answer> {
         content_type: header("content-type").unwrap_or_default(),
         body: body.unwrap_or_default(),
     })
+}
+
+/// How often `on_tick` is called.
+pub(crate) fn tick_every(period: Duration) {
+    if let Err(status) = hostcalls::set_tick_period(period) {
+        log::error!("the time of the next tick could not be set: {status:?}");
+    }
+}
+
+/// Makes the acts that follow those of another stream, which must be alive.
+pub(crate) fn act_for(stream: u32) -> Result<(), Status> {
+    hostcalls::set_effective_context(stream)
+}
+
+/// A number from 0 to 1, for what need not be secret.
+pub(crate) fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 32;
+    u32::try_from(bits).map_or(0.5, |bits| f64::from(bits) / f64::from(u32::MAX))
+}
+
+// === metrics ===
+
+/// A metric that Envoy knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Metric(u32);
+
+/// Makes a counter known to Envoy.
+pub(crate) fn counter(name: &str) -> Option<Metric> {
+    define(MetricType::Counter, name)
+}
+
+/// Makes a gauge known to Envoy.
+pub(crate) fn gauge(name: &str) -> Option<Metric> {
+    define(MetricType::Gauge, name)
+}
+
+fn define(kind: MetricType, name: &str) -> Option<Metric> {
+    let metric = hostcalls::define_metric(kind, name);
+    if let Err(status) = metric {
+        log::error!("the metric {name} could not be defined: {status:?}");
+    }
+    metric.ok().map(Metric)
+}
+
+/// Adds to a counter.
+pub(crate) fn increment(counter: Option<Metric>, by: u32) {
+    if let Some(Metric(id)) = counter.filter(|_| by > 0)
+        && let Err(status) = hostcalls::increment_metric(id, by.into())
+    {
+        log::error!("a counter could not be raised: {status:?}");
+    }
+}
+
+/// Sets a gauge.
+pub(crate) fn record(gauge: Option<Metric>, value: u64) {
+    if let Some(Metric(id)) = gauge
+        && let Err(status) = hostcalls::record_metric(id, value)
+    {
+        log::error!("a gauge could not be set: {status:?}");
+    }
 }

@@ -1,52 +1,126 @@
 //! The life of one inbound request.
 
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use fedgate_policy::{Domain, Peer, Permit, Refusal};
+use fedgate_policy::{Peer, Permit, Refusal, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::config::Mode;
 use crate::gate::{Decision, Gate};
-use crate::host;
-use crate::lookup;
+use crate::host::{self, Now};
+use crate::metrics::Counter;
 
-/// One request, from its headers to a permit or a refusal.
-pub(crate) struct Ingress {
+/// One request, as Envoy drives it.
+pub(crate) struct Ingress(Rc<Stream>);
+
+/// One request, from its headers to a permit or a refusal. Whoever holds it weakly while it waits
+/// for a verdict can tell whether it is still there.
+pub(crate) struct Stream {
+    id: u32,
     gate: Rc<Gate>,
-    waiting: Option<Waiting>,
-    passes: bool,
+    facts: OnceCell<Facts>,
+    passes: Cell<bool>,
 }
 
-/// The facts of a request that is paused until its verdict comes.
-struct Waiting {
+struct Facts {
     peer: Rc<Peer>,
     origin_header: Option<Vec<u8>>,
-    domain: Domain,
 }
 
 // === impl Ingress ===
 
 impl Ingress {
-    pub(crate) fn new(gate: Rc<Gate>) -> Self {
-        Self { gate, waiting: None, passes: false }
+    /// The request whose context is `id`.
+    pub(crate) fn new(id: u32, gate: Rc<Gate>) -> Self {
+        Self(Rc::new(Stream { id, gate, facts: OnceCell::new(), passes: Cell::new(false) }))
+    }
+}
+
+impl Context for Ingress {}
+
+impl HttpContext for Ingress {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let stream = &self.0;
+        let gate = &stream.gate;
+        let now = host::now();
+        let facts = stream
+            .facts
+            .get_or_init(|| Facts { peer: gate.peer(), origin_header: host::origin_header() });
+        match gate.decide(&facts.peer, facts.origin_header.as_deref(), now) {
+            Decision::Made(decision) => stream.act(decision),
+            Decision::NeedsVerdict(domain) => {
+                if !gate.look_up(domain.clone(), Rc::downgrade(stream)) {
+                    stream.act(Err(Refusal::VerdictUnavailable(domain)));
+                }
+            }
+        }
+        stream.action()
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.0.action()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.0.action()
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// The control plane was asked, and gave this verdict, or none. Called on the root context.
+    pub(crate) fn conclude(&self, verdict: Option<&Verdict>, now: Now) {
+        let Some(facts) = self.facts.get() else { return };
+        if host::act_for(self.id).is_err() {
+            log::error!("a waiting stream is gone");
+            return;
+        }
+        // Time has passed: its certificate may have expired, or its domain been removed, meanwhile.
+        self.act(self.gate.decide_with(verdict, &facts.peer, facts.origin_header.as_deref(), now));
+        if self.passes.get() {
+            host::resume();
+        }
     }
 
     /// Acts on a decision: afterwards the request passes, or it has been answered.
-    fn act(&mut self, decision: Result<Permit, Refusal>, origin_header: Option<&[u8]>) {
-        let decision = match self.gate.config.mode {
-            Mode::Enforce => decision.and_then(|permit| hand_over(permit, origin_header)),
+    fn act(&self, decision: Result<Permit, Refusal>) {
+        let gate = &self.gate;
+        let decision = match gate.config.mode {
+            Mode::Enforce => decision.and_then(|permit| self.hand_over(permit)),
             Mode::Shadow => decision,
         };
-        if let Err(refusal) = &decision {
-            host::note_refusal(refusal.label());
+        match &decision {
+            Ok(_) => gate.metrics.count(Counter::Permits),
+            Err(refusal) => {
+                gate.metrics.count_refusal(refusal);
+                host::note_refusal(refusal.label());
+            }
         }
-        match (decision, self.gate.config.mode) {
-            (Ok(_), Mode::Enforce | Mode::Shadow) => self.passes = true,
+        match (decision, gate.config.mode) {
+            (Ok(_), Mode::Enforce | Mode::Shadow) => self.passes.set(true),
             (Err(refusal), Mode::Enforce) => host::respond(refusal.status(), &refusal.to_json()),
             (Err(refusal), Mode::Shadow) => {
                 log::info!("shadow: would refuse with {}: {refusal}", refusal.label());
-                self.passes = true;
+                self.passes.set(true);
+            }
+        }
+    }
+
+    /// Makes the permitted request say what was decided, and only that.
+    fn hand_over(&self, permit: Permit) -> Result<Permit, Refusal> {
+        let origin = permit.origin.as_str();
+        let header = self.facts.get().and_then(|facts| facts.origin_header.as_deref());
+        // The header parsed, so it was there exactly once; most often it is in lower case already.
+        let normalised =
+            if header == Some(origin.as_bytes()) { Ok(()) } else { host::set_origin_header(origin) };
+        match normalised.and_then(|()| host::remove_certificate_header()) {
+            Ok(()) => Ok(permit),
+            Err(status) => {
+                log::error!("a permitted request's headers could not be set: {status:?}");
+                Err(Refusal::VerdictUnavailable(permit.origin))
             }
         }
     }
@@ -54,65 +128,6 @@ impl Ingress {
     /// What becomes of headers, body and trailers alike. Envoy can be configured to let a body go
     /// on while its headers are paused; so the body asks for itself.
     fn action(&self) -> Action {
-        if self.passes { Action::Continue } else { Action::Pause }
-    }
-}
-
-impl Context for Ingress {
-    fn on_http_call_response(&mut self, _: u32, _: usize, body_size: usize, _: usize) {
-        let Some(Waiting { peer, origin_header, domain }) = self.waiting.take() else { return };
-        let looked_up = lookup::receive(&domain, body_size);
-        let origin_header = origin_header.as_deref();
-        self.act(self.gate.decide_with(looked_up, &peer, origin_header, host::now()), origin_header);
-        if self.passes {
-            host::resume();
-        }
-    }
-}
-
-impl HttpContext for Ingress {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let now = host::now();
-        let peer = self.gate.peer();
-        let origin_header = host::origin_header();
-        match self.gate.decide(&peer, origin_header.as_deref(), now) {
-            Decision::Made(decision) => self.act(decision, origin_header.as_deref()),
-            Decision::NeedsVerdict(domain) => {
-                match lookup::send(&self.gate.config.control_plane, &domain) {
-                    Ok(()) => self.waiting = Some(Waiting { peer, origin_header, domain }),
-                    Err(error) => {
-                        let origin_header = origin_header.as_deref();
-                        self.act(
-                            self.gate.decide_with(Err(error), &peer, origin_header, now),
-                            origin_header,
-                        );
-                    }
-                }
-            }
-        }
-        self.action()
-    }
-
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.action()
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.action()
-    }
-}
-
-/// Makes the permitted request say what was decided, and only that.
-fn hand_over(permit: Permit, origin_header: Option<&[u8]>) -> Result<Permit, Refusal> {
-    let origin = permit.origin.as_str();
-    // The header parsed, so it was there exactly once; most often it is in lower case already.
-    let normalised =
-        if origin_header == Some(origin.as_bytes()) { Ok(()) } else { host::set_origin_header(origin) };
-    match normalised.and_then(|()| host::remove_certificate_header()) {
-        Ok(()) => Ok(permit),
-        Err(status) => {
-            log::error!("a permitted request's headers could not be set: {status:?}");
-            Err(Refusal::VerdictUnavailable(permit.origin))
-        }
+        if self.passes.get() { Action::Continue } else { Action::Pause }
     }
 }

@@ -3,23 +3,29 @@
 //! ```text
 //!  request ──► ingress ── facts ──► policy: identify ── judge ──► permit: on to the router
 //!                 │                              ▲                refusal: a JSON answer
-//!                 └─ no verdict held? pause ── lookup ──► control plane
+//!                 │                            table ◄── feed ──┐
+//!                 └─ nothing known? pause ── lookups ───────────┴── control plane
 //! ```
 //!
 //! The filter gathers facts and acts; right and wrong is decided by `fedgate-policy` alone.
-//! [`host`] holds every hostcall, [`config`] reads the plugin's configuration, [`gate`] keeps what
-//! a worker remembers ([`verdict_cache`], the peers of open connections), [`lookup`] asks the
-//! control plane, [`ingress`] is the life of one request.
+//! [`ingress`] is the life of one request, [`gate`] what a worker remembers and how it learns:
+//! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
+//! ([`verdict_cache`]). [`control_plane`] knows what is asked, and what an answer means; [`config`]
+//! reads the plugin's configuration; [`metrics`] counts; [`host`] holds every hostcall.
 
 #![allow(missing_docs, reason = "the only export is the entry point that the SDK's macro writes")]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod config;
+mod control_plane;
+mod feed;
 mod gate;
 mod host;
 mod ingress;
-mod lookup;
+mod lookups;
+mod metrics;
 mod plugin;
+mod table;
 mod verdict_cache;
 
 use proxy_wasm::types::LogLevel;
@@ -27,5 +33,5 @@ use proxy_wasm::types::LogLevel;
 proxy_wasm::main! {{
     // Envoy's own log level decides what is written; below `info` nothing is worth the hostcall.
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(plugin::Plugin::default()));
+    proxy_wasm::set_root_context(|id| Box::new(plugin::Plugin::new(id)));
 }}

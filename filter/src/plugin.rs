@@ -1,4 +1,4 @@
-//! The plugin: reads its configuration and makes a context for each request.
+//! The plugin: reads its configuration, makes a context for each request, keeps the gate going.
 
 use std::rc::Rc;
 
@@ -7,19 +7,32 @@ use proxy_wasm::types::ContextType;
 
 use crate::config::{Config, Mode, Role};
 use crate::gate::Gate;
-use crate::host;
+use crate::host::{self, Call};
 use crate::ingress::Ingress;
 
 /// The root context. Without a configuration there is no gate, and without a gate no request is
 /// handled: Envoy refuses a plugin whose `on_configure` says no.
-#[derive(Default)]
 pub(crate) struct Plugin {
+    id: u32,
     gate: Option<Rc<Gate>>,
 }
 
 // === impl Plugin ===
 
-impl Context for Plugin {}
+impl Plugin {
+    /// The root context `id`.
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, gate: None }
+    }
+}
+
+impl Context for Plugin {
+    fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(gate) = &self.gate {
+            gate.answered(Call(call), body_size);
+        }
+    }
+}
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -28,7 +41,7 @@ impl RootContext for Plugin {
                 if config.mode == Mode::Shadow {
                     log::warn!("mode is shadow: refusals are logged, and NOTHING IS REFUSED");
                 }
-                self.gate = Some(Rc::new(Gate::new(config)));
+                self.gate = Some(Rc::new(Gate::new(config, self.id)));
                 true
             }
             Err(errors) => {
@@ -40,10 +53,16 @@ impl RootContext for Plugin {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_tick(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.tick();
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let gate = Rc::clone(self.gate.as_ref()?);
         match gate.config.role {
-            Role::Ingress => Some(Box::new(Ingress::new(gate))),
+            Role::Ingress => Some(Box::new(Ingress::new(id, gate))),
         }
     }
 

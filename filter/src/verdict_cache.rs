@@ -1,4 +1,4 @@
-//! The verdicts that a worker holds, each until its life ends, and never more than a fixed number.
+//! Verdicts that were looked up, each until its life ends, and never more than a fixed number.
 
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
@@ -20,7 +20,8 @@ pub(crate) struct VerdictCache {
     max_life: Duration,
 }
 
-struct Held {
+/// A verdict, and the time in which it is valid.
+pub(crate) struct Held {
     verdict: Verdict,
     from: Now,
     until: Now,
@@ -35,21 +36,47 @@ impl VerdictCache {
     }
 
     /// The verdict on `domain`, if one is held that is valid at `now`.
-    ///
-    /// A clock that was set back behind the receipt makes it invalid; a smaller step adds itself to
-    /// the life, which a monotonic clock would save us, at the price of a second hostcall.
     pub(crate) fn valid_at(&mut self, domain: &Domain, now: Now) -> Option<&Verdict> {
-        self.held
-            .get(domain)
-            .filter(|held| held.from <= now && now < held.until)
-            .map(|held| &held.verdict)
+        self.held.get(domain).and_then(|held| held.valid_at(now))
     }
 
     /// Holds a verdict received at `now`, in place of an earlier one.
     pub(crate) fn insert(&mut self, verdict: Verdict, now: Now) {
-        let life = Duration::from_millis(verdict.ttl_ms).min(self.max_life);
-        let held = Held { from: now, until: now.after(life), verdict };
-        self.held.put(held.verdict.domain.clone(), held);
+        let held = Held::new(verdict, now, self.max_life);
+        self.held.put(held.domain().clone(), held);
+    }
+
+    /// Forgets a domain.
+    pub(crate) fn remove(&mut self, domain: &Domain) {
+        self.held.pop(domain);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.held.clear();
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// A verdict received at `now`, valid for its own life or for `max_life`, if that is shorter.
+    pub(crate) fn new(verdict: Verdict, now: Now, max_life: Duration) -> Self {
+        let life = Duration::from_millis(verdict.ttl_ms).min(max_life);
+        Self { from: now, until: now.after(life), verdict }
+    }
+
+    /// The verdict, if it is valid at `now`.
+    ///
+    /// A clock that was set back behind the receipt makes it invalid; a smaller step adds itself to
+    /// the life, which a monotonic clock would save us, at the price of a second hostcall.
+    pub(crate) fn valid_at(&self, now: Now) -> Option<&Verdict> {
+        (self.from <= now && now < self.until).then_some(&self.verdict)
+    }
+
+    /// What it is about.
+    pub(crate) fn domain(&self) -> &Domain {
+        &self.verdict.domain
     }
 }
 

@@ -98,17 +98,20 @@ impl Certificate {
             return Err(CertificateError::Der("bytes follow it".to_owned()));
         }
         refuse_repeated(certificate.extensions())?;
-        let presented = match extension(certificate.extensions(), &OID_X509_EXT_SUBJECT_ALT_NAME)? {
-            Some(ParsedExtension::SubjectAlternativeName(names)) => names
-                .general_names
-                .iter()
-                .filter_map(
-                    |name| if let GeneralName::DNSName(text) = name { Some(*text) } else { None },
-                )
-                .filter_map(PresentedIdentifier::parse)
-                .collect(),
-            Some(_) | None => Vec::new(),
-        };
+        let mut presented: Vec<_> =
+            match extension(certificate.extensions(), &OID_X509_EXT_SUBJECT_ALT_NAME)? {
+                Some(ParsedExtension::SubjectAlternativeName(names)) => names
+                    .general_names
+                    .iter()
+                    .filter_map(
+                        |name| if let GeneralName::DNSName(text) = name { Some(*text) } else { None },
+                    )
+                    .filter_map(PresentedIdentifier::parse)
+                    .collect(),
+                Some(_) | None => Vec::new(),
+            };
+        presented.sort_unstable();
+        presented.dedup();
         let extended_key_usage =
             match extension(certificate.extensions(), &OID_X509_EXT_EXTENDED_KEY_USAGE)? {
                 Some(ParsedExtension::ExtendedKeyUsage(usage)) => ExtendedKeyUsage::Only {
@@ -125,14 +128,14 @@ impl Certificate {
         })
     }
 
-    /// The DNS names that it presents, in its own order; names that are not clean are left out.
+    /// The DNS names that it presents, sorted, each once; names that are not clean are left out.
     pub fn presented(&self) -> &[PresentedIdentifier] {
         &self.presented
     }
 
     /// Whether one of its DNS names stands for `host`.
     pub fn presents(&self, host: &HostName) -> bool {
-        self.presented.iter().any(|identifier| identifier.matches(host))
+        PresentedIdentifier::any_matches(&self.presented, host)
     }
 
     /// The first and the last second of its validity; both belong to it (RFC 5280 §4.1.2.5).

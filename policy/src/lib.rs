@@ -17,6 +17,7 @@
 
 mod certificate;
 mod decision;
+mod feed;
 mod name;
 mod refusal;
 mod san;
@@ -24,6 +25,7 @@ mod verdict;
 
 pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, UnixTime};
 pub use decision::{Claim, Peer, Permit, identify};
+pub use feed::{FeedPage, MAX_PAGE, Strategy, UnknownStrategy};
 pub use name::{Domain, HostName, NameError};
 pub use refusal::{ErrorName, Refusal};
 pub use san::PresentedIdentifier;

@@ -32,13 +32,36 @@ impl PresentedIdentifier {
 
     /// Whether this presented identifier stands for the reference identifier `host`.
     pub fn matches(&self, host: &HostName) -> bool {
+        Key::standing_for(host).any(|key| self.key() == key)
+    }
+
+    /// Whether one of these stands for `host`; they are to be sorted.
+    pub(crate) fn any_matches(sorted: &[Self], host: &HostName) -> bool {
+        Key::standing_for(host)
+            .any(|key| sorted.binary_search_by(|identifier| identifier.key().cmp(&key)).is_ok())
+    }
+
+    fn key(&self) -> Key<'_> {
         match self {
-            Self::Exact(name) => name == host,
-            // The wildcard stands for exactly one label: not for none, not for two.
-            Self::Wildcard(parent) => {
-                host.as_str().split_once('.').is_some_and(|(_, rest)| rest == parent.as_str())
-            }
+            Self::Exact(name) => Key::Exact(name.as_str()),
+            Self::Wildcard(parent) => Key::Wildcard(parent.as_str()),
         }
+    }
+}
+
+/// A [`PresentedIdentifier`] by its text, in the same order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Exact(&'a str),
+    Wildcard(&'a str),
+}
+
+impl<'a> Key<'a> {
+    /// The identifiers that stand for `host`: its own name, and the wildcard for its first label. A
+    /// wildcard stands for exactly one label: not for none, not for two.
+    fn standing_for(host: &'a HostName) -> impl Iterator<Item = Self> {
+        let wildcard = host.as_str().split_once('.').map(|(_, parent)| Self::Wildcard(parent));
+        [Self::Exact(host.as_str())].into_iter().chain(wildcard)
     }
 }
 

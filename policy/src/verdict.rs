@@ -80,6 +80,15 @@ struct Wire {
 
 // === impl Verdict ===
 
+impl Verdict {
+    /// The verdict on a domain that strategy and list do not allow.
+    pub fn denied(domain: Domain, ttl_ms: u64) -> Self {
+        let message = format!("origin domain [{domain}] not in the federation allow list");
+        let failure = Failure { label: FailureLabel::FederationDenied, message };
+        Self { domain, outcome: Outcome::Failure(failure), ttl_ms }
+    }
+}
+
 impl TryFrom<Wire> for Verdict {
     type Error = VerdictError;
 

@@ -15,7 +15,7 @@ pub fn fedgate() -> PathBuf {
 /// The filter, as released.
 pub fn filter() -> PathBuf {
     let target = build_folder().parent().map(Path::to_owned).unwrap_or_default();
-    existing(target.join("wasm32-wasip1/filter/fedgate_filter.wasm"), "scripts/setup")
+    existing(target.join("fedgate_filter.wasm"), "scripts/build")
 }
 
 /// Envoy itself, and no wrapper around it: its pid is to be Envoy's.

@@ -39,6 +39,7 @@ pub struct World {
 pub struct WorldBuilder {
     records: Vec<String>,
     allowed: Vec<String>,
+    strategy: Option<String>,
     discovery: String,
     edits: Vec<Edit>,
     envoy_args: Vec<String>,
@@ -113,6 +114,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Another strategy than `allowDynamic`.
+    #[must_use]
+    pub fn strategy(mut self, strategy: &str) -> Self {
+        self.strategy = Some(strategy.to_owned());
+        self
+    }
+
     /// Lines for the section `[discovery]` of the control plane's configuration.
     #[must_use]
     pub fn discovery(mut self, lines: &str) -> Self {
@@ -168,6 +176,9 @@ impl WorldBuilder {
             ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &self.discovery)
         });
         if let Some(control_plane) = &control_plane {
+            if let Some(strategy) = &self.strategy {
+                control_plane.cli(&["strategy", "set", strategy]).expect("a strategy can be set");
+            }
             control_plane.add(&self.allowed.iter().map(String::as_str).collect::<Vec<_>>());
         }
         let backend = Backend::start(&runtime, ip);

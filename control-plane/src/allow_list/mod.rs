@@ -2,19 +2,19 @@
 //!
 //! Reads come from memory and never wait. A write goes to the store first and, once that has it
 //! safely, into memory; writes follow one another, so that both go through the same states in the
-//! same order, and a caller that goes away breaks nothing off.
+//! same order, and a caller that goes away breaks nothing off. Whoever follows the list is told of
+//! each change in that order, before the write returns.
 
 pub(crate) mod sqlite;
 mod state;
 
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
-use fedgate_policy::Domain;
-use tokio::sync::watch;
+use fedgate_policy::{Domain, Strategy};
 
-pub(crate) use state::{Change, Condition, Effect, Entry, State, Strategy};
+pub(crate) use state::{Change, Condition, Effect, Entry, State};
 
 /// Where the list lives. Its methods block.
 pub(crate) trait Store: Send {
@@ -78,38 +78,48 @@ pub(crate) enum WriteError {
 /// The allow list.
 #[derive(Clone)]
 pub(crate) struct AllowList {
-    state: Arc<watch::Sender<State>>,
+    shown: Arc<RwLock<Shown>>,
     /// None once it is closed.
     store: Arc<Mutex<Option<Box<dyn Store>>>>,
 }
+
+/// The list in memory, and who follows it: under one lock, so that nobody misses a change, or is told
+/// of one that he has seen.
+struct Shown {
+    state: State,
+    followers: Vec<Follower>,
+}
+
+/// Takes a change, and says whether it wants the next one. It does not block, nor ask the list.
+type Follower = Box<dyn FnMut(&Change) -> bool + Send + Sync>;
 
 // === impl AllowList ===
 
 impl AllowList {
     /// Reads the list from its store. Blocks.
     pub(crate) fn open(mut store: Box<dyn Store>) -> Result<Self, StoreError> {
-        let state = Arc::new(watch::Sender::new(store.load()?));
-        Ok(Self { state, store: Arc::new(Mutex::new(Some(store))) })
+        let shown = Shown { state: store.load()?, followers: Vec::new() };
+        Ok(Self { shown: Arc::new(RwLock::new(shown)), store: Arc::new(Mutex::new(Some(store))) })
     }
 
     /// Whether strategy and list allow this domain.
     pub(crate) fn allows(&self, domain: &Domain) -> bool {
-        self.state.borrow().allows(domain)
+        self.shown().state.allows(domain)
     }
 
     /// Whether the domain is listed, whatever the strategy.
     pub(crate) fn lists(&self, domain: &Domain) -> bool {
-        self.state.borrow().domains.contains_key(domain)
+        self.shown().state.domains.contains_key(domain)
     }
 
     /// The entry of a listed domain, whatever the strategy.
     pub(crate) fn entry(&self, domain: &Domain) -> Option<Entry> {
-        self.state.borrow().domains.get(domain).cloned()
+        self.shown().state.domains.get(domain).cloned()
     }
 
     /// Up to `limit` entries in alphabetical order, from behind `after`; and whether more follow.
     pub(crate) fn page(&self, after: Option<&Domain>, limit: usize) -> (Vec<(Domain, Entry)>, bool) {
-        let state = self.state.borrow();
+        let state = &self.shown().state;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = state.domains.range::<Domain, _>((start, Bound::Unbounded));
         let page =
@@ -119,13 +129,24 @@ impl AllowList {
 
     /// The strategy, and the revision at which it was set.
     pub(crate) fn strategy(&self) -> (Strategy, i64) {
-        let state = self.state.borrow();
+        let state = &self.shown().state;
         (state.strategy, state.strategy_revision)
     }
 
-    /// Tells of every change.
-    pub(crate) fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    /// Shows the list as it is, then every later change as it is made, until `follower` wants no more.
+    pub(crate) fn follow<T>(
+        &self,
+        start: impl FnOnce(&State) -> T,
+        follower: impl FnMut(&Change) -> bool + Send + Sync + 'static,
+    ) -> T {
+        let mut shown = self.shown_for_writing();
+        shown.followers.push(Box::new(follower));
+        start(&shown.state)
+    }
+
+    /// Shows the list as it is.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.shown().state)
     }
 
     /// Lists a domain, or changes its note; without a note, the one that is there stays.
@@ -168,16 +189,26 @@ impl AllowList {
         &self,
         decide: impl FnOnce(&State) -> Result<(T, Option<Change>), WriteError> + Send + 'static,
     ) -> Result<T, WriteError> {
-        let state = self.state.clone();
+        let list = self.clone();
         self.with_store(move |store| {
-            let (result, change) = decide(&state.borrow())?;
+            let (result, change) = decide(&list.shown().state)?;
             if let Some(change) = change {
                 open(store)?.keep(&change)?;
-                state.send_modify(|state| state.apply(change));
+                let mut shown = list.shown_for_writing();
+                shown.followers.retain_mut(|follower| follower(&change));
+                shown.state.apply(change);
             }
             Ok(result)
         })
         .await
+    }
+
+    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown_for_writing(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `act` where it may block. It runs to its end even if the caller goes away: otherwise a
@@ -262,6 +293,28 @@ pub(crate) mod tests {
         let names: Vec<_> = first.iter().chain(&second).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a.com", "b.com", "c.com", "d.com"]);
         assert!(!list.page(None, 4).1, "a page that ends with the list has no next");
+    }
+
+    #[tokio::test]
+    async fn a_follower_sees_the_list_then_each_change_in_order_until_it_has_enough() {
+        let list = listing(&["a.com"]).await;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let follower = {
+            let seen = seen.clone();
+            move |change: &Change| {
+                let mut seen = seen.lock().unwrap();
+                seen.push(change.clone());
+                seen.len() < 2
+            }
+        };
+        assert_eq!(list.follow(|state| state.domains.len(), follower), 1);
+        list.remove("a.com".parse().unwrap(), Condition::None).await.unwrap();
+        list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+        list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+        list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+        let expected =
+            [Change::Remove("a.com".parse().unwrap(), 2), Change::Strategy(Strategy::AllowAll, 3)];
+        assert_eq!(*seen.lock().unwrap(), expected);
     }
 
     #[tokio::test]

@@ -9,10 +9,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fedgate_policy::Domain;
+use fedgate_policy::{Domain, Strategy, UnknownStrategy};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, named_params};
 
-use super::{Change, Entry, State, Store, StoreError, Strategy};
+use super::{Change, Entry, State, Store, StoreError};
 
 /// Marks a file as ours (`PRAGMA application_id`): "fdgt".
 const APPLICATION_ID: i32 = 0x6664_6774;
@@ -173,10 +173,10 @@ fn prepare(connection: &mut Connection) -> Result<(), Fault> {
 }
 
 fn strategy_named(name: String) -> Result<Strategy, StoreError> {
-    Strategy::named(&name).ok_or_else(|| StoreError::Row {
+    name.parse().map_err(|reason: UnknownStrategy| StoreError::Row {
         what: "strategy",
         value: name,
-        reason: "is none of allowNone, allowDynamic, allowAll".to_owned(),
+        reason: reason.to_string(),
     })
 }
 

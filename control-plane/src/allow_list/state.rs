@@ -3,27 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use fedgate_policy::Domain;
-use serde::{Deserialize, Serialize};
+use fedgate_policy::{Domain, Strategy};
 
 use super::WriteError;
-
-/// Which backend domains are allowed.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
-)]
-#[serde(rename_all = "camelCase")]
-#[clap(rename_all = "camelCase")]
-#[allow(clippy::enum_variant_names, reason = "these are the names in Wire's own API")]
-pub(crate) enum Strategy {
-    /// No domain, listed or not.
-    AllowNone,
-    /// Exactly the listed domains.
-    #[default]
-    AllowDynamic,
-    /// Every domain, listed or not.
-    AllowAll,
-}
 
 /// A listed domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,11 +74,7 @@ pub(crate) enum Condition {
 impl State {
     /// Whether strategy and list allow this domain.
     pub(crate) fn allows(&self, domain: &Domain) -> bool {
-        match self.strategy {
-            Strategy::AllowNone => false,
-            Strategy::AllowDynamic => self.domains.contains_key(domain),
-            Strategy::AllowAll => true,
-        }
+        self.strategy.allows(self.domains.contains_key(domain))
     }
 
     /// The change that lists a domain with this note, or the present one; none where it is so.
@@ -172,24 +150,6 @@ impl State {
 
     fn next_revision(&self) -> i64 {
         self.revision.saturating_add(1)
-    }
-}
-
-// === impl Strategy ===
-
-impl Strategy {
-    /// Its name in API and store.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::AllowNone => "allowNone",
-            Self::AllowDynamic => "allowDynamic",
-            Self::AllowAll => "allowAll",
-        }
-    }
-
-    /// The strategy of this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::AllowNone, Self::AllowDynamic, Self::AllowAll].into_iter().find(|one| one.name() == name)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use fedgate_policy::{Domain, Verdict};
+use fedgate_policy::{Domain, Strategy, Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,8 +15,8 @@ use super::Api;
 use super::auth::Caller;
 use super::extract::{self, DomainName, OptionalJson, Query, When, entity_tag};
 use super::problem::{Details, Problem};
-use super::verdicts::VerdictSchema;
-use crate::allow_list::{Effect, Entry, Strategy, WriteError};
+use super::verdicts::{VerdictSchema, strategy_schema};
+use crate::allow_list::{Effect, Entry, WriteError};
 
 /// The longest note, in characters.
 const MAX_NOTE: usize = 500;
@@ -37,6 +37,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StrategyBody {
+    #[schema(schema_with = strategy_schema)]
     strategy: Strategy,
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP API, on two listeners: `admin` for people and their tools, `verdicts` for the filters.
 //!
-//! A request goes through the layers from the outside in: time limit, route (404, 405), token and
+//! A request goes through the layers from the outside in: route (404, 405), time limit, token and
 //! role (401, 403), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
@@ -12,9 +12,9 @@ mod verdicts;
 
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use tokio::task::AbortHandle;
@@ -29,6 +29,8 @@ use problem::Problem;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// The longest that a filter may wait for changes.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -44,41 +46,49 @@ pub(crate) struct Api {
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api, tokens: Tokens) -> Router {
     let guard = from_fn_with_state((tokens, Listener::Admin), auth::authorize);
-    let guarded = admin::guarded().route_layer(guard);
+    let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
-        .merge(health::open())
+        .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    bounded(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+    common(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
 }
 
 /// The service behind the listener `verdicts`.
 pub(crate) fn verdicts(api: Api, tokens: Tokens) -> Router {
     let guard = from_fn_with_state((tokens, Listener::Verdicts), auth::authorize);
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
-        .merge(verdicts::guarded().route_layer(guard))
-        .merge(health::open())
+        .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
+        .merge(within(MAX_WAIT.saturating_add(TIME_LIMIT), verdicts::waiting().route_layer(guard)))
+        .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    bounded(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+    common(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
 }
 
 /// What holds for every route, and for none.
-fn bounded(router: Router) -> Router {
+fn common(router: Router) -> Router {
     router
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
         })
-        .layer(from_fn(limit_time))
+        .layer(map_response(not_to_be_sniffed))
 }
 
-async fn limit_time(request: Request, next: Next) -> Response {
-    let response = tokio::time::timeout(TIME_LIMIT, next.run(request)).await;
-    let mut response = response.unwrap_or_else(|_| {
-        let detail = format!("this took longer than {} seconds", TIME_LIMIT.as_secs());
+/// Routes that may take so long, and no longer.
+fn within(limit: Duration, routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    routes.route_layer(from_fn_with_state(limit, limit_time))
+}
+
+async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("this took longer than {} seconds", limit.as_secs());
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
-    });
-    // A browser that is made to open our JSON is not to take it for anything else.
+    })
+}
+
+/// A browser that is made to open our JSON is not to take it for anything else.
+async fn not_to_be_sniffed(mut response: Response) -> Response {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

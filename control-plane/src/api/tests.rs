@@ -24,7 +24,7 @@ struct Answer {
 fn service_on(list: AllowList) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let api = Api { verdicts: Verdicts::new(list.clone(), told.clone()), list, refresher };
+    let api = Api { verdicts: Verdicts::new(list.clone(), told.clone(), 1), list, refresher };
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
     let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
     Service { admin: admin(api.clone(), tokens.clone()), verdicts: verdicts(api, tokens), told }
@@ -85,6 +85,8 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("POST /v1/domains/a.com/refresh", [401, 401, 403, 403, 404]),
         ("PUT /v1/domains/b.com", [401, 401, 403, 403, 201]),
         ("GET /v1/verdicts/a.com", [401, 401, 403, 200, 403]),
+        ("GET /v1/verdicts", [401, 401, 403, 200, 403]),
+        ("GET /v1/verdicts?wait=61", [401, 401, 403, 400, 403]),
         ("GET /v1/nothing", [404, 404, 404, 404, 404]),
         ("GET /healthz", [200, 200, 200, 200, 200]),
         ("GET /readyz", [200, 200, 200, 200, 200]),
@@ -194,6 +196,61 @@ async fn a_body_that_is_not_what_it_should_be_is_a_problem() {
 }
 
 #[tokio::test]
+async fn the_feed_tells_what_the_list_becomes() {
+    let service = service();
+    let ask = async |query: &str| {
+        let answer = service.call("filter", &format!("GET /v1/verdicts{query}"), &[], "").await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (200, &HeaderValue::from_static("application/json"))
+        );
+        answer.body
+    };
+    let empty = ask("").await;
+    assert_eq!((&empty["reset"], &empty["more"]), (&json!(true), &json!(false)));
+    assert_eq!((&empty["verdicts"], &empty["removed"]), (&json!([]), &json!([])));
+    let cursor = |page: &Value| format!("?wait=60&cursor={}", page["cursor"].as_str().unwrap());
+
+    let (added, put) = tokio::join!(biased; async { ask(&cursor(&empty)).await }, async {
+        service.admin("PUT /v1/domains/a.com", "").await
+    });
+    assert_eq!(put.status, 201);
+    assert_eq!((&added["reset"], &added["strategy"]), (&json!(false), &json!("allowDynamic")));
+    assert_eq!(
+        (&added["verdicts"][0]["domain"], &added["verdicts"][0]["ttl_ms"]),
+        (&json!("a.com"), &json!(0))
+    );
+
+    service.admin("POST /v1/domains/a.com/refresh", "").await;
+    let known = ask(&cursor(&added)).await;
+    assert_eq!(known["verdicts"][0]["hosts"], json!(["fed.a.com"]));
+    service.admin("DELETE /v1/domains/a.com", "").await;
+    let gone = ask(&cursor(&known)).await;
+    assert_eq!((&gone["verdicts"], &gone["removed"]), (&json!([]), &json!(["a.com"])));
+    service.admin("PUT /v1/strategy", r#"{"strategy":"allowAll"}"#).await;
+    let strategy = ask(&cursor(&gone)).await;
+    assert_eq!((&strategy["strategy"], &strategy["removed"]), (&json!("allowAll"), &json!([])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_feed_waits_a_minute_and_no_longer() {
+    let service = service();
+    let cursor = service.call("filter", "GET /v1/verdicts", &[], "").await.body["cursor"].clone();
+    let query = |wait: u64| format!("GET /v1/verdicts?wait={wait}&cursor={}", cursor.as_str().unwrap());
+    for wait in [0, 1, 60] {
+        let before = tokio::time::Instant::now();
+        let page = service.call("filter", &query(wait), &[], "").await;
+        assert_eq!((page.status, &page.body["cursor"]), (200, &cursor));
+        assert_eq!((&page.body["reset"], &page.body["verdicts"]), (&json!(false), &json!([])));
+        assert_eq!(before.elapsed().as_secs(), wait);
+    }
+    for bad in ["wait=61", "wait=-1", "wait=1.5", "wait=", "wait=1&wait=1", "colour=red"] {
+        let line = format!("GET /v1/verdicts?{bad}");
+        assert_eq!(service.call("filter", &line, &[], "").await.status, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_path_that_holds_no_domain_is_refused() {
     let service = service();
     for path in [
@@ -254,7 +311,7 @@ async fn without_its_refresher_it_is_not_ready() {
     let ended = tokio::spawn(async {});
     let refresher = ended.abort_handle();
     ended.await.unwrap();
-    let verdicts = Verdicts::new(list.clone(), Told::at_once(found("fed.a.com")));
+    let verdicts = Verdicts::new(list.clone(), Told::at_once(found("fed.a.com")), 1);
     let router = admin(Api { list, verdicts, refresher }, Tokens::default());
     let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&router, request).await.status, 503);
@@ -277,4 +334,9 @@ async fn the_openapi_documents_know_every_route() {
     assert_eq!(paths, expected);
     assert!(admin["components"]["schemas"]["Verdict"].is_object());
     assert_eq!(admin["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let request = axum::http::Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
+    let verdicts = send(&service.verdicts, request).await.body;
+    assert!(verdicts["paths"]["/v1/verdicts"].is_object());
+    let strategy = &verdicts["components"]["schemas"]["FeedPage"]["properties"]["strategy"];
+    assert_eq!(strategy["enum"], json!(["allowNone", "allowDynamic", "allowAll"]));
 }

@@ -1,18 +1,29 @@
 //! The verdict API: what the filters in Envoy ask.
 
+use std::time::Duration;
+
+use axum::Json;
 use axum::extract::State;
-use fedgate_policy::Verdict;
+use axum::http::header;
+use axum::response::IntoResponse;
+use fedgate_policy::{Strategy, Verdict};
 use serde::Deserialize;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
-use super::extract::DomainName;
-use super::problem::Details;
+use super::extract::{DomainName, Query};
+use super::problem::{Details, Problem};
+use super::{Api, MAX_WAIT};
 
-/// The verdict API's guarded routes.
+/// The verdict API's guarded routes, but for those that wait.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(verdict))
+}
+
+/// The guarded route that may wait for [`MAX_WAIT`].
+pub(super) fn waiting() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(feed))
 }
 
 /// What the control plane says of one backend domain: either `hosts`, or a `failure`.
@@ -48,6 +59,73 @@ pub(super) struct FailureSchema {
     message: String,
 }
 
+/// A page of the feed.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = FeedPage)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "documents the JSON of the policy's FeedPage, and a test holds it to it")]
+struct FeedPageSchema {
+    /// What to send to get the next page. It means nothing to anybody but us.
+    cursor: String,
+    /// This page begins a whole table: what you knew before ends once `more` is false.
+    reset: bool,
+    /// Another page is ready now.
+    more: bool,
+    /// What being listed means.
+    #[schema(schema_with = strategy_schema)]
+    strategy: Strategy,
+    /// Listed domains. Where `ttl_ms` is 0, nothing is known of them now: look them up.
+    verdicts: Vec<VerdictSchema>,
+    /// Domains that are no longer listed.
+    #[schema(example = json!(["c.com"]))]
+    removed: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct FeedQuery {
+    /// That of the page before. Without it, or with one that is not known any more, the table begins
+    /// anew.
+    #[serde(default)]
+    cursor: String,
+    /// How many seconds to wait for a change where there is none: 0 to 60, 0 by default.
+    #[serde(default)]
+    wait: u64,
+}
+
+/// The JSON of a strategy.
+pub(super) fn strategy_schema() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("Which backend domains are allowed: none, the listed ones, or all."))
+        .enum_values(Some(Strategy::ALL.map(Strategy::name)))
+        .build()
+}
+
+/// What has changed of the listed domains' verdicts, page by page.
+#[utoipa::path(
+    get, path = "/v1/verdicts", tag = "verdicts", params(FeedQuery),
+    responses(
+        (status = 200, body = FeedPageSchema),
+        (status = 400, body = Details, content_type = "application/problem+json"),
+        (status = 401, body = Details, content_type = "application/problem+json"),
+        (status = 403, body = Details, content_type = "application/problem+json"),
+    ),
+)]
+async fn feed(
+    State(api): State<Api>,
+    Query(query): Query<FeedQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let wait = Duration::from_secs(query.wait);
+    if wait > MAX_WAIT {
+        let detail = format!("wait is 0 to {} seconds, not {}", MAX_WAIT.as_secs(), query.wait);
+        return Err(Problem::bad_request(detail));
+    }
+    let page = api.verdicts.changes(&query.cursor, wait).await;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
+}
+
 /// The verdict on a domain, looked up in DNS now if it must be.
 #[utoipa::path(
     get, path = "/v1/verdicts/{domain}", tag = "verdicts",
@@ -59,23 +137,33 @@ pub(super) struct FailureSchema {
         (status = 403, body = Details, content_type = "application/problem+json"),
     ),
 )]
-async fn verdict(State(api): State<Api>, DomainName(domain): DomainName) -> axum::Json<Verdict> {
-    axum::Json(api.verdicts.verdict(domain).await)
+async fn verdict(State(api): State<Api>, DomainName(domain): DomainName) -> Json<Verdict> {
+    Json(api.verdicts.verdict(domain).await)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedgate_policy::{Failure, FailureLabel, Outcome};
+    use fedgate_policy::{Failure, FailureLabel, FeedPage, Outcome};
 
     #[test]
-    fn the_documented_verdict_is_the_one_that_is_sent() {
+    fn the_documented_verdicts_and_pages_are_those_that_are_sent() {
         let hosts = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let failure = Failure { label: FailureLabel::InvalidDomain, message: String::new() };
         for outcome in [hosts, Outcome::Failure(failure)] {
             let verdict = Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1 };
             let json = serde_json::to_string(&verdict).unwrap();
             serde_json::from_str::<VerdictSchema>(&json).unwrap();
+            let page = FeedPage {
+                cursor: "x".to_owned(),
+                reset: true,
+                more: false,
+                strategy: Strategy::AllowAll,
+                verdicts: vec![verdict],
+                removed: vec!["b.com".parse().unwrap()],
+            };
+            let json = serde_json::to_string(&page).unwrap();
+            serde_json::from_str::<FeedPageSchema>(&json).unwrap();
         }
     }
 }

@@ -10,10 +10,10 @@ mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use fedgate_policy::Domain;
+use fedgate_policy::{Domain, Strategy};
 
-use crate::allow_list::Strategy;
 use crate::api::auth::Role;
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::serve::{self, ServeError};
@@ -97,6 +97,7 @@ enum StrategyCommand {
     Get(Remote),
     /// Set the strategy
     Set {
+        #[arg(value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).try_map(|name| name.parse::<Strategy>()))]
         strategy: Strategy,
         #[command(flatten)]
         remote: Remote,

@@ -11,6 +11,7 @@ use fedgate_policy::{Domain, Outcome};
 use moka::Expiry;
 use tokio::sync::Semaphore;
 
+use super::feed::Feed;
 use crate::discovery::{Certainty, Discover, Discovered};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
@@ -26,6 +27,8 @@ pub(super) struct Cache {
     unlisted: Answers,
     discovery: Arc<dyn Discover>,
     slots: Arc<Semaphore>,
+    /// Hears what is known of listed domains.
+    feed: Arc<Feed>,
 }
 
 type Answers = moka::future::Cache<Domain, Arc<Known>>;
@@ -46,7 +49,7 @@ pub(super) struct Known {
 // === impl Cache ===
 
 impl Cache {
-    pub(super) fn new(discovery: Arc<dyn Discover>) -> Self {
+    pub(super) fn new(discovery: Arc<dyn Discover>, feed: Arc<Feed>) -> Self {
         let unlisted = Answers::builder()
             .max_capacity(UNLISTED_BYTES)
             .weigher(|domain, known| weigh(domain, known))
@@ -57,6 +60,7 @@ impl Cache {
             unlisted,
             discovery,
             slots: Arc::new(Semaphore::new(UNLISTED_LOOKUPS)),
+            feed,
         }
     }
 
@@ -79,6 +83,10 @@ impl Cache {
         if since.is_none()
             && let Some(known) = answers.get(domain).await
         {
+            // It may be news: the lookup may have ended before the domain was listed again.
+            if listed {
+                self.feed.learn(domain, &known);
+            }
             return known;
         }
         let lookup = {
@@ -96,9 +104,14 @@ impl Cache {
             }
         };
         let (answers, key) = (answers.clone(), domain.clone());
+        let feed = listed.then(|| self.feed.clone());
         let outdated = move |known: &Arc<Known>| since.is_some_and(|since| known.tried_at < since);
         let shared = tokio::spawn(async move {
-            answers.entry(key).or_insert_with_if(lookup, outdated).await.into_value()
+            let entry = answers.entry(key).or_insert_with_if(lookup, outdated).await;
+            if let Some(feed) = feed {
+                feed.learn(entry.key(), entry.value());
+            }
+            entry.into_value()
         });
         shared.await.unwrap_or_else(|error| {
             tracing::error!(%domain, %error, "lookup broke off");

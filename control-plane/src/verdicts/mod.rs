@@ -8,42 +8,61 @@
 //!                │
 //!                ▼
 //!             still allowed? ─► verdict, with what remains of the answer's life
+//!
+//!  allow list ──every change──┐
+//!  cache ──every lookup────►  feed ─► pages for the filters
 //! ```
 
 mod cache;
+mod feed;
 pub(crate) mod refresher;
 mod schedule;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Failure, FailureLabel, Outcome, Verdict};
+use fedgate_policy::{Domain, FeedPage, Verdict};
 
 use crate::allow_list::AllowList;
 use crate::discovery::Discover;
 use cache::{Cache, Known};
+use feed::Feed;
 
-/// How long a denial holds: short, because adding the domain ends it.
-const DENIAL_TTL: Duration = Duration::from_secs(1);
+/// How long a denial holds, in milliseconds: short, because adding the domain ends it.
+const DENIAL_TTL_MS: u64 = 1000;
 
 /// Gives verdicts.
 #[derive(Clone)]
 pub(crate) struct Verdicts {
     list: AllowList,
     cache: Arc<Cache>,
+    feed: Arc<Feed>,
 }
 
 // === impl Verdicts ===
 
 impl Verdicts {
-    /// Verdicts on `list`, by `discovery`.
-    pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>) -> Self {
-        Self { list, cache: Arc::new(Cache::new(discovery)) }
+    /// Verdicts on `list`, by `discovery`. `epoch` is a random number, by which the feed knows its
+    /// own cursors from those of a process before it.
+    pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
+        let feed = Feed::of(&list, epoch);
+        Self { list, cache: Arc::new(Cache::new(discovery, feed.clone())), feed }
+    }
+
+    /// What the listed domains' verdicts have become since `cursor`. Where nothing is new, that is
+    /// waited for.
+    pub(crate) async fn changes(&self, cursor: &str, wait: Duration) -> FeedPage {
+        self.feed.page(cursor, wait).await
+    }
+
+    /// Lets nobody wait for changes any more.
+    pub(crate) fn end_waiting(&self) {
+        self.feed.end();
     }
 
     /// The verdict on a domain, looked up where it is allowed and not known.
     pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        self.when_allowed(&domain, None).await.unwrap_or_else(|| denial(domain))
+        self.when_allowed(&domain, None).await.unwrap_or_else(|| Verdict::denied(domain, DENIAL_TTL_MS))
     }
 
     /// The verdict on an allowed domain after a new lookup; none where the domain is not allowed.
@@ -56,7 +75,7 @@ impl Verdicts {
     /// The verdict as far as it is known; nothing is looked up.
     pub(crate) async fn known(&self, domain: Domain) -> Option<Verdict> {
         if !self.list.allows(&domain) {
-            return Some(denial(domain));
+            return Some(Verdict::denied(domain, DENIAL_TTL_MS));
         }
         let known = self.cache.peek(&domain, self.list.lists(&domain)).await?;
         Some(verdict(domain, &known, Instant::now()))
@@ -76,13 +95,6 @@ fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {
     let remaining = known.expires_at.saturating_duration_since(now);
     let ttl_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
     Verdict { domain, outcome: known.outcome.clone(), ttl_ms }
-}
-
-fn denial(domain: Domain) -> Verdict {
-    let message = format!("origin domain [{domain}] not in the federation allow list");
-    let failure = Failure { label: FailureLabel::FederationDenied, message };
-    let ttl_ms = u64::try_from(DENIAL_TTL.as_millis()).unwrap_or(u64::MAX);
-    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms }
 }
 
 #[cfg(test)]

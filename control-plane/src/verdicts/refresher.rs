@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use fedgate_policy::Domain;
-use tokio::sync::watch;
+use fedgate_policy::{Domain, Strategy};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Verdicts;
 use super::cache::Known;
 use super::schedule::{Due, Schedule};
-use crate::allow_list::{State, Strategy};
+use crate::allow_list::{AllowList, Change, State};
 
 /// Lookups under way at one time: a long list costs the DNS server a steady trickle, not a burst.
 const CONCURRENT: usize = 32;
@@ -23,9 +23,11 @@ pub(crate) async fn keep_fresh(
     verdicts: Verdicts,
     jitter: impl Fn() -> f64 + Send,
 ) -> Result<(), JoinError> {
-    let mut changes = verdicts.list.watch();
-    changes.mark_changed();
+    // Unbounded: each change has cost its maker a write to the disk, and costs us next to nothing.
+    let (tell, mut changes) = mpsc::unbounded_channel();
     let mut schedule = Schedule::default();
+    let follower = move |change: &Change| tell.send(change.clone()).is_ok();
+    verdicts.list.follow(|state| reconcile(&mut schedule, state), follower);
     let mut lookups: JoinSet<(Domain, Arc<Known>)> = JoinSet::new();
     loop {
         while lookups.len() < CONCURRENT
@@ -35,11 +37,9 @@ pub(crate) async fn keep_fresh(
         }
         let next = if lookups.len() < CONCURRENT { schedule.next_due() } else { None };
         tokio::select! {
-            news = changes.changed() => {
-                if news.is_err() {
-                    return Ok(());
-                }
-                for gone in reconcile(&mut schedule, &mut changes) {
+            change = changes.recv() => {
+                let Some(change) = change else { return Ok(()) };
+                for gone in follow(&mut schedule, change, &verdicts.list) {
                     verdicts.cache.forget_listed(&gone).await;
                 }
             }
@@ -52,8 +52,25 @@ pub(crate) async fn keep_fresh(
     }
 }
 
-fn reconcile(schedule: &mut Schedule, changes: &mut watch::Receiver<State>) -> Vec<Domain> {
-    let state = changes.borrow_and_update();
+/// Brings the schedule in line with a change of the list; returns the domains that are gone.
+///
+/// The list may be ahead of this change. Then what lies between comes after it, and changes nothing.
+fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Vec<Domain> {
+    match change {
+        Change::Put(domain, _) => match list.strategy().0 {
+            Strategy::AllowNone => {}
+            Strategy::AllowDynamic | Strategy::AllowAll => schedule.add(&domain, Instant::now()),
+        },
+        Change::Remove(domain, _) => {
+            schedule.remove(&domain);
+            return vec![domain];
+        }
+        Change::Strategy(..) => return list.look(|state| reconcile(schedule, state)),
+    }
+    Vec::new()
+}
+
+fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {
     let now = Instant::now();
     match state.strategy {
         Strategy::AllowNone => schedule.reconcile(std::iter::empty(), now),

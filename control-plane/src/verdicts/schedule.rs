@@ -47,11 +47,10 @@ impl Schedule {
     ) -> Vec<Domain> {
         let mut before = std::mem::take(&mut self.tasks);
         for domain in listed {
-            let task = before.remove(domain).unwrap_or_else(|| {
-                self.queue.insert((now, domain.clone()));
-                Task { due: Some(now), first: true, troubles: 0 }
-            });
-            self.tasks.insert(domain.clone(), task);
+            match before.remove(domain) {
+                Some(task) => drop(self.tasks.insert(domain.clone(), task)),
+                None => self.add(domain, now),
+            }
         }
         for (domain, task) in &before {
             if let Some(due) = task.due {
@@ -59,6 +58,21 @@ impl Schedule {
             }
         }
         before.into_keys().collect()
+    }
+
+    /// Takes up a domain, due now, where it is new.
+    pub(super) fn add(&mut self, domain: &Domain, now: Instant) {
+        self.tasks.entry(domain.clone()).or_insert_with(|| {
+            self.queue.insert((now, domain.clone()));
+            Task { due: Some(now), first: true, troubles: 0 }
+        });
+    }
+
+    /// Forgets a domain.
+    pub(super) fn remove(&mut self, domain: &Domain) {
+        if let Some(Task { due: Some(due), .. }) = self.tasks.remove(domain) {
+            self.queue.remove(&(due, domain.clone()));
+        }
     }
 
     /// Hands out a domain that is due; it comes back by [`Schedule::finished`].
@@ -182,7 +196,10 @@ mod tests {
         let now = Instant::now();
         let mut schedule = scheduled(&["a.com", "b.com"], now);
         assert_eq!(schedule.reconcile([domain("b.com")].iter(), now), [domain("a.com")]);
-        assert_eq!(schedule.take_due(now).unwrap().domain, domain("b.com"));
+        schedule.add(&domain("c.com"), now);
+        schedule.remove(&domain("b.com"));
+        schedule.remove(&domain("d.com"));
+        assert_eq!(schedule.take_due(now).unwrap().domain, domain("c.com"));
         assert_eq!(schedule.take_due(now), None);
     }
 
@@ -201,8 +218,8 @@ mod tests {
         let now = Instant::now();
         let mut schedule = scheduled(&["a.com"], now);
         schedule.take_due(now);
-        schedule.reconcile([].iter(), now);
-        schedule.reconcile([domain("a.com")].iter(), now);
+        schedule.remove(&domain("a.com"));
+        schedule.add(&domain("a.com"), now);
         schedule.finished(domain("a.com"), &known(Certainty::Answered, now, SECOND), now, 0.0);
         assert!(schedule.take_due(now).is_some());
         assert_eq!(schedule.next_due(), None);
@@ -216,6 +233,7 @@ mod tests {
         schedule.finished(domain("a.com"), &known(Certainty::Answered, now, 100 * SECOND), now, 0.0);
         let due = schedule.next_due();
         assert!(schedule.reconcile([domain("a.com"), domain("b.com")].iter(), now).is_empty());
+        schedule.add(&domain("a.com"), now);
         assert_eq!(schedule.take_due(now).unwrap().domain, domain("b.com"));
         assert_eq!(schedule.next_due(), due);
     }

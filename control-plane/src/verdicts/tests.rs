@@ -2,12 +2,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use fedgate_policy::HostName;
+use fedgate_policy::{Failure, FailureLabel, HostName, Outcome, Strategy};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::allow_list::Condition;
 use crate::allow_list::tests::{in_memory, listing};
-use crate::allow_list::{Condition, Strategy};
 use crate::discovery::{Certainty, Discovered, Discovering};
 
 /// Discovery that answers what it is told to, when it is told to, and counts.
@@ -90,9 +90,9 @@ fn label(verdict: &Verdict) -> FailureLabel {
 async fn a_domain_that_is_not_allowed_is_never_looked_up() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
     let verdict = verdicts.verdict(domain("b.com")).await;
-    assert_eq!(verdict, denial(domain("b.com")));
+    assert_eq!(verdict, Verdict::denied(domain("b.com"), DENIAL_TTL_MS));
     let json = serde_json::to_string(&verdict).unwrap();
     assert_eq!(
         json,
@@ -110,7 +110,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
         let told = Told::held(found("fed.a.com"));
         let list = listing(&["a.com"]).await;
         list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-        let verdicts = Verdicts::new(list, told.clone());
+        let verdicts = Verdicts::new(list, told.clone(), 1);
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..1000 {
             let verdicts = verdicts.clone();
@@ -129,7 +129,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
 async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
     let told = Told::held(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
     let waiter = tokio::spawn({
         let verdicts = verdicts.clone();
         async move { verdicts.verdict(domain("a.com")).await }
@@ -143,7 +143,7 @@ async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
 #[tokio::test]
 async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
     let told = Told::held(found("fed.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
     let first = tokio::spawn({
         let verdicts = verdicts.clone();
         async move { verdicts.verdict(domain("a.com")).await }
@@ -159,7 +159,7 @@ async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
 #[tokio::test]
 async fn a_refresh_asks_anew_and_a_verdict_does_not() {
     let told = Told::at_once(found("old.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
     assert_eq!(verdicts.known(domain("a.com")).await, None);
     verdicts.verdict(domain("a.com")).await;
     told.tell(found("new.a.com"));
@@ -172,7 +172,7 @@ async fn a_refresh_asks_anew_and_a_verdict_does_not() {
 #[tokio::test]
 async fn an_answer_outlives_trouble_but_not_another_answer() {
     let told = Told::at_once(found("fed.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
     let before = verdicts.verdict(domain("a.com")).await;
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
     let after = verdicts.refresh(&domain("a.com")).await.unwrap();
@@ -186,7 +186,7 @@ async fn an_answer_outlives_trouble_but_not_another_answer() {
 #[tokio::test]
 async fn trouble_ends_after_two_seconds() {
     let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone());
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
     let verdict = verdicts.verdict(domain("a.com")).await;
     assert_eq!(label(&verdict), FailureLabel::DiscoveryFailure);
     assert!((1..=2000).contains(&verdict.ttl_ms));
@@ -197,7 +197,7 @@ async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
     let told = Told::held(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list, told.clone());
+    let verdicts = Verdicts::new(list, told.clone(), 1);
     let mut waiters = tokio::task::JoinSet::new();
     for number in 0..256 {
         let verdicts = verdicts.clone();
@@ -217,7 +217,7 @@ async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
 async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
     let told = Told::at_once(found("fed.a.com"));
     let list = in_memory();
-    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     let put = |name| list.put(domain(name), None, Condition::None, SystemTime::now());
     put("a.com").await.unwrap();
@@ -235,11 +235,53 @@ async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
 }
 
 #[tokio::test]
+async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
+    let told = Told::at_once(found("one.a.com"));
+    let list = listing(&["a.com"]).await;
+    list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let page = async || verdicts.changes("", Duration::ZERO).await;
+    assert_eq!((page().await.verdicts.len(), page().await.verdicts[0].ttl_ms), (1, 0));
+    verdicts.verdict(domain("a.com")).await;
+    verdicts.verdict(domain("unlisted.com")).await;
+    assert_eq!(page().await.verdicts.len(), 1);
+    assert_eq!(hosts(&page().await.verdicts[0]), ["one.a.com"]);
+    told.tell(found("two.a.com"));
+    verdicts.refresh(&domain("a.com")).await;
+    assert_eq!(hosts(&page().await.verdicts[0]), ["two.a.com"]);
+
+    // Listed anew, the cache may still know it; the feed then learns it when it is asked for.
+    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.put(domain("a.com"), None, Condition::None, SystemTime::now()).await.unwrap();
+    assert_eq!(page().await.verdicts[0].ttl_ms, 0);
+    verdicts.verdict(domain("a.com")).await;
+    assert_eq!((hosts(&page().await.verdicts[0]), told.asked()), (vec!["two.a.com"], 3));
+}
+
+#[tokio::test]
+async fn the_refresher_fills_the_feed() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = listing(&["a.com", "b.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    let (mut cursor, mut known) = (String::new(), std::collections::BTreeSet::new());
+    while known.len() < 2 {
+        let page = verdicts.changes(&cursor, Duration::from_secs(60)).await;
+        known.extend(page.verdicts.into_iter().filter(|it| it.ttl_ms > 0).map(|it| it.domain));
+        cursor = page.cursor;
+    }
+    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.put(domain("a.com"), None, Condition::None, SystemTime::now()).await.unwrap();
+    told.until_asked(3).await;
+    refresher.abort();
+}
+
+#[tokio::test]
 async fn under_allow_none_the_refresher_rests() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list.clone(), told.clone());
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     for _ in 0..100 {
         tokio::task::yield_now().await;

@@ -159,9 +159,9 @@ fn play(world: &mut World) -> Vec<Scenario> {
     );
     tell(
         "verdict-unavailable",
-        "the control plane is killed: nothing is known of new.com",
+        "the control plane is killed: the verdict on moved.com ends",
         (503, "verdict-unavailable"),
-        &|| call(world, &brig, &from("new.com")),
+        &|| call_until_refused(world, &from("moved.com")),
     );
     world.control_plane().restart();
     scenarios
@@ -214,6 +214,12 @@ fn call_after_move(world: &World, headers: &[Header<'_>]) -> Result<Answer, Call
     let new = world.caller(&world.identity(&["new.moved.com"]));
     world.dns.set_srv("moved.com", 5, "new.moved.com.");
     until(|| Some(call(world, &new, headers)).filter(is_permitted))
+}
+
+/// Calls until the verdict has ended.
+fn call_until_refused(world: &World, headers: &[Header<'_>]) -> Result<Answer, CallError> {
+    let caller = world.caller(&world.identity(&["new.moved.com"]));
+    until(|| Some(call(world, &caller, headers)).filter(|answer| !is_permitted(answer)))
 }
 
 fn is_permitted(answer: &Result<Answer, CallError>) -> bool {

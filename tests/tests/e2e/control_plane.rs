@@ -30,7 +30,8 @@ pub(crate) fn verdict(world: &World, domain: &str) -> Value {
     request.call().unwrap().body_mut().read_json().unwrap()
 }
 
-/// A world that knows `a.com` and, with a life of 5 seconds, `short.com`; and does not wait long.
+/// A world in which nobody is listed, so that the control plane is asked about each domain: `a.com`,
+/// `c.com` and, with a life of 5 seconds, `short.com`.
 fn world() -> World {
     World::builder()
         .records([
@@ -38,7 +39,7 @@ fn world() -> World {
             srv("c.com", 3600, "infra.x.com."),
             srv("short.com", 5, "infra.x.com."),
         ])
-        .allow(&["a.com", "c.com", "short.com"])
+        .strategy("allowAll")
         .edit("\"timeout_ms\": 5000", "\"timeout_ms\": 500")
         .start()
 }
@@ -93,8 +94,8 @@ fn stopped_in_its_tracks_it_costs_a_time_out_and_heals() {
 #[test]
 fn a_body_waits_with_its_headers_even_where_envoy_was_told_to_let_it_go() {
     let mut world = World::builder()
-        .records([srv("c.com", 3600, "infra.x.com.")])
-        .allow(&["c.com"])
+        .records([srv("c.com", 3600, "infra.x.com."), srv("d.com", 3600, "infra.y.com.")])
+        .strategy("allowAll")
         .edit("\"timeout_ms\": 5000", "\"timeout_ms\": 500")
         .edit(
             "failure_policy: FAIL_RELOAD",
@@ -102,8 +103,8 @@ fn a_body_waits_with_its_headers_even_where_envoy_was_told_to_let_it_go() {
         )
         .start();
     let caller = world.caller(&world.identity(&["infra.x.com"]));
-    let denied = Refuse(400, "federation-denied");
-    check_http2(&world, &caller, "body_denied", &[origin("unlisted.com")], denied);
+    let mismatch = Refuse(403, "authentication-failure");
+    check_http2(&world, &caller, "body_refused", &[origin("d.com")], mismatch);
     world.control_plane().freeze();
     check_http2(&world, &caller, "body_frozen", &[origin("c.com")], UNAVAILABLE);
     world.control_plane().thaw();

@@ -165,8 +165,8 @@ fn a_domain_that_is_not_allowed_is_never_looked_up() {
 #[test]
 fn a_thousand_first_requests_make_one_query() {
     // allowAll: nothing is asked ahead of the requests.
-    let world = World::builder().records([srv("crowd.org", 60, "infra.crowd.org.")]).start();
-    world.control_plane.as_ref().unwrap().cli(&["strategy", "set", "allowAll"]).unwrap();
+    let records = [srv("crowd.org", 60, "infra.crowd.org.")];
+    let world = World::builder().records(records).strategy("allowAll").start();
     let caller = world.caller(&world.identity(&["infra.crowd.org"]));
     let statuses = world.run(async {
         let mut connections = vec![];

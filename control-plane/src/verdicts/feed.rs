@@ -1,0 +1,145 @@
+//! The feed: one log of changes, which all filters read, and the waking of those who wait.
+//!
+//! ```text
+//!  allow list ─┐                    ┌─► at once: a filter may hold what is no longer so
+//!  lookups ────┴─► log ─ published ─┤
+//!                   ▲               └─► within 200 ms, together: all else
+//!                   └── a page, made anew for each filter that asks
+//! ```
+
+mod cursor;
+mod log;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use fedgate_policy::{Domain, FeedPage};
+use tokio::sync::watch;
+
+use super::cache::Known;
+use crate::allow_list::{AllowList, Change, State};
+use log::{Log, Urgency};
+
+/// How long changes are gathered that take nothing away from what a filter holds.
+const GATHERING: Duration = Duration::from_millis(200);
+
+/// The log, and those who wait for it to grow.
+pub(super) struct Feed {
+    log: RwLock<Log>,
+    published: watch::Sender<Published>,
+    /// Whether a task is under way that publishes all that is there by then.
+    gathering: AtomicBool,
+}
+
+/// What those who wait are woken by.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    /// Those who have seen less have something to fetch.
+    sequence: u64,
+    /// Nobody is to wait any more.
+    ended: bool,
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// The feed of a list's domains, kept in step with it: a change is published before the write
+    /// returns.
+    pub(super) fn of(list: &AllowList, epoch: u64) -> Arc<Self> {
+        let feed = Arc::new(Self::new(Log::new(epoch)));
+        let follower = {
+            let feed = feed.clone();
+            move |change: &Change| {
+                feed.follow(change);
+                true
+            }
+        };
+        let fill = |state: &State| {
+            let mut log = feed.log_for_writing();
+            log.fill(state.strategy, state.domains.keys());
+            log.sequence()
+        };
+        let sequence = list.follow(fill, follower);
+        feed.publish(sequence);
+        feed
+    }
+
+    fn new(log: Log) -> Self {
+        let published = watch::Sender::new(Published { sequence: log.sequence(), ended: false });
+        Self { log: RwLock::new(log), published, gathering: AtomicBool::new(false) }
+    }
+
+    /// The page behind a cursor. Where nothing has been published since then, it waits that long.
+    pub(super) async fn page(&self, cursor: &str, wait: Duration) -> FeedPage {
+        let mut published = self.published.subscribe();
+        let seen = self.log.read().unwrap_or_else(PoisonError::into_inner).awaits(cursor);
+        if let Some(seen) = seen {
+            let news = published.wait_for(|published| published.ended || published.sequence > seen);
+            // Whether there are news or the time is over, the log knows.
+            let _ = tokio::time::timeout(wait, news).await;
+        }
+        self.log.read().unwrap_or_else(PoisonError::into_inner).page(cursor, Instant::now())
+    }
+
+    /// Takes in what is known of a domain, if it is listed and this is news.
+    pub(super) fn learn(self: &Arc<Self>, domain: &Domain, known: &Arc<Known>) {
+        let mut log = self.log_for_writing();
+        let urgency = log.learn(domain, known, Instant::now());
+        let sequence = log.sequence();
+        drop(log);
+        match urgency {
+            Urgency::None => {}
+            Urgency::Now => self.publish(sequence),
+            Urgency::Soon => self.gather(),
+        }
+    }
+
+    /// Answers all who wait, now and from now on.
+    pub(super) fn end(&self) {
+        self.published.send_modify(|published| published.ended = true);
+    }
+
+    fn follow(&self, change: &Change) {
+        let mut log = self.log_for_writing();
+        let changed = match change {
+            Change::Put(domain, _) => log.add(domain),
+            Change::Remove(domain, _) => log.remove(domain),
+            Change::Strategy(strategy, _) => log.set_strategy(*strategy),
+        };
+        let sequence = log.sequence();
+        drop(log);
+        if changed {
+            self.publish(sequence);
+        }
+    }
+
+    fn publish(&self, sequence: u64) {
+        self.published.send_if_modified(|published| {
+            let news = sequence > published.sequence;
+            published.sequence = published.sequence.max(sequence);
+            news
+        });
+    }
+
+    fn gather(self: &Arc<Self>) {
+        if self.gathering.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let feed = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(GATHERING).await;
+            // First this, then the log: what comes in between is published twice, and never not.
+            feed.gathering.store(false, Ordering::SeqCst);
+            let sequence = feed.log_for_writing().sequence();
+            feed.publish(sequence);
+        });
+    }
+
+    fn log_for_writing(&self) -> RwLockWriteGuard<'_, Log> {
+        self.log.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

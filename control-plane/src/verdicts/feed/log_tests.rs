@@ -1,0 +1,280 @@
+use std::time::Duration;
+
+use fedgate_policy::{MAX_HOSTS, MAX_PAGE};
+
+use super::*;
+use crate::discovery::Certainty;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn domain(name: &str) -> Domain {
+    name.parse().unwrap()
+}
+
+fn numbered(number: usize) -> Domain {
+    domain(&format!("backend-{number:06}.example.com"))
+}
+
+fn hosts(host: &str) -> Outcome {
+    Outcome::Hosts(vec![host.parse().unwrap()])
+}
+
+fn trouble(message: &str) -> Outcome {
+    let failure = Failure { label: FailureLabel::DiscoveryFailure, message: message.to_owned() };
+    Outcome::Failure(failure)
+}
+
+fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
+    let (certainty, last) = (Certainty::Answered, Certainty::Answered);
+    Arc::new(Known { outcome, expires_at: tried_at + life, certainty, tried_at, last })
+}
+
+fn listing(names: &[&str]) -> Log {
+    let mut log = Log::new(7);
+    let names: Vec<_> = names.iter().map(|name| domain(name)).collect();
+    log.fill(Strategy::AllowDynamic, names.iter());
+    log
+}
+
+/// What a filter makes of the pages.
+#[derive(Default)]
+struct Filter {
+    cursor: String,
+    table: BTreeMap<Domain, Verdict>,
+}
+
+impl Filter {
+    /// Applies the next page; whether another is ready.
+    fn turn(&mut self, log: &Log, now: Instant) -> bool {
+        let page = log.page(&self.cursor, now);
+        let bytes = serde_json::to_string(&page).unwrap().len();
+        assert!(bytes <= PAGE || page.verdicts.len() == 1 && bytes <= MAX_PAGE, "{bytes}");
+        if page.reset {
+            self.table.clear();
+        }
+        for gone in &page.removed {
+            self.table.remove(gone);
+        }
+        self.table.extend(page.verdicts.into_iter().map(|verdict| (verdict.domain.clone(), verdict)));
+        self.cursor = page.cursor;
+        page.more
+    }
+
+    fn catch_up(&mut self, log: &Log, now: Instant) {
+        while self.turn(log, now) {}
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.table.keys().map(Domain::as_str).collect()
+    }
+}
+
+#[test]
+fn a_new_filter_gets_the_whole_table_and_then_only_what_changes() {
+    let now = Instant::now();
+    let mut log = listing(&["a.com", "b.com"]);
+    let first = log.page("", now);
+    assert!(first.reset && !first.more);
+    assert_eq!(first.verdicts.len(), 2);
+    assert_eq!(log.awaits(&first.cursor), Some(2));
+    let second = log.page(&first.cursor, now);
+    let nothing = FeedPage { reset: false, verdicts: vec![], ..first };
+    assert_eq!(second, nothing);
+
+    log.add(&domain("c.com"));
+    log.remove(&domain("a.com"));
+    let third = log.page(&second.cursor, now);
+    assert_eq!((third.verdicts.len(), &third.removed), (1, &vec![domain("a.com")]));
+    assert_eq!(third.verdicts[0].domain, domain("c.com"));
+}
+
+#[test]
+fn an_empty_table_is_one_page() {
+    let page = Log::new(7).page("", Instant::now());
+    assert!(page.reset && !page.more && page.verdicts.is_empty() && page.removed.is_empty());
+}
+
+#[test]
+fn only_the_last_word_on_a_domain_is_told() {
+    let now = Instant::now();
+    let mut log = listing(&["a.com"]);
+    let cursor = log.page("", now).cursor;
+    assert!(log.remove(&domain("a.com")));
+    assert!(log.add(&domain("a.com")));
+    assert!(!log.add(&domain("a.com")), "it is listed already");
+    let page = log.page(&cursor, now);
+    assert_eq!((page.verdicts.len(), page.removed.len()), (1, 0));
+    log.remove(&domain("a.com"));
+    assert!(!log.remove(&domain("a.com")), "it has gone already");
+    assert!(!log.remove(&domain("b.com")), "it never was there");
+    let page = log.page(&cursor, now);
+    assert_eq!((page.verdicts.len(), page.removed.len()), (0, 1));
+    assert_eq!(log.page("", now).removed, [], "a new table needs no removals");
+}
+
+#[test]
+fn a_change_of_strategy_is_a_page_without_domains() {
+    let now = Instant::now();
+    let mut log = listing(&["a.com"]);
+    let before = log.page("", now);
+    assert!(log.set_strategy(Strategy::AllowNone));
+    assert!(!log.set_strategy(Strategy::AllowNone));
+    let after = log.page(&before.cursor, now);
+    assert_eq!((after.strategy, after.reset), (Strategy::AllowNone, false));
+    assert!(after.cursor != before.cursor && after.verdicts.is_empty());
+}
+
+#[test]
+fn a_life_counts_down_and_one_that_is_over_asks_for_a_lookup() {
+    let start = Instant::now();
+    let mut log = listing(&["a.com"]);
+    let verdict = |log: &Log, now| log.page("", now).verdicts.remove(0);
+    assert_eq!(verdict(&log, start).ttl_ms, 0);
+    log.learn(&domain("a.com"), &known(hosts("fed.a.com"), start, 10 * SECOND), start);
+    assert_eq!(verdict(&log, start + SECOND).ttl_ms, 9000);
+    assert_eq!(verdict(&log, start + SECOND).outcome, hosts("fed.a.com"));
+    for late in [Duration::from_micros(9_999_500), 10 * SECOND, 99 * SECOND] {
+        let over = verdict(&log, start + late);
+        assert_eq!((over.outcome, over.ttl_ms), (trouble("nothing is known of it at the moment"), 0));
+    }
+    log.learn(&domain("a.com"), &known(hosts("fed.a.com"), start + 99 * SECOND, SECOND), start);
+    assert_eq!(verdict(&log, start + 99 * SECOND).ttl_ms, 1000);
+}
+
+#[test]
+fn what_takes_away_is_urgent_and_what_only_adds_can_wait() {
+    let old = Instant::now();
+    let start = old + SECOND;
+    let first = || known(hosts("fed.a.com"), start, 10 * SECOND);
+    for (what, next, at, urgency) in [
+        ("longer", known(hosts("fed.a.com"), start + SECOND, 10 * SECOND), 1, Urgency::Soon),
+        ("the same end", known(hosts("fed.a.com"), start + SECOND, 9 * SECOND), 1, Urgency::None),
+        ("shorter", known(hosts("fed.a.com"), start + SECOND, SECOND), 1, Urgency::Now),
+        ("another", known(hosts("new.a.com"), start + SECOND, 10 * SECOND), 1, Urgency::Now),
+        ("failed", known(trouble("no"), start + SECOND, 2 * SECOND), 1, Urgency::Now),
+        ("another, late", known(hosts("new.a.com"), start + 11 * SECOND, SECOND), 11, Urgency::Soon),
+        ("of old", known(hosts("old.a.com"), old, 99 * SECOND), 1, Urgency::None),
+    ] {
+        let mut log = listing(&["a.com"]);
+        assert_eq!(log.learn(&domain("a.com"), &first(), start), Urgency::Soon, "{what}");
+        assert_eq!(log.learn(&domain("a.com"), &first(), start), Urgency::None, "{what}");
+        let before = log.sequence();
+        assert_eq!(log.learn(&domain("a.com"), &next, start + at * SECOND), urgency, "{what}");
+        assert_eq!(log.sequence() > before, urgency != Urgency::None, "{what}");
+    }
+}
+
+#[test]
+fn what_is_learned_of_a_domain_that_has_gone_is_passed_over() {
+    let now = Instant::now();
+    let mut log = listing(&["a.com"]);
+    log.remove(&domain("a.com"));
+    for name in ["a.com", "b.com"] {
+        assert_eq!(log.learn(&domain(name), &known(hosts("x.com"), now, SECOND), now), Urgency::None);
+    }
+    assert!(log.page("", now).verdicts.is_empty());
+    log.add(&domain("a.com"));
+    assert_eq!(log.page("", now).verdicts[0].ttl_ms, 0, "listed anew, it is looked up anew");
+}
+
+#[test]
+fn a_cursor_of_another_log_begins_anew() {
+    let now = Instant::now();
+    let log = listing(&["a.com"]);
+    let other = Log::new(8).page("", now).cursor;
+    for cursor in ["", "x", "0000000000000007.2", "0000000000000007.0.2", &other] {
+        assert_eq!(log.awaits(cursor), None, "nobody waits to hear that");
+        assert!(log.page(cursor, now).reset, "{cursor}");
+    }
+}
+
+#[test]
+fn who_has_missed_a_forgotten_removal_begins_anew() {
+    let now = Instant::now();
+    let mut log = listing(&["a.com"]);
+    let early = log.page("", now).cursor;
+    log.remove(&domain("a.com"));
+    let late = log.page("", now).cursor;
+    for number in 0..REMOVALS {
+        assert!(log.awaits(&early).is_some(), "{number}");
+        log.add(&numbered(number));
+        log.remove(&numbered(number));
+    }
+    assert!(log.page(&early, now).reset);
+    assert!(!log.page(&late, now).reset);
+    assert_eq!((log.entries.len(), log.order.len(), log.removals.len()), (REMOVALS, REMOVALS, REMOVALS));
+    let mut filter = Filter { cursor: early, table: BTreeMap::new() };
+    filter.catch_up(&log, now);
+    assert!(filter.table.is_empty());
+}
+
+#[test]
+fn a_table_in_pages_is_whole_whatever_changes_between_them() {
+    let now = Instant::now();
+    let mut log = Log::new(7);
+    let names: Vec<_> = (0..2000).map(numbered).collect();
+    log.fill(Strategy::AllowDynamic, names.iter());
+    log.remove(&names[1999]);
+    let mut filter = Filter::default();
+    let mut turn = 0;
+    while filter.turn(&log, now) {
+        // One that it has, one that it has not yet, one that is removed and returns, and news.
+        log.remove(&names[turn]);
+        log.remove(&names[1998 - turn]);
+        log.remove(&names[900 + turn]);
+        log.add(&names[900 + turn]);
+        log.learn(&names[20 + turn], &known(hosts("fed.a.com"), now, SECOND), now);
+        log.add(&numbered(3000 + turn));
+        turn += 1;
+    }
+    assert!(turn > 10, "{turn}");
+    let expected = log.entries.iter().filter(|(_, entry)| matches!(entry.standing, Standing::Listed(_)));
+    let mut expected: Vec<_> = expected.map(|(domain, _)| domain.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(filter.names(), expected);
+    assert_eq!(filter.table[&names[20 + turn - 1]].ttl_ms, 1000);
+
+    // One that comes back after a long time gets its pages too, and the removals with them.
+    let away = filter.cursor.clone();
+    assert!(names[..1000].iter().filter(|name| log.remove(name)).count() > 900);
+    assert!((4000..5000).all(|number| log.add(&numbered(number))));
+    assert!(!log.page(&away, now).reset);
+    assert!(filter.turn(&log, now));
+    assert_eq!(log.awaits(&filter.cursor), None, "more is ready, so nobody waits");
+    filter.catch_up(&log, now);
+    assert!(filter.table.keys().all(|name| !names[..1000].contains(name)));
+    assert!(filter.table.contains_key(&numbered(4999)));
+}
+
+#[test]
+fn no_page_is_longer_than_it_may_be() {
+    let now = Instant::now();
+    let mut log = Log::new(7);
+    let names: Vec<_> = (0..300).map(numbered).collect();
+    log.fill(Strategy::AllowDynamic, names.iter());
+    let longest = format!("{}.example", ["x".repeat(60).as_str(); 4].join("."));
+    for (number, name) in names.iter().enumerate() {
+        let outcome = match number % 3 {
+            0 => trouble(&"\u{1}\"\\ü".repeat(100)),
+            1 => Outcome::Hosts(vec![longest.parse().unwrap(); MAX_HOSTS]),
+            _ => hosts("fed.a.com"),
+        };
+        log.learn(name, &known(outcome, now, SECOND), now);
+    }
+    let mut filter = Filter::default();
+    filter.catch_up(&log, now);
+    assert_eq!(filter.table.len(), 300);
+}
+
+#[test]
+fn the_weight_of_a_verdict_is_never_below_its_json() {
+    for outcome in [hosts("fed.a.com"), trouble(""), trouble("\u{0}\u{1f}\n\"\\\u{7f}ü")] {
+        let label = FailureLabel::FederationDenied;
+        let denied = Outcome::Failure(Failure { label, message: String::new() });
+        for outcome in [outcome, denied] {
+            let verdict = Verdict { domain: domain("a.com"), outcome, ttl_ms: 9_999_999_999 };
+            let bytes = serde_json::to_string(&verdict).unwrap().len();
+            assert!((bytes + 1..bytes + 99).contains(&weigh(&verdict)), "{verdict:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Asking the control plane: what is sent, and what an answer means.
+
+use std::fmt;
+use std::time::Duration;
+
+use fedgate_policy::{Domain, FeedPage, MAX_PAGE, Verdict};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use crate::config::ControlPlane;
+use crate::host::{self, Answer, Call};
+
+/// The longest that the feed's answer is held back where nothing changes, in seconds.
+const MAX_WAIT_S: u64 = 30;
+/// How much later than that an answer may come.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Why the control plane gave no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AskError {
+    /// Envoy did not send it: most often there is no such cluster.
+    NotSent,
+    /// No answer, or one from Envoy itself: 503 no connection, 504 time out.
+    NoAnswer,
+    /// The control plane answered something other than 200.
+    Status(String),
+    /// The answer is of another type than JSON: somebody else answers there.
+    ContentType(String),
+    /// The answer is larger than it may be.
+    TooLarge(usize),
+    /// The answer is not what was asked for.
+    Malformed(String),
+    /// The answer is about another domain.
+    OtherDomain(Domain),
+}
+
+/// Asks for the verdict on a domain.
+pub(crate) fn ask_verdict(control_plane: &ControlPlane, domain: &Domain) -> Result<Call, AskError> {
+    ask(control_plane, &format!("/v1/verdicts/{domain}"), control_plane.timeout)
+}
+
+/// Asks for what has changed since `cursor`; the answer is held until something has, or until the
+/// table would be half as old as it may be.
+pub(crate) fn ask_feed(
+    control_plane: &ControlPlane,
+    cursor: Option<&str>,
+    max_staleness: Duration,
+) -> Result<Call, AskError> {
+    let wait = (max_staleness.as_secs() / 2).clamp(1, MAX_WAIT_S);
+    let cursor = cursor
+        .map(|cursor| format!("&cursor={}", utf8_percent_encode(cursor, NON_ALPHANUMERIC)))
+        .unwrap_or_default();
+    let timeout = Duration::from_secs(wait).saturating_add(SLACK);
+    ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), timeout)
+}
+
+fn ask(control_plane: &ControlPlane, path: &str, timeout: Duration) -> Result<Call, AskError> {
+    host::get(&control_plane.cluster, path, control_plane.bearer(), timeout)
+        .map_err(|_| AskError::NotSent)
+}
+
+/// Reads the verdict that has come.
+pub(crate) fn verdict(domain: &Domain, body_size: usize) -> Result<Verdict, AskError> {
+    about(domain, received(body_size).and_then(|answer| interpret(&answer))?)
+}
+
+/// Reads the page of the feed that has come.
+pub(crate) fn page(body_size: usize) -> Result<FeedPage, AskError> {
+    received(body_size).and_then(|answer| interpret(&answer))
+}
+
+fn received(body_size: usize) -> Result<Answer, AskError> {
+    if body_size > MAX_PAGE {
+        return Err(AskError::TooLarge(body_size));
+    }
+    host::answer(body_size).ok_or(AskError::NoAnswer)
+}
+
+fn interpret<T: DeserializeOwned>(answer: &Answer) -> Result<T, AskError> {
+    match answer.status.as_slice() {
+        b"200" => {}
+        b"503" | b"504" => return Err(AskError::NoAnswer),
+        other => return Err(AskError::Status(other.escape_ascii().to_string())),
+    }
+    if answer.content_type != b"application/json" {
+        return Err(AskError::ContentType(answer.content_type.escape_ascii().to_string()));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| AskError::Malformed(error.to_string()))
+}
+
+fn about(domain: &Domain, verdict: Verdict) -> Result<Verdict, AskError> {
+    if verdict.domain == *domain { Ok(verdict) } else { Err(AskError::OtherDomain(verdict.domain)) }
+}
+
+// === impl AskError ===
+
+/// What is wrong, and where to look.
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent => {
+                f.write_str("Envoy has no cluster of the name given in control_plane.cluster")
+            }
+            Self::NoAnswer => f.write_str("the control plane cannot be reached, or answers too slowly"),
+            Self::Status(status) if status == "401" || status == "403" => {
+                write!(
+                    f,
+                    "the control plane refuses the filter's token ({status}); it needs one of role filter"
+                )
+            }
+            Self::Status(status) => write!(f, "the control plane answered with status {status}"),
+            Self::ContentType(other) => {
+                write!(
+                    f,
+                    "the control plane answered with content-type {other:?}; does something else answer there?"
+                )
+            }
+            Self::TooLarge(size) => {
+                write!(f, "the control plane answered with {size} bytes, more than {MAX_PAGE}")
+            }
+            Self::Malformed(error) => {
+                write!(f, "the control plane's answer is not what it should be: {error}")
+            }
+            Self::OtherDomain(domain) => {
+                write!(f, "the control plane's answer is about another domain, {domain}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: &[u8], content_type: &[u8], body: &[u8]) -> Result<Verdict, AskError> {
+        let (status, content_type, body) = (status.to_vec(), content_type.to_vec(), body.to_vec());
+        about(&"a.com".parse().unwrap(), interpret(&Answer { status, content_type, body })?)
+    }
+
+    #[test]
+    fn only_a_whole_verdict_on_the_very_domain_counts() {
+        const JSON: &[u8] = b"application/json";
+        let good = br#"{"domain":"a.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
+        assert_eq!(read(b"200", JSON, good).unwrap().domain.as_str(), "a.com");
+
+        let other = br#"{"domain":"b.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
+        assert_eq!(read(b"200", JSON, other), Err(AskError::OtherDomain("b.com".parse().unwrap())));
+        for status in [&b"201"[..], b"204", b"301", b"401", b"404", b"500", b"", b"2000", b"\xff"] {
+            assert!(matches!(read(status, JSON, good), Err(AskError::Status(_))));
+        }
+        for status in [b"503", b"504"] {
+            assert_eq!(read(status, JSON, good), Err(AskError::NoAnswer));
+        }
+        for content_type in [&b""[..], b"text/html", b"application/problem+json", b"\xff"] {
+            assert!(matches!(read(b"200", content_type, good), Err(AskError::ContentType(_))));
+        }
+        for body in [&b""[..], b"<html>", b"\xff\xfe", &good[..good.len() - 1], b"[]", b"null"] {
+            assert!(matches!(read(b"200", JSON, body), Err(AskError::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn json_nested_without_end_is_an_error_and_no_crash() {
+        let deep = "[".repeat(MAX_PAGE);
+        for body in [deep.clone(), format!(r#"{{"x":{deep}"#)] {
+            let result = read(b"200", b"application/json", body.as_bytes());
+            assert!(matches!(result, Err(AskError::Malformed(_))));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Questions about single domains, each asked once however many streams wait for its answer.
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::rc::Weak;
+
+use fedgate_policy::Domain;
+
+use crate::host::Call;
+use crate::ingress::Stream;
+
+/// The most questions at one time; whoever makes up more domains is refused.
+const MAX_LOOKUPS: usize = 1000;
+
+/// The questions of one worker, from the first stream that waits to the answer.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    waiting: HashMap<Domain, Vec<Weak<Stream>>, RandomState>,
+    queued: Vec<Domain>,
+    under_way: HashMap<Call, Domain, RandomState>,
+}
+
+// === impl Lookups ===
+
+impl Lookups {
+    /// Lets a stream wait for the verdict on a domain; `false` where there are too many questions.
+    pub(crate) fn wait(&mut self, domain: Domain, stream: Weak<Stream>) -> bool {
+        if let Some(streams) = self.waiting.get_mut(&domain) {
+            streams.push(stream);
+            return true;
+        }
+        if self.waiting.len() >= MAX_LOOKUPS {
+            return false;
+        }
+        self.queued.push(domain.clone());
+        self.waiting.insert(domain, vec![stream]);
+        true
+    }
+
+    /// The questions that are to be sent now.
+    pub(crate) fn take_queued(&mut self) -> Vec<Domain> {
+        std::mem::take(&mut self.queued)
+    }
+
+    /// A question is under way.
+    pub(crate) fn sent(&mut self, call: Call, domain: Domain) {
+        self.under_way.insert(call, domain);
+    }
+
+    /// The domain that this call was about, if it was one of ours; it is over then.
+    pub(crate) fn ends(&mut self, call: Call) -> Option<Domain> {
+        self.under_way.remove(&call)
+    }
+
+    /// Those who wait for the verdict on a domain.
+    pub(crate) fn take_streams(&mut self, domain: &Domain) -> Vec<Weak<Stream>> {
+        self.waiting.remove(domain).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_asked_for_once_however_many_wait() {
+        let (mut lookups, domain) = (Lookups::default(), "a.com".parse::<Domain>().unwrap());
+        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert_eq!(lookups.take_queued(), std::slice::from_ref(&domain));
+        lookups.sent(Call(1), domain.clone());
+        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert_eq!(lookups.take_queued(), []);
+        assert_eq!(lookups.ends(Call(2)), None);
+        assert_eq!(lookups.ends(Call(1)).as_ref(), Some(&domain));
+        assert_eq!(lookups.take_streams(&domain).len(), 3);
+        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert_eq!(lookups.take_queued(), [domain]);
+    }
+
+    #[test]
+    fn a_flood_of_domains_is_bounded() {
+        let mut lookups = Lookups::default();
+        for n in 0..MAX_LOOKUPS {
+            assert!(lookups.wait(format!("d{n}.com").parse().unwrap(), Weak::new()));
+        }
+        assert!(!lookups.wait("one-more.com".parse().unwrap(), Weak::new()));
+        assert!(lookups.wait("d0.com".parse().unwrap(), Weak::new()));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a worker counts, in Envoy's statistics: `wasmcustom.fedgate_…`.
+//!
+//! Names are fixed; nothing that a request says becomes part of one. Counts are gathered and handed
+//! over on a tick, so that a request pays for no hostcall.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use fedgate_policy::Refusal;
+
+use crate::host::{self, Metric};
+use crate::table::Freshness;
+
+/// Every refusal's label.
+const LABELS: [&str; 11] = [
+    "no-client-certificate",
+    "untrusted-certificate",
+    "certificate-parse-error",
+    "certificate-expired",
+    "no-origin-domain",
+    "domain-parse-error",
+    "federation-denied",
+    "invalid-domain",
+    "discovery-failure",
+    "authentication-failure",
+    "verdict-unavailable",
+];
+
+/// What is counted besides refusals.
+#[derive(Clone, Copy)]
+pub(crate) enum Counter {
+    /// Requests permitted.
+    Permits,
+    /// Questions about single domains.
+    Lookups,
+    /// Pages of the feed.
+    FeedPages,
+    /// Polls of the feed that brought no page.
+    FeedFailures,
+}
+
+/// A worker's counts, and the gauges of its table.
+pub(crate) struct Metrics {
+    permits: Gathered,
+    lookups: Gathered,
+    feed_pages: Gathered,
+    feed_failures: Gathered,
+    refusals: [(&'static str, Gathered); LABELS.len()],
+    feed_state: Option<Metric>,
+    feed_age_ms: Option<Metric>,
+    table_domains: Option<Metric>,
+}
+
+struct Gathered {
+    metric: Option<Metric>,
+    count: Cell<u32>,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Makes all metrics known to Envoy.
+    pub(crate) fn define() -> Self {
+        Self {
+            permits: Gathered::new("fedgate_permits"),
+            lookups: Gathered::new("fedgate_lookups"),
+            feed_pages: Gathered::new("fedgate_feed_pages"),
+            feed_failures: Gathered::new("fedgate_feed_failures"),
+            refusals: LABELS.map(|label| {
+                (label, Gathered::new(&format!("fedgate_refusals_{}", label.replace('-', "_"))))
+            }),
+            feed_state: host::gauge("fedgate_feed_state"),
+            feed_age_ms: host::gauge("fedgate_feed_age_ms"),
+            table_domains: host::gauge("fedgate_table_domains"),
+        }
+    }
+
+    /// Counts one.
+    pub(crate) fn count(&self, counter: Counter) {
+        match counter {
+            Counter::Permits => &self.permits,
+            Counter::Lookups => &self.lookups,
+            Counter::FeedPages => &self.feed_pages,
+            Counter::FeedFailures => &self.feed_failures,
+        }
+        .add();
+    }
+
+    /// Counts a refusal by its label.
+    pub(crate) fn count_refusal(&self, refusal: &Refusal) {
+        if let Some((_, gathered)) = self.refusals.iter().find(|(label, _)| *label == refusal.label()) {
+            gathered.add();
+        }
+    }
+
+    /// Hands over what was gathered, and how the table stands: state 0 warming, 1 in force, 2 too
+    /// stale; the age is that of the last word from the control plane.
+    pub(crate) fn flush(&self, freshness: Freshness, domains: usize) {
+        let (state, age) = match freshness {
+            Freshness::Warming => (0, Duration::ZERO),
+            Freshness::InForce(age) => (1, age),
+            Freshness::TooStale(age) => (2, age),
+        };
+        host::record(self.feed_state, state);
+        host::record(self.feed_age_ms, u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        host::record(self.table_domains, u64::try_from(domains).unwrap_or(u64::MAX));
+        let counts = [&self.permits, &self.lookups, &self.feed_pages, &self.feed_failures];
+        for gathered in counts.into_iter().chain(self.refusals.iter().map(|(_, gathered)| gathered)) {
+            host::increment(gathered.metric, gathered.count.take());
+        }
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    fn new(name: &str) -> Self {
+        Self { metric: host::counter(name), count: Cell::new(0) }
+    }
+
+    fn add(&self) {
+        self.count.set(self.count.get().saturating_add(1));
+    }
+}

@@ -1,0 +1,309 @@
+//! What a worker knows of backend domains: the feed's table, and beside it what was looked up.
+//!
+//! | the table is | when | what counts |
+//! |---|---|---|
+//! | warming | no whole table has come yet | what was looked up |
+//! | in force | the control plane was heard within `max_staleness` | strategy, list, what was looked up |
+//! | too stale | it was not | what was looked up |
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::time::Duration;
+
+use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
+
+use crate::host::Now;
+use crate::verdict_cache::{Held, VerdictCache};
+
+/// The table of listed domains, kept by the feed, and the cache of looked-up verdicts.
+pub(crate) struct Table {
+    listed: HashMap<Domain, Listed, RandomState>,
+    looked_up: VerdictCache,
+    strategy: Strategy,
+    /// Counts the whole tables that were begun; an entry of an earlier one is no longer listed.
+    generation: u32,
+    /// The entries of this generation.
+    current: usize,
+    heard: Option<Heard>,
+    max_staleness: Duration,
+}
+
+struct Listed {
+    held: Held,
+    generation: u32,
+}
+
+/// When the control plane was last heard, once a whole table had come.
+#[derive(Clone, Copy)]
+struct Heard {
+    at: Now,
+    /// The oldest generation whose entries count: the one before, while a new table comes in.
+    since: u32,
+}
+
+/// What the worker knows of a domain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known<'a> {
+    /// This verdict is in force.
+    Verdict(&'a Verdict),
+    /// Strategy and list do not allow the domain.
+    Denied,
+    /// The control plane has to be asked.
+    Nothing,
+}
+
+/// The state of the table, as metrics tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// No whole table has come yet.
+    Warming,
+    /// In force; the control plane was heard so long ago.
+    InForce(Duration),
+    /// The control plane was heard longer ago than is allowed.
+    TooStale(Duration),
+}
+
+// === impl Table ===
+
+impl Table {
+    /// An empty table, which is in force for `max_staleness` after the control plane is heard.
+    pub(crate) fn new(max_staleness: Duration) -> Self {
+        Self {
+            listed: HashMap::default(),
+            looked_up: VerdictCache::new(max_staleness),
+            strategy: Strategy::AllowNone,
+            generation: 0,
+            current: 0,
+            heard: None,
+            max_staleness,
+        }
+    }
+
+    /// What is known of a domain at `now`.
+    pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> Known<'_> {
+        if let Some(heard) = self.in_force(now) {
+            let listed = self.listed.get(domain).filter(|listed| listed.generation >= heard.since);
+            if !self.strategy.allows(listed.is_some()) {
+                return Known::Denied;
+            }
+            if let Some(verdict) = listed.and_then(|listed| listed.held.valid_at(now)) {
+                return Known::Verdict(verdict);
+            }
+        }
+        self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict)
+    }
+
+    /// Keeps a verdict that was looked up.
+    pub(crate) fn keep(&mut self, verdict: Verdict, now: Now) {
+        self.looked_up.insert(verdict, now);
+    }
+
+    /// Applies a page of the feed.
+    pub(crate) fn apply(&mut self, page: FeedPage, now: Now) {
+        if page.reset {
+            self.generation = self.generation.wrapping_add(1);
+            self.current = 0;
+        }
+        if self.strategy != page.strategy || page.reset {
+            self.strategy = page.strategy;
+            self.looked_up.clear();
+        }
+        for domain in &page.removed {
+            self.looked_up.remove(domain);
+            if self.listed.remove(domain).is_some_and(|listed| listed.generation == self.generation) {
+                self.current = self.current.saturating_sub(1);
+            }
+        }
+        for verdict in page.verdicts {
+            self.looked_up.remove(&verdict.domain);
+            let listed =
+                Listed { generation: self.generation, held: Held::new(verdict, now, Duration::MAX) };
+            let before = self.listed.insert(listed.held.domain().clone(), listed);
+            if before.is_none_or(|before| before.generation != self.generation) {
+                self.current = self.current.saturating_add(1);
+            }
+        }
+        let whole = !page.more;
+        if whole && self.current != self.listed.len() {
+            // Rare: a new table, of another control plane, that has fewer domains than the one before.
+            self.listed.retain(|_, listed| listed.generation == self.generation);
+        }
+        let since = if whole { Some(self.generation) } else { self.heard.map(|heard| heard.since) };
+        self.heard = since.map(|since| Heard { at: now, since });
+    }
+
+    /// How the table stands at `now`.
+    pub(crate) fn freshness(&self, now: Now) -> Freshness {
+        match self.heard {
+            None => Freshness::Warming,
+            Some(heard) => match now.since(heard.at).filter(|age| *age <= self.max_staleness) {
+                Some(age) => Freshness::InForce(age),
+                None => Freshness::TooStale(now.since(heard.at).unwrap_or_default()),
+            },
+        }
+    }
+
+    /// How many domains are listed.
+    pub(crate) fn len(&self) -> usize {
+        self.listed.len()
+    }
+
+    fn in_force(&self, now: Now) -> Option<Heard> {
+        match self.freshness(now) {
+            Freshness::InForce(_) => self.heard,
+            Freshness::Warming | Freshness::TooStale(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now::from_epoch(Duration::from_millis(1_000_000 + ms))
+    }
+
+    fn domain(name: &str) -> Domain {
+        name.parse().unwrap()
+    }
+
+    fn verdict(name: &str, ttl_ms: u64) -> Verdict {
+        let json = serde_json::json!({"domain": name, "hosts": ["fed.a.com"], "ttl_ms": ttl_ms});
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn page(strategy: Strategy, names: &[&str]) -> FeedPage {
+        FeedPage {
+            cursor: "x".to_owned(),
+            reset: false,
+            more: false,
+            strategy,
+            verdicts: names.iter().map(|name| verdict(name, 60_000)).collect(),
+            removed: vec![],
+        }
+    }
+
+    fn whole(strategy: Strategy, names: &[&str]) -> FeedPage {
+        FeedPage { reset: true, ..page(strategy, names) }
+    }
+
+    fn table() -> Table {
+        Table::new(Duration::from_secs(900))
+    }
+
+    #[track_caller]
+    fn assert_known(table: &mut Table, name: &str, now: Now, expected: &str) {
+        let known = match table.known(&domain(name), now) {
+            Known::Verdict(_) => "verdict",
+            Known::Denied => "denied",
+            Known::Nothing => "nothing",
+        };
+        assert_eq!(known, expected, "{name}");
+    }
+
+    #[test]
+    fn before_the_first_whole_table_only_what_was_looked_up_counts() {
+        let mut table = table();
+        assert_known(&mut table, "a.com", at(0), "nothing");
+        table.apply(FeedPage { more: true, ..whole(Strategy::AllowDynamic, &["a.com"]) }, at(0));
+        assert_eq!(table.freshness(at(0)), Freshness::Warming);
+        assert_known(&mut table, "a.com", at(0), "nothing");
+        table.keep(verdict("a.com", 1_000), at(0));
+        assert_known(&mut table, "a.com", at(0), "verdict");
+        table.apply(page(Strategy::AllowDynamic, &["b.com"]), at(1));
+        assert_eq!(table.freshness(at(1)), Freshness::InForce(Duration::ZERO));
+        assert_known(&mut table, "a.com", at(1), "verdict");
+        assert_known(&mut table, "b.com", at(1), "verdict");
+        assert_known(&mut table, "c.com", at(1), "denied");
+    }
+
+    #[test]
+    fn a_strategy_says_what_being_listed_means() {
+        for (strategy, listed, other) in [
+            (Strategy::AllowNone, "denied", "denied"),
+            (Strategy::AllowDynamic, "verdict", "denied"),
+            (Strategy::AllowAll, "verdict", "nothing"),
+        ] {
+            let mut table = table();
+            table.apply(whole(strategy, &["a.com"]), at(0));
+            assert_known(&mut table, "a.com", at(0), listed);
+            assert_known(&mut table, "b.com", at(0), other);
+        }
+    }
+
+    #[test]
+    fn a_removed_domain_is_denied_at_once_even_where_it_was_looked_up() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        table.keep(verdict("a.com", 60_000), at(1));
+        let removed = vec![domain("a.com")];
+        table.apply(FeedPage { removed, ..page(Strategy::AllowDynamic, &[]) }, at(2));
+        assert_known(&mut table, "a.com", at(2), "denied");
+        table.apply(page(Strategy::AllowAll, &[]), at(3));
+        assert_known(&mut table, "a.com", at(3), "nothing");
+    }
+
+    #[test]
+    fn a_strategy_that_changes_ends_what_was_looked_up_under_the_one_before() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowAll, &[]), at(0));
+        table.keep(verdict("a.com", 60_000), at(0));
+        assert_known(&mut table, "a.com", at(1), "verdict");
+        table.apply(page(Strategy::AllowDynamic, &[]), at(2));
+        assert_known(&mut table, "a.com", at(2), "denied");
+        table.apply(page(Strategy::AllowAll, &[]), at(3));
+        assert_known(&mut table, "a.com", at(3), "nothing");
+    }
+
+    #[test]
+    fn a_listed_domain_whose_verdict_has_ended_is_looked_up() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        assert_known(&mut table, "a.com", at(60_000), "nothing");
+        table.keep(verdict("a.com", 1_000), at(60_000));
+        assert_known(&mut table, "a.com", at(60_000), "verdict");
+    }
+
+    #[test]
+    fn a_table_that_is_too_stale_decides_nothing() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        table.apply(
+            FeedPage {
+                verdicts: vec![verdict("b.com", 10_000_000)],
+                ..page(Strategy::AllowDynamic, &[])
+            },
+            at(0),
+        );
+        assert_known(&mut table, "b.com", at(900_000), "verdict");
+        assert_known(&mut table, "b.com", at(900_001), "nothing");
+        assert_known(&mut table, "c.com", at(900_001), "nothing");
+        assert_eq!(table.freshness(at(900_001)), Freshness::TooStale(Duration::from_millis(900_001)));
+        table.apply(page(Strategy::AllowDynamic, &[]), at(900_002));
+        assert_known(&mut table, "b.com", at(900_002), "verdict");
+    }
+
+    #[test]
+    fn a_new_table_ends_the_one_before_when_it_is_whole() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com", "b.com"]), at(0));
+        table.apply(FeedPage { more: true, ..whole(Strategy::AllowDynamic, &["c.com"]) }, at(1));
+        assert_known(&mut table, "a.com", at(1), "verdict");
+        assert_known(&mut table, "c.com", at(1), "verdict");
+        table.apply(page(Strategy::AllowDynamic, &["b.com"]), at(2));
+        assert_known(&mut table, "a.com", at(2), "denied");
+        assert_known(&mut table, "b.com", at(2), "verdict");
+        assert_eq!(table.len(), 2);
+        table.apply(whole(Strategy::AllowDynamic, &[]), at(3));
+        assert_known(&mut table, "b.com", at(3), "denied");
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_clock_set_back_behind_the_last_word_makes_the_table_too_stale() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(10_000));
+        assert_known(&mut table, "a.com", at(9_999), "nothing");
+    }
+}

@@ -1,0 +1,197 @@
+//! The client: requests on kept HTTP/2 connections, a fixed number of them at any time.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use fedgate_tests::caller::CallError;
+use fedgate_tests::pki::{Authority, Identity};
+use h2::client::SendRequest;
+use http::Request;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
+
+/// The name in the ingress's certificate.
+pub(crate) const INGRESS: &str = "infra.b.com";
+/// What a federated request of the usual kind carries.
+const BODY: &[u8] = br#"{"domain":"b.com","handle":"alice"}"#;
+/// How long a burst may take: far more than it does.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// HTTP/2 connections to one server that stay open.
+#[derive(Clone)]
+pub(crate) struct Connections(Vec<SendRequest<Bytes>>);
+
+/// What a burst took.
+#[derive(Debug)]
+pub(crate) struct Burst {
+    /// Microseconds from sending a request to having its whole answer, for each.
+    pub(crate) latencies: Vec<f64>,
+    /// From the first request to the last answer.
+    pub(crate) elapsed: Duration,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Opens mutual TLS connections.
+    pub(crate) async fn open_tls(
+        server: SocketAddr,
+        number: usize,
+        config: &Arc<ClientConfig>,
+    ) -> Result<Self, CallError> {
+        let mut senders = vec![];
+        for _ in 0..number {
+            let socket = connect(server).await?;
+            let name = ServerName::try_from(INGRESS).map_err(failed)?;
+            let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
+            senders.push(handshake(stream.map_err(failed)?).await?);
+        }
+        Ok(Self(senders))
+    }
+
+    /// Opens one connection without TLS.
+    pub(crate) async fn open_plain(server: SocketAddr) -> Result<Self, CallError> {
+        Ok(Self(vec![handshake(connect(server).await?).await?]))
+    }
+
+    /// One federated request of `origin` on the connection `n`, modulo their number; its answer's status.
+    pub(crate) async fn call(&self, n: usize, origin: &str) -> Result<u16, CallError> {
+        let request = federated(origin)?;
+        exchange(self.sender(n)?, request, BODY).await
+    }
+
+    /// One request without a body; its answer's status.
+    pub(crate) async fn send(&self, request: Request<()>) -> Result<u16, CallError> {
+        exchange(self.sender(0)?, request, &[]).await
+    }
+
+    fn sender(&self, n: usize) -> Result<&SendRequest<Bytes>, CallError> {
+        let index = n.checked_rem(self.0.len()).unwrap_or_default();
+        self.0.get(index).ok_or_else(|| failed("there is no connection"))
+    }
+
+    /// `requests` federated requests of `origin`, `streams` of them at any time, spread over the
+    /// connections. Fails when one is answered with anything but 200.
+    pub(crate) async fn burst(
+        &self,
+        origin: &str,
+        requests: usize,
+        streams: usize,
+    ) -> Result<Burst, CallError> {
+        let left = Rc::new(Cell::new(requests));
+        let start = Instant::now();
+        let tasks = LocalSet::new();
+        let workers: Vec<_> = (0..streams)
+            .map(|n| tasks.spawn_local(stream(self.clone(), n, origin.to_owned(), Rc::clone(&left))))
+            .collect();
+        tokio::time::timeout(TIMEOUT, tasks).await.map_err(failed)?;
+        let elapsed = start.elapsed();
+        let mut latencies = Vec::with_capacity(requests);
+        for worker in workers {
+            latencies.extend(worker.await.map_err(failed)??);
+        }
+        Ok(Burst { latencies, elapsed })
+    }
+}
+
+/// One request after the other as long as there are any left.
+async fn stream(
+    connections: Connections,
+    n: usize,
+    origin: String,
+    left: Rc<Cell<usize>>,
+) -> Result<Vec<f64>, CallError> {
+    let mut latencies = vec![];
+    while let Some(rest) = left.get().checked_sub(1) {
+        left.set(rest);
+        let sent = Instant::now();
+        let status = connections.call(n, &origin).await?;
+        if status != 200 {
+            return Err(failed(format!("a request under load was answered with {status}")));
+        }
+        latencies.push(sent.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(latencies)
+}
+
+// === one exchange ===
+
+fn federated(origin: &str) -> Result<Request<()>, CallError> {
+    Request::post("https://infra.b.com/federation/brig/search-users")
+        .header("wire-origin-domain", origin)
+        .header("content-type", "application/json")
+        .header("accept", "application/json")
+        .body(())
+        .map_err(failed)
+}
+
+async fn exchange(
+    sender: &SendRequest<Bytes>,
+    request: Request<()>,
+    body: &'static [u8],
+) -> Result<u16, CallError> {
+    let mut sender = sender.clone().ready().await.map_err(failed)?;
+    let (response, mut stream) = sender.send_request(request, body.is_empty()).map_err(failed)?;
+    if !body.is_empty() {
+        // A refusal may end the stream before it has the body: the answer counts.
+        let _ = stream.send_data(Bytes::from_static(body), true);
+    }
+    let response = response.await.map_err(failed)?;
+    let status = response.status().as_u16();
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        body.flow_control().release_capacity(data.map_err(failed)?.len()).map_err(failed)?;
+    }
+    Ok(status)
+}
+
+// === connecting ===
+
+/// A client that shows `identity`, and trusts servers of `authority`.
+pub(crate) fn client_config(authority: &Authority, identity: &Identity) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("PEM"))
+        .expect("a root certificate");
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("known versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.expect("PEM"), key)
+        .expect("a certificate and its key");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
+async fn connect(server: SocketAddr) -> Result<TcpStream, CallError> {
+    let socket = TcpStream::connect(server).await.map_err(failed)?;
+    socket.set_nodelay(true).map_err(failed)?;
+    Ok(socket)
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<Bytes>, CallError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = h2::client::handshake(stream).await.map_err(failed)?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Whatever went wrong, as a sentence.
+pub(crate) fn failed(error: impl fmt::Display) -> CallError {
+    CallError(error.to_string())
+}

@@ -1,0 +1,128 @@
+//! What surrounds the Envoys of a section: certificates, BIND, and the control plane.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use fedgate_tests::address::Address;
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, VERDICTS_PORT};
+use fedgate_tests::dns::Bind;
+use fedgate_tests::pki::{Authority, Leaf};
+use fedgate_tests::process::http;
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use super::filters::PARTNER_HOST;
+use super::load::{INGRESS, client_config};
+use super::proxy::{Proxy, Settings};
+
+/// The first Envoy's port; the others' follow. Below them there is the rest of the world.
+const LISTENERS: u16 = 20_000;
+/// As [`LISTENERS`], of the admin interfaces.
+const ADMINS: u16 = 21_000;
+
+/// A control plane with DNS; fields are in the order in which they are to end.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// `fedgate serve`.
+    pub(crate) control_plane: ControlPlane,
+    /// BIND.
+    pub(crate) dns: Bind,
+    client: Arc<ClientConfig>,
+    dir: TempDir,
+    address: Address,
+}
+
+/// How the admin API is spoken to, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    agent: ureq::Agent,
+    url: String,
+}
+
+// === impl Site ===
+
+impl Site {
+    /// Starts BIND with these records, and a control plane that asks it. `discovery` holds lines of
+    /// that section of its configuration.
+    pub(crate) fn start(records: &[String], discovery: &str) -> Self {
+        let address = Address::claim();
+        let dir = tempfile::Builder::new().prefix("fedgate-bench-").tempdir().expect("a folder");
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        let dns = Bind::start(address.dns(), dir.path(), &records);
+        let control_plane = ControlPlane::start(address.ip(), dir.path(), dns.address(), discovery);
+        let authority = Authority::root("the authority that b.com trusts");
+        write_certificates(dir.path(), &authority);
+        let client = client_config(&authority, &authority.issue(&Leaf::of([PARTNER_HOST])));
+        Self { control_plane, dns, client, dir, address }
+    }
+
+    /// Starts the Envoy number `n` of this site.
+    pub(crate) fn proxy(&self, n: u16, name: &str, settings: Settings) -> Proxy {
+        let at = |port| SocketAddr::from((self.address.ip(), port));
+        Proxy::start(name, self.dir.path(), at(LISTENERS + n), at(ADMINS + n), settings)
+    }
+
+    /// The verdict API.
+    pub(crate) fn verdicts(&self) -> SocketAddr {
+        (self.address.ip(), VERDICTS_PORT).into()
+    }
+
+    /// The partner's certificate, and its trust in the ingress.
+    pub(crate) fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
+    }
+
+    /// The admin API.
+    pub(crate) fn admin(&self) -> Admin {
+        Admin { agent: http(), url: self.control_plane.url() }
+    }
+}
+
+fn write_certificates(dir: &Path, authority: &Authority) {
+    let server = authority.issue(&Leaf::of([INGRESS]));
+    let trust = authority.pem().to_owned();
+    for (name, pem) in [("server.pem", server.chain), ("server.key", server.key), ("trust.pem", trust)] {
+        fs::write(dir.join(name), pem).expect("a PEM file");
+    }
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Puts a domain on the list.
+    pub(crate) fn list(&self, domain: &str) -> Result<(), String> {
+        let url = format!("{}/v1/domains/{domain}", self.url);
+        done(self.agent.put(url).header("authorization", bearer()).send_empty())
+    }
+
+    /// Takes a domain off the list.
+    pub(crate) fn remove(&self, domain: &str) -> Result<(), String> {
+        let url = format!("{}/v1/domains/{domain}", self.url);
+        done(self.agent.delete(url).header("authorization", bearer()).call())
+    }
+
+    /// Has a domain looked up anew.
+    pub(crate) fn refresh(&self, domain: &str) -> Result<(), String> {
+        let url = format!("{}/v1/domains/{domain}/refresh", self.url);
+        done(self.agent.post(url).header("authorization", bearer()).send_empty())
+    }
+
+    /// Sets the strategy.
+    pub(crate) fn set_strategy(&self, strategy: &str) -> Result<(), String> {
+        let url = format!("{}/v1/strategy", self.url);
+        let body = serde_json::json!({"strategy": strategy});
+        done(self.agent.put(url).header("authorization", bearer()).send_json(body))
+    }
+}
+
+fn bearer() -> String {
+    format!("Bearer {ADMIN_TOKEN}")
+}
+
+fn done(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(), String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    if answer.status().is_success() { Ok(()) } else { Err(format!("{}: {text}", answer.status())) }
+}

@@ -1,0 +1,284 @@
+//! Section `variants`: what each way of deciding adds to a request.
+//!
+//! All variants are up at once. They are loaded in short bursts in turn, because a machine's speed
+//! drifts, and jumps when it has other work: what counts is the difference to `bare` within the same
+//! round, and of these the median.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use fedgate_tests::caller::CallError;
+use fedgate_tests::dns::srv;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use super::cores::Cores;
+use super::filters::{self, PARTNER, PARTNER_HOST};
+use super::load::{Connections, failed};
+use super::proxy::{Proxy, Settings};
+use super::report::{Report, median, progress, quantile, rounded};
+use super::site::Site;
+
+/// Connections of the client to each Envoy.
+const CONNECTIONS: usize = 2;
+/// Requests under way at any time, on all connections together.
+const STREAMS: usize = 8;
+/// Requests in a burst: so few that the variants see the same weather, so many that a burst is nearly
+/// all steady state.
+const BURST: usize = 500;
+/// Rounds that are not counted: until then V8 compiles, and heaps grow.
+const WARM_UP: usize = 2;
+/// A domain that resolves, but for another host than the client's certificate names.
+const OTHER: &str = "c.com";
+
+/// One way of deciding.
+struct Variant {
+    name: &'static str,
+    /// Whether it is able to refuse: the others let everything pass.
+    decides: bool,
+    settings: Settings,
+}
+
+/// A variant that is up, with the client's connections to it, and what was measured.
+struct Running {
+    name: &'static str,
+    proxy: Proxy,
+    connections: Connections,
+    rounds: Vec<Round>,
+}
+
+/// What the bursts of one round took together.
+#[derive(Default)]
+struct Sum {
+    cpu: Duration,
+    elapsed: Duration,
+    latencies: Vec<f64>,
+}
+
+/// One round's measures: CPU time and latencies in microseconds, requests per second.
+#[derive(Clone, Copy)]
+struct Round {
+    cpu: f64,
+    p50: f64,
+    p99: f64,
+    rate: f64,
+}
+
+/// Measures all variants.
+pub(crate) fn measure(
+    runtime: &Runtime,
+    cores: Option<&Cores>,
+    rounds: usize,
+    requests: usize,
+) -> Result<Report, CallError> {
+    cores.inspect(|cores| cores.be_server());
+    let records =
+        [srv(PARTNER, 86_400, &format!("{PARTNER_HOST}.")), srv(OTHER, 86_400, "infra.c.com.")];
+    let site = Site::start(&records, "");
+    let admin = site.admin();
+    for domain in [PARTNER, OTHER] {
+        admin.list(domain).map_err(failed)?;
+    }
+    // Not measured, so its filter chain is the shortest of all.
+    let authz = site.proxy(0, "authz", Settings { plain: true, ..Settings::default() });
+    let proxies: Vec<_> = (1..)
+        .zip(all(&site, &authz))
+        .map(|(n, Variant { name, decides, settings })| (name, decides, site.proxy(n, name, settings)))
+        .collect();
+    cores.inspect(|cores| cores.be_client());
+
+    let mut running = vec![];
+    for (name, decides, proxy) in proxies {
+        let connections = Connections::open_tls(proxy.address(), CONNECTIONS, site.client());
+        let connections = runtime.block_on(connections)?;
+        runtime.block_on(check(name, decides, &connections))?;
+        running.push(Running { name, proxy, connections, rounds: vec![] });
+    }
+    let mut warm = None;
+    for round in 0..WARM_UP + rounds {
+        progress(&format!("variants: round {round} of {}", WARM_UP + rounds - 1));
+        if round == WARM_UP {
+            warm = Some(asked(&site, &running));
+        }
+        let measured = play_round(runtime, &running, requests)?;
+        if round >= WARM_UP {
+            running.iter_mut().zip(measured).for_each(|(variant, round)| variant.rounds.push(round));
+        }
+    }
+    let asked = warm.zip(Some(asked(&site, &running))).map(|(before, after)| {
+        json!({
+            "requests": rounds * requests,
+            "calls_to_control_plane": after.0 - before.0,
+            "dns_queries": after.1 - before.1,
+        })
+    });
+    Ok(report(&running, asked.unwrap_or_default()))
+}
+
+fn all(site: &Site, authz: &Proxy) -> Vec<Variant> {
+    let variant = |name, decides, filter: Option<Value>, cluster: Option<Value>| Variant {
+        name,
+        decides,
+        settings: Settings {
+            filters: filter.into_iter().collect(),
+            clusters: cluster.into_iter().collect(),
+            plain: false,
+        },
+    };
+    let server = authz.address();
+    vec![
+        variant("bare", false, None, None),
+        variant("null", false, Some(filters::null()), None),
+        variant(
+            "fedgate",
+            true,
+            Some(filters::fedgate()),
+            Some(filters::verdicts_cluster(site.verdicts())),
+        ),
+        variant("lua", true, Some(filters::lua()), None),
+        variant("rbac", true, Some(filters::rbac()), None),
+        variant(
+            "ext_authz",
+            false,
+            Some(filters::ext_authz(server)),
+            Some(filters::authz_cluster(server)),
+        ),
+    ]
+}
+
+/// A variant that does not do its work is not worth measuring.
+async fn check(name: &str, decides: bool, connections: &Connections) -> Result<(), CallError> {
+    for n in 0..CONNECTIONS {
+        let permitted = connections.call(n, PARTNER).await?;
+        if permitted != 200 {
+            return Err(failed(format!("{name} answers a permitted request with {permitted}")));
+        }
+        let other = connections.call(n, OTHER).await?;
+        if (other == 403) != decides {
+            return Err(failed(format!("{name} answers a request of another's domain with {other}")));
+        }
+    }
+    Ok(())
+}
+
+/// Sends `requests` to each variant in bursts, of one variant after the other. Every second turn goes
+/// backwards, and each begins with another variant: nobody always comes after the same neighbour.
+fn play_round(runtime: &Runtime, running: &[Running], requests: usize) -> Result<Vec<Round>, CallError> {
+    let number = running.len();
+    let mut sums: Vec<_> = running.iter().map(|_| Sum::default()).collect();
+    for (turn, start) in (0..requests).step_by(BURST).enumerate() {
+        let burst = BURST.min(requests - start);
+        for step in 0..number {
+            let step = if turn % 2 == 0 { step } else { number - 1 - step };
+            let index = (step + turn / 2) % number;
+            if let (Some(variant), Some(sum)) = (running.get(index), sums.get_mut(index)) {
+                variant.burst(runtime, burst, sum)?;
+            }
+        }
+    }
+    Ok(sums.iter().map(Sum::round).collect())
+}
+
+/// How often the control plane and DNS were asked so far on behalf of `fedgate`.
+fn asked(site: &Site, running: &[Running]) -> (u64, usize) {
+    let fedgate = running.iter().find(|variant| variant.name == "fedgate");
+    let calls = fedgate.map(|variant| variant.proxy.stat("cluster.fedgate_verdicts.upstream_rq_total"));
+    (calls.unwrap_or_default(), site.dns.queries(PARTNER) + site.dns.queries(OTHER))
+}
+
+// === impl Running ===
+
+impl Running {
+    fn burst(&self, runtime: &Runtime, requests: usize, sum: &mut Sum) -> Result<(), CallError> {
+        let before = self.proxy.cpu_time();
+        let burst = runtime.block_on(self.connections.burst(PARTNER, requests, STREAMS));
+        let burst = burst.map_err(|error| failed(format!("{}: {}", self.name, error.0)))?;
+        sum.cpu += self.proxy.cpu_time().saturating_sub(before);
+        sum.elapsed += burst.elapsed;
+        sum.latencies.extend(burst.latencies);
+        Ok(())
+    }
+
+    fn median(&self, measure: impl Fn(&Round) -> f64) -> f64 {
+        median(&self.rounds.iter().map(measure).collect::<Vec<_>>())
+    }
+
+    /// What this variant's requests cost above `bare`'s, round by round.
+    fn added(&self, bare: &Self) -> Vec<f64> {
+        self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| own.cpu - bare.cpu).collect()
+    }
+}
+
+// === impl Sum ===
+
+impl Sum {
+    fn round(&self) -> Round {
+        let requests = f64::from(u32::try_from(self.latencies.len()).unwrap_or(u32::MAX));
+        Round {
+            cpu: self.cpu.as_secs_f64() * 1e6 / requests,
+            p50: quantile(&self.latencies, 0.5),
+            p99: quantile(&self.latencies, 0.99),
+            rate: requests / self.elapsed.as_secs_f64(),
+        }
+    }
+}
+
+// === the report ===
+
+fn report(running: &[Running], asked: Value) -> Report {
+    let mut variants = Map::new();
+    let mut added = BTreeMap::new();
+    let mut spread = Map::new();
+    let mut table = format!(
+        "{:<10} {:>9} {:>9}  {:<15} {:>8} {:>8} {:>8}\n",
+        "variant", "CPU µs", "added", "(quartiles)", "p50 µs", "p99 µs", "req/s"
+    );
+    let bare = running.first();
+    for variant in running {
+        let [cpu, p50, p99, rate] = [
+            variant.median(|round| round.cpu),
+            variant.median(|round| round.p50),
+            variant.median(|round| round.p99),
+            variant.median(|round| round.rate),
+        ];
+        let _ = write!(table, "{:<10} {cpu:>9.1} ", variant.name);
+        if let Some(bare) = bare.filter(|bare| bare.name != variant.name) {
+            let differences = variant.added(bare);
+            let [low, middle, high] =
+                [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
+            let _ = write!(table, "{middle:>9.1}  {:<15}", format!("({low:.1} … {high:.1})"));
+            added.insert(variant.name, middle);
+            spread.insert(variant.name.to_owned(), json!([rounded(low), rounded(high)]));
+        } else {
+            let _ = write!(table, "{:>9}  {:<15}", "", "");
+        }
+        let _ = writeln!(table, " {p50:>8.0} {p99:>8.0} {rate:>8.0}");
+        let measures = json!({
+            "cpu_us": rounded(cpu), "p50_us": rounded(p50), "p99_us": rounded(p99), "rps": rounded(rate),
+        });
+        variants.insert(variant.name.to_owned(), measures);
+    }
+    let ratio = |to: &str| added.get("fedgate").zip(added.get(to)).map(|(own, other)| own / other);
+    let mut ratios = Map::new();
+    for to in ["null", "lua", "rbac", "ext_authz"] {
+        let ratio = ratio(to).unwrap_or_default();
+        let _ = writeln!(table, "fedgate adds {ratio:.2} of what {to} adds");
+        ratios.insert(to.to_owned(), rounded(ratio));
+    }
+    let _ = writeln!(
+        table,
+        "while {} requests went through fedgate: {} calls to the control plane, {} DNS queries",
+        asked["requests"], asked["calls_to_control_plane"], asked["dns_queries"]
+    );
+    let added: Map<_, _> =
+        added.into_iter().map(|(name, value)| (name.to_owned(), rounded(value))).collect();
+    let json = Map::from_iter([
+        ("variants".to_owned(), variants.into()),
+        ("added_cpu_us".to_owned(), added.into()),
+        ("added_cpu_us_quartiles".to_owned(), spread.into()),
+        ("fedgate_relative_to".to_owned(), ratios.into()),
+        ("warm".to_owned(), asked),
+    ]);
+    Report { json, table }
+}

@@ -1,0 +1,150 @@
+//! The feed: what every worker knows before it is asked, and how soon it knows of a change.
+
+use std::time::{Duration, Instant};
+
+use fedgate_tests::World;
+use fedgate_tests::caller::Http2;
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane};
+use fedgate_tests::dns::srv;
+use fedgate_tests::process::{eventually, http};
+
+use crate::claim::Expect::{Permit, Refuse};
+use crate::claim::{assert_expected, check_http2, origin};
+
+/// A world whose worker has a whole table of `domains` domains.
+fn informed(world: World, domains: u64) -> World {
+    eventually("the table is in force", || {
+        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
+        (stat("feed_state") == Some(1) && stat("table_domains") == Some(domains)).then_some(())
+    });
+    world
+}
+
+fn world() -> World {
+    let records = [srv("a.com", 3600, "infra.x.com."), srv("b.org", 3600, "infra.x.com.")];
+    informed(World::builder().records(records).allow(&["a.com", "b.org"]).start(), 2)
+}
+
+fn label(world: &World, connection: &Http2, domain: &str) -> String {
+    world.run(connection.call("probe", &[origin(domain)])).unwrap().label()
+}
+
+/// Calls on an open connection until the label comes; for how long it did not.
+fn time_until(world: &World, connection: &Http2, domain: &str, expected: &str) -> Duration {
+    let started = Instant::now();
+    while label(world, connection, domain) != expected {
+        assert!(started.elapsed() < Duration::from_secs(10), "{domain} never got {expected:?}");
+    }
+    started.elapsed()
+}
+
+fn delete(control_plane: &ControlPlane, domain: &str) {
+    let url = format!("{}/v1/domains/{domain}", control_plane.url());
+    let request = http().delete(url).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    assert_eq!(request.call().unwrap().status(), 204);
+}
+
+#[test]
+fn listed_and_unlisted_domains_are_decided_without_a_question() {
+    let world = world();
+    let caller = world.caller(&world.identity(&["infra.x.com"]));
+    let queries = world.dns.queries("a.com");
+    world.run(async {
+        let connection = caller.http2().await.unwrap();
+        for n in 0..1000 {
+            let answer = connection.call(&format!("warm-{n}"), &[origin("a.com")]).await;
+            assert_expected(&world, &format!("warm-{n}"), answer, Permit("a.com"));
+        }
+        let answer = connection.call("unlisted", &[origin("unlisted.com")]).await;
+        assert_expected(&world, "unlisted", answer, Refuse(400, "federation-denied"));
+    });
+    eventually("the metrics tell of all requests", || {
+        (world.envoy.stat("wasmcustom.fedgate_permits") == Some(1000)).then_some(())
+    });
+    assert_eq!(world.envoy.stat("wasmcustom.fedgate_refusals_federation_denied"), Some(1));
+    assert_eq!(world.envoy.stat("wasmcustom.fedgate_lookups").unwrap_or(0), 0, "nobody was asked");
+    assert_eq!(world.dns.queries("a.com"), queries);
+    assert_eq!(world.dns.queries("unlisted.com"), 0);
+}
+
+#[test]
+fn a_removed_domain_is_refused_at_once_on_an_open_connection() {
+    let world = world();
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    delete(world.control_plane.as_ref().unwrap(), "a.com");
+    let time = time_until(&world, &connection, "a.com", "federation-denied");
+    assert!(time < Duration::from_secs(1), "it took {time:?}");
+    assert_eq!(label(&world, &connection, "b.org"), "");
+}
+
+#[test]
+fn a_strategy_is_in_force_at_once_on_an_open_connection() {
+    let world = world();
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    for (strategy, expected) in [("allowNone", "federation-denied"), ("allowDynamic", "")] {
+        world.control_plane.as_ref().unwrap().cli(&["strategy", "set", strategy]).unwrap();
+        let time = time_until(&world, &connection, "a.com", expected);
+        assert!(time < Duration::from_secs(1), "{strategy} took {time:?}");
+    }
+}
+
+#[test]
+fn a_record_that_the_control_plane_has_anew_counts_at_once() {
+    let world = world();
+    let new = world.run(world.caller(&world.identity(&["new.x.com"])).http2()).unwrap();
+    let old = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    assert_eq!(label(&world, &new, "a.com"), "authentication-failure");
+    world.dns.set_srv("a.com", 3600, "new.x.com.");
+    world.control_plane.as_ref().unwrap().cli(&["domain", "refresh", "a.com"]).unwrap();
+    let time = time_until(&world, &new, "a.com", "");
+    assert!(time < Duration::from_secs(1), "it took {time:?}");
+    assert_eq!(label(&world, &old, "a.com"), "authentication-failure");
+}
+
+#[test]
+fn a_killed_control_plane_is_heard_again_within_two_seconds_of_its_return() {
+    let mut world = world();
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    world.control_plane().kill();
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
+    world.control_plane().restart();
+    delete(world.control_plane(), "a.com");
+    let time = time_until(&world, &connection, "a.com", "federation-denied");
+    assert!(time < Duration::from_secs(2), "it took {time:?}");
+}
+
+#[test]
+fn an_empty_control_plane_has_everything_refused_within_two_seconds() {
+    let mut world = world();
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    world.control_plane().kill();
+    world.control_plane().forget();
+    world.control_plane().restart();
+    let time = time_until(&world, &connection, "a.com", "federation-denied");
+    assert!(time < Duration::from_secs(2), "it took {time:?}");
+    assert_eq!(label(&world, &connection, "b.org"), "federation-denied");
+}
+
+#[test]
+fn without_a_word_for_too_long_the_table_decides_nothing() {
+    let world = World::builder()
+        .records([srv("a.com", 3600, "infra.x.com.")])
+        .allow(&["a.com"])
+        .edit("\"max_staleness_s\": 900", "\"max_staleness_s\": 3")
+        .start();
+    let mut world = informed(world, 1);
+    let caller = world.caller(&world.identity(&["infra.x.com"]));
+    world.control_plane().kill();
+    check_http2(&world, &caller, "stale", &[origin("a.com")], Permit("a.com"));
+    let connection = world.run(caller.http2()).unwrap();
+    time_until(&world, &connection, "a.com", "verdict-unavailable");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "verdict-unavailable");
+    eventually("the metrics tell", || {
+        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(2)).then_some(())
+    });
+    world.control_plane().restart();
+    let time = time_until(&world, &connection, "a.com", "");
+    assert!(time < Duration::from_secs(2), "it took {time:?}");
+}
