@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -111,6 +112,13 @@ fn run(
     // The router as it is would be copied for every connection, with all its routes and their
     // documentation: 140 KB for each filter that waits.
     let shared = router.into_make_service();
+    // A page of the feed is small, and the filter waits for it: nothing is to be gained by waiting
+    // for more to send with it.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
     tokio::spawn(axum::serve(listener, shared).with_graceful_shutdown(stop).into_future())
 }
 

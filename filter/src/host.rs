@@ -90,6 +90,15 @@ fn property(path: Vec<&str>) -> Option<Vec<u8>> {
     hostcalls::get_property(path).ok().flatten()
 }
 
+/// Crashes the VM where the request says so, to show that nothing passes then.
+#[cfg(feature = "panic-trigger")]
+#[allow(clippy::panic, reason = "that is what it is for; no released module has it")]
+pub(crate) fn panic_if_told() {
+    if property(vec!["request", "headers", "x-fedgate-panic"]).is_some() {
+        panic!("told to");
+    }
+}
+
 // === acts ===
 
 /// Replaces all values of `Wire-Origin-Domain` by this one.

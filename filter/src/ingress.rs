@@ -42,6 +42,8 @@ impl Context for Ingress {}
 
 impl HttpContext for Ingress {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        #[cfg(feature = "panic-trigger")]
+        host::panic_if_told();
         let stream = &self.0;
         let gate = &stream.gate;
         let now = host::now();

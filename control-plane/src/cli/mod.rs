@@ -86,8 +86,7 @@ Examples:
     },
     /// No longer allow a domain
     Remove(OneDomain),
-    /// Look a domain up in DNS now, e.g. after its SRV record has changed; a filter takes it up when the
-    /// verdict that it holds has ended
+    /// Look a domain up in DNS now, e.g. after its SRV record has changed; filters hear of it at once
     Refresh(OneDomain),
 }
 

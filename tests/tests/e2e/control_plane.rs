@@ -112,6 +112,32 @@ fn a_body_waits_with_its_headers_even_where_envoy_was_told_to_let_it_go() {
 }
 
 #[test]
+fn a_vm_that_crashes_costs_its_request_and_lets_nothing_pass() {
+    let world = World::builder()
+        .records([srv("a.com", 3600, "infra.x.com.")])
+        .allow(&["a.com"])
+        .edit("fedgate_filter.wasm", "fedgate_filter_that_panics.wasm")
+        .start();
+    let good = world.caller(&world.identity(&["infra.x.com"]));
+    let evil = world.caller(&world.identity(&["evil.example"]));
+    for round in 0..3 {
+        let rpc = format!("crash-{round}");
+        let headers = [origin("a.com"), ("x-fedgate-panic", &b"1"[..])];
+        let answer = world.run(async { good.http2().await?.call(&rpc, &headers).await }).unwrap();
+        assert_eq!(answer.status, 503, "{rpc}");
+        assert!(!world.backend.saw(&rpc), "{rpc}");
+        // A new VM, which knows nothing yet, comes at once or a moment later; never does one pass
+        // that should not.
+        let rpc = format!("evil-{round}");
+        let answer =
+            world.run(async { evil.http2().await?.call(&rpc, &[origin("a.com")]).await }).unwrap();
+        assert!([403, 503].contains(&answer.status), "{rpc}: {}", answer.status);
+        assert!(!world.backend.saw(&rpc), "{rpc}");
+        heals(&world, &good, "a.com");
+    }
+}
+
+#[test]
 fn a_verdict_serves_no_longer_than_the_staleness_that_is_allowed() {
     let mut world = World::builder()
         .records([srv("a.com", 3600, "infra.x.com.")])
