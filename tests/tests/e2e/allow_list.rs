@@ -15,7 +15,7 @@ fn label(world: &World, caller: &Caller, domain: &str) -> String {
 }
 
 #[test]
-fn an_added_domain_passes_within_a_second_and_a_removed_one_until_its_verdict_ends() {
+fn an_added_domain_passes_and_a_removed_one_is_refused_within_a_second() {
     let mut world = World::builder().records([srv("a.com", 5, "infra.a.com.")]).start();
     let caller = world.caller(&world.identity(&["infra.a.com"]));
     check_http2(&world, &caller, "before_add", &[origin("a.com")], Refuse(400, "federation-denied"));
@@ -23,14 +23,14 @@ fn an_added_domain_passes_within_a_second_and_a_removed_one_until_its_verdict_en
     world.control_plane().add(&["a.com"]);
     let added = Instant::now();
     eventually("requests pass", || label(&world, &caller, "a.com").is_empty().then_some(()));
-    assert!(added.elapsed() < Duration::from_millis(1500), "it took {:?}", added.elapsed());
+    assert!(added.elapsed() < Duration::from_secs(1), "it took {:?}", added.elapsed());
 
     world.control_plane().cli(&["domain", "remove", "a.com"]).unwrap();
     let removed = Instant::now();
     eventually("requests are refused", || {
         (label(&world, &caller, "a.com") == "federation-denied").then_some(())
     });
-    assert!(removed.elapsed() < Duration::from_secs(6), "it took {:?}", removed.elapsed());
+    assert!(removed.elapsed() < Duration::from_secs(1), "it took {:?}", removed.elapsed());
 }
 
 #[test]
