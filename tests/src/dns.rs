@@ -102,19 +102,20 @@ impl Bind {
 
     /// How many queries for the federator of `domain` have come, by UDP and by TCP.
     pub fn queries(&self, domain: &str) -> usize {
-        let log = fs::read_to_string(self.dir.join("query.log")).unwrap_or_default();
-        let question = format!("query: {} IN SRV ", service(domain).trim_end_matches('.'));
-        log.lines().filter(|line| line.contains(&question)).count()
+        self.query_flags(domain).len()
     }
 
-    /// The last queries for the federator of `domain` that came by TCP.
+    /// How many of them came by TCP.
     pub fn tcp_queries(&self, domain: &str) -> usize {
+        self.query_flags(domain).iter().filter(|flags| flags.contains('T')).count()
+    }
+
+    /// What BIND's log says of each query for the federator of `domain`: `+E(0)K`, with `T` for TCP.
+    fn query_flags(&self, domain: &str) -> Vec<String> {
         let log = fs::read_to_string(self.dir.join("query.log")).unwrap_or_default();
         let question = format!("query: {} IN SRV ", service(domain).trim_end_matches('.'));
-        log.lines()
-            .filter_map(|line| line.split_once(&question))
-            .filter(|(_, flags)| flags.split(' ').next().is_some_and(|flags| flags.contains('T')))
-            .count()
+        let flags = |line: &str| Some(line.split_once(&question)?.1.split(' ').next()?.to_owned());
+        log.lines().filter_map(flags).collect()
     }
 }
 

@@ -43,7 +43,6 @@ pub struct WorldBuilder {
     discovery: String,
     edits: Vec<Edit>,
     envoy_args: Vec<String>,
-    trust: String,
     without_control_plane: bool,
     dns: Option<SocketAddr>,
 }
@@ -142,13 +141,6 @@ impl WorldBuilder {
         self
     }
 
-    /// One more root (PEM) that the ingress trusts.
-    #[must_use]
-    pub fn trust(mut self, pem: &str) -> Self {
-        self.trust.push_str(pem);
-        self
-    }
-
     /// Another DNS server than BIND for the control plane to ask.
     #[must_use]
     pub fn ask(mut self, dns: SocketAddr) -> Self {
@@ -184,8 +176,8 @@ impl WorldBuilder {
         let backend = Backend::start(&runtime, ip);
         let authority = Authority::root("the authority that b.com trusts");
         let server = authority.issue(&Leaf::of(["infra.b.com"]));
-        let trust = format!("{}{}", authority.pem(), self.trust);
-        let envoy = Envoy::start(ip, dir.path(), &server, &trust, &self.edits, &self.envoy_args);
+        let envoy =
+            Envoy::start(ip, dir.path(), &server, authority.pem(), &self.edits, &self.envoy_args);
         World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
     }
 }

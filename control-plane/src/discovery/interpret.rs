@@ -17,7 +17,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
-use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, TtlBounds};
+use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, TtlBounds, honest};
 
 /// The most aliases between the name asked for and its SRV records. A zone needs one, perhaps two.
 const MAX_ALIASES: usize = 8;
@@ -160,9 +160,8 @@ fn negative_ttl(message: &Message) -> Option<u32> {
     })
 }
 
-/// The shorter of two TTLs, of which one with its top bit set counts as zero (RFC 2181 §8).
+/// The shorter of two TTLs.
 fn shorter(one: u32, other: u32) -> u32 {
-    let honest = |ttl| if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl };
     honest(one).min(honest(other))
 }
 

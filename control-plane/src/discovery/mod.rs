@@ -81,20 +81,20 @@ impl Discovered {
 impl TtlBounds {
     /// The life of a positive answer, from the least TTL of its records, in seconds.
     fn positive(self, seconds: u32) -> Duration {
-        honest(seconds).clamp(self.min, self.max)
+        Duration::from_secs(honest(seconds).into()).clamp(self.min, self.max)
     }
 
     /// The life of a negative answer: the lesser of its SOA's TTL and MINIMUM (RFC 2308 §5), or the
     /// least that we keep anything where there is no SOA.
     fn negative(self, soa: Option<u32>) -> Duration {
         let max = self.max.min(MAX_NEGATIVE_TTL).max(self.min);
-        soa.map_or(self.min, |seconds| honest(seconds).clamp(self.min, max))
+        soa.map_or(self.min, |seconds| Duration::from_secs(honest(seconds).into()).clamp(self.min, max))
     }
 }
 
 /// A TTL with its top bit set counts as zero (RFC 2181 §8).
-fn honest(seconds: u32) -> Duration {
-    Duration::from_secs(if seconds > i32::MAX.unsigned_abs() { 0 } else { seconds.into() })
+fn honest(seconds: u32) -> u32 {
+    if seconds > i32::MAX.unsigned_abs() { 0 } else { seconds }
 }
 
 #[cfg(test)]
