@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fedgate_policy::Domain;
@@ -33,10 +34,15 @@ pub(crate) struct Config {
 }
 
 /// Which requests the filter decides on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Requests from other backends to ours.
     Ingress,
+    /// Calls of our own services to other backends.
+    Egress {
+        /// The backend domain that they speak for.
+        own_domain: Rc<Domain>,
+    },
 }
 
 /// What happens on a refusal.
@@ -72,12 +78,20 @@ impl Config {
         let value = serde_json::from_slice(json)
             .map_err(|error| vec![ConfigError(format!("is not JSON: {error}"))])?;
         let mut keys = Keys::new("", value);
-        let role = keys.choice("role", &[("ingress", Role::Ingress)], None);
-        keys.own_domain();
+        let is_egress = keys.choice("role", &[("ingress", false), ("egress", true)], None);
+        let own_domain = keys.own_domain(is_egress == Some(true)).map(Rc::new);
         let control_plane = keys.control_plane(environment);
         let max_staleness = keys.number("max_staleness_s", 0..=86_400, DEFAULT_MAX_STALENESS_S);
         let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
         let mode = keys.choice("mode", &modes, Some(Mode::Enforce));
+        if is_egress == Some(true) && mode == Some(Mode::Shadow) {
+            keys.error("mode", "is \"shadow\"; a call that is not decided has nowhere to go");
+        }
+        let role = match (is_egress, own_domain) {
+            (Some(false), _) => Some(Role::Ingress),
+            (Some(true), own_domain) => own_domain.map(|own_domain| Role::Egress { own_domain }),
+            (None, _) => None,
+        };
         let errors = keys.finish();
         match (role, control_plane, mode) {
             (Some(role), Some(control_plane), Some(mode)) if errors.is_empty() => {
@@ -173,12 +187,16 @@ impl Keys {
     }
 
     /// The ingress knows our domain only to check it: a typing error should not wait for egress.
-    fn own_domain(&mut self) {
-        if !self.members.contains_key("own_domain") {
-            return;
+    fn own_domain(&mut self, is_required: bool) -> Option<Domain> {
+        if !is_required && !self.members.contains_key("own_domain") {
+            return None;
         }
-        if let Some(Err(error)) = self.string("own_domain").map(|text| text.parse::<Domain>()) {
-            self.error("own_domain", error);
+        match self.string("own_domain")?.parse() {
+            Ok(domain) => Some(domain),
+            Err(error) => {
+                self.error("own_domain", error);
+                None
+            }
         }
     }
 
@@ -255,6 +273,19 @@ mod tests {
         assert_eq!(config.mode, Mode::Shadow);
         assert_eq!(config.max_staleness, Duration::from_secs(60));
         assert_eq!(config.control_plane.timeout, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_egress_needs_its_own_domain_and_decides_in_earnest() {
+        let egress = |rest: &str| {
+            parse(&format!(
+                r#"{{"role":"egress","control_plane":{{"cluster":"c","token_env":"TOKEN"}}{rest}}}"#
+            ))
+        };
+        let own_domain = Rc::new("a.com".parse().unwrap());
+        assert_eq!(egress(r#","own_domain":"a.com""#).unwrap().role, Role::Egress { own_domain });
+        assert_eq!(egress("").unwrap_err(), ["own_domain is required"]);
+        assert_eq!(egress(r#","own_domain":"a.com","mode":"shadow""#).unwrap_err().len(), 1);
     }
 
     #[test]

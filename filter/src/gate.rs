@@ -6,15 +6,14 @@ use std::num::NonZeroUsize;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Peer, Permit, Refusal, Verdict, identify};
+use fedgate_policy::{Domain, Peer, Refusal, Verdict};
 use lru::LruCache;
 
 use crate::config::Config;
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now};
-use crate::ingress::Stream;
-use crate::lookups::Lookups;
+use crate::lookups::{Lookups, Waiting};
 use crate::metrics::{Counter, Metrics};
 use crate::table::{Known, Table};
 
@@ -38,14 +37,6 @@ pub(crate) struct Gate {
     lookups: RefCell<Lookups>,
     /// What was wrong when the control plane was last asked; told when it changes, not every time.
     trouble: RefCell<Option<AskError>>,
-}
-
-/// How far a decision comes with what the worker knows.
-pub(crate) enum Decision {
-    /// Decided.
-    Made(Result<Permit, Refusal>),
-    /// The claim is well-formed, and needs a verdict on this domain.
-    NeedsVerdict(Domain),
 }
 
 // === impl Gate ===
@@ -76,40 +67,23 @@ impl Gate {
         Rc::clone(peers.get_or_insert(connection, || Rc::new(host::peer())))
     }
 
-    /// Decides with what is known.
-    pub(crate) fn decide(&self, peer: &Peer, origin_header: Option<&[u8]>, now: Now) -> Decision {
-        let claim = match identify(peer, origin_header, now.unix()) {
-            Ok(claim) => claim,
-            Err(refusal) => return Decision::Made(Err(refusal)),
-        };
-        match self.table.borrow_mut().known(claim.origin(), now) {
-            Known::Verdict(verdict) => Decision::Made(claim.judge(Some(verdict))),
-            Known::Denied => {
-                let denied = Verdict::denied(claim.origin().clone(), 0);
-                Decision::Made(claim.judge(Some(&denied)))
-            }
-            Known::Nothing => Decision::NeedsVerdict(claim.origin().clone()),
-        }
-    }
-
-    /// Decides after the control plane was asked: with what is known by now, else with the verdict
-    /// that it gave, if it gave one.
-    pub(crate) fn decide_with(
+    /// Judges by what is known of `domain`; `None` where nothing is.
+    pub(crate) fn judge<Permit>(
         &self,
-        verdict: Option<&Verdict>,
-        peer: &Peer,
-        origin_header: Option<&[u8]>,
+        domain: &Domain,
         now: Now,
-    ) -> Result<Permit, Refusal> {
-        match self.decide(peer, origin_header, now) {
-            Decision::Made(decision) => decision,
-            Decision::NeedsVerdict(_) => identify(peer, origin_header, now.unix())?.judge(verdict),
+        judge: impl FnOnce(Option<&Verdict>) -> Result<Permit, Refusal>,
+    ) -> Option<Result<Permit, Refusal>> {
+        match self.table.borrow_mut().known(domain, now) {
+            Known::Verdict(verdict) => Some(judge(Some(verdict))),
+            Known::Denied => Some(judge(Some(&Verdict::denied(domain.clone(), 0)))),
+            Known::Nothing => None,
         }
     }
 
     /// Has the control plane asked about `domain` on behalf of a stream, which waits. `false` where
     /// too many questions are under way.
-    pub(crate) fn look_up(&self, domain: Domain, stream: Weak<Stream>) -> bool {
+    pub(crate) fn look_up(&self, domain: Domain, stream: Weak<dyn Waiting>) -> bool {
         let waits = self.lookups.borrow_mut().wait(domain, stream);
         if waits {
             host::tick_every(AT_ONCE);

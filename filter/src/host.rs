@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedgate_policy::{Peer, UnixTime};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+pub(crate) use proxy_wasm::types::Status;
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 
 /// The header that carries the backend domain; in lower case, as Envoy keeps headers.
 const ORIGIN_HEADER: &str = "wire-origin-domain";
@@ -17,6 +18,9 @@ const ORIGIN_HEADER: &str = "wire-origin-domain";
 const CERTIFICATE_HEADER: &str = "x-ssl-certificate";
 /// Filter state for the access log: `%FILTER_STATE(wasm.fedgate_refusal:PLAIN)%`.
 const REFUSAL_STATE: &str = "fedgate_refusal";
+
+/// A header's name, in lower case, and its value.
+pub(crate) type Header = (String, Vec<u8>);
 
 /// A moment of Envoy's wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +90,33 @@ pub(crate) fn peer() -> Peer {
     Peer::new(certificate.as_deref(), validated)
 }
 
+/// Method and path of the current request; empty where the host has none.
+pub(crate) fn request_line() -> (Vec<u8>, Vec<u8>) {
+    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten();
+    (header(":method").unwrap_or_default(), header(":path").unwrap_or_default())
+}
+
+/// All headers of the current request.
+pub(crate) fn request_headers() -> Result<Vec<Header>, Status> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders)
+}
+
+/// The status of the current response; 0, which is no success, where the host has none.
+pub(crate) fn response_status() -> u16 {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
+    status.and_then(|digits| String::from_utf8(digits).ok()?.parse().ok()).unwrap_or_default()
+}
+
+/// Who made the current response, and why (`RESPONSE_CODE_DETAILS`).
+pub(crate) fn response_details() -> Vec<u8> {
+    property(vec!["response", "code_details"]).unwrap_or_default()
+}
+
+/// The first `size` octets of the current response's body.
+pub(crate) fn response_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
 fn property(path: Vec<&str>) -> Option<Vec<u8>> {
     hostcalls::get_property(path).ok().flatten()
 }
@@ -104,6 +135,12 @@ pub(crate) fn panic_if_told() {
 /// Replaces all values of `Wire-Origin-Domain` by this one.
 pub(crate) fn set_origin_header(origin: &str) -> Result<(), Status> {
     hostcalls::set_map_value(MapType::HttpRequestHeaders, ORIGIN_HEADER, Some(origin))
+}
+
+/// Puts these headers in the place of all that the request has.
+pub(crate) fn replace_request_headers(headers: &[Header]) -> Result<(), Status> {
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    hostcalls::set_map_bytes(MapType::HttpRequestHeaders, headers)
 }
 
 /// Takes away what the client says of its own certificate.

@@ -1,15 +1,16 @@
 //! The life of one inbound request.
 
 use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Peer, Permit, Refusal, Verdict};
+use fedgate_policy::{Claim, Domain, Peer, Permit, Refusal, Verdict, identify};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::config::Mode;
-use crate::gate::{Decision, Gate};
+use crate::gate::Gate;
 use crate::host::{self, Now};
+use crate::lookups::Waiting;
 use crate::metrics::Counter;
 
 /// One request, as Envoy drives it.
@@ -17,7 +18,7 @@ pub(crate) struct Ingress(Rc<Stream>);
 
 /// One request, from its headers to a permit or a refusal. Whoever holds it weakly while it waits
 /// for a verdict can tell whether it is still there.
-pub(crate) struct Stream {
+struct Stream {
     id: u32,
     gate: Rc<Gate>,
     facts: OnceCell<Facts>,
@@ -50,13 +51,12 @@ impl HttpContext for Ingress {
         let facts = stream
             .facts
             .get_or_init(|| Facts { peer: gate.peer(), origin_header: host::origin_header() });
-        match gate.decide(&facts.peer, facts.origin_header.as_deref(), now) {
-            Decision::Made(decision) => stream.act(decision),
-            Decision::NeedsVerdict(domain) => {
-                if !gate.look_up(domain.clone(), Rc::downgrade(stream)) {
-                    stream.act(Err(Refusal::VerdictUnavailable(domain)));
-                }
-            }
+        match facts.claim(now) {
+            Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
+                Some(decision) => stream.act(decision),
+                None => stream.wait_for(claim.origin()),
+            },
+            Err(refusal) => stream.act(Err(refusal)),
         }
         stream.action()
     }
@@ -70,20 +70,39 @@ impl HttpContext for Ingress {
     }
 }
 
+// === impl Facts ===
+
+impl Facts {
+    fn claim(&self, now: Now) -> Result<Claim<'_>, Refusal> {
+        identify(&self.peer, self.origin_header.as_deref(), now.unix())
+    }
+}
+
 // === impl Stream ===
 
-impl Stream {
-    /// The control plane was asked, and gave this verdict, or none. Called on the root context.
-    pub(crate) fn conclude(&self, verdict: Option<&Verdict>, now: Now) {
+impl Waiting for Stream {
+    fn conclude(&self, verdict: Option<&Verdict>, now: Now) {
         let Some(facts) = self.facts.get() else { return };
         if host::act_for(self.id).is_err() {
             log::error!("a waiting stream is gone");
             return;
         }
         // Time has passed: its certificate may have expired, or its domain been removed, meanwhile.
-        self.act(self.gate.decide_with(verdict, &facts.peer, facts.origin_header.as_deref(), now));
+        self.act(facts.claim(now).and_then(|claim| {
+            let known = self.gate.judge(claim.origin(), now, |verdict| claim.judge(verdict));
+            known.unwrap_or_else(|| claim.judge(verdict))
+        }));
         if self.passes.get() {
             host::resume();
+        }
+    }
+}
+
+impl Stream {
+    fn wait_for(self: &Rc<Self>, domain: &Domain) {
+        let waiting: Weak<Self> = Rc::downgrade(self);
+        if !self.gate.look_up(domain.clone(), waiting) {
+            self.act(Err(Refusal::VerdictUnavailable(domain.clone())));
         }
     }
 

@@ -18,6 +18,7 @@
 
 mod config;
 mod control_plane;
+mod egress;
 mod feed;
 mod gate;
 mod host;
@@ -25,6 +26,7 @@ mod ingress;
 mod lookups;
 mod metrics;
 mod plugin;
+mod reply;
 mod table;
 mod verdict_cache;
 

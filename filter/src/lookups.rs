@@ -4,18 +4,23 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::rc::Weak;
 
-use fedgate_policy::Domain;
+use fedgate_policy::{Domain, Verdict};
 
-use crate::host::Call;
-use crate::ingress::Stream;
+use crate::host::{Call, Now};
 
 /// The most questions at one time; whoever makes up more domains is refused.
 const MAX_LOOKUPS: usize = 1000;
 
+/// A stream that waits for the verdict on a domain.
+pub(crate) trait Waiting {
+    /// The control plane was asked, and gave this verdict, or none. Called on the root context.
+    fn conclude(&self, verdict: Option<&Verdict>, now: Now);
+}
+
 /// The questions of one worker, from the first stream that waits to the answer.
 #[derive(Default)]
 pub(crate) struct Lookups {
-    waiting: HashMap<Domain, Vec<Weak<Stream>>, RandomState>,
+    waiting: HashMap<Domain, Vec<Weak<dyn Waiting>>, RandomState>,
     queued: Vec<Domain>,
     under_way: HashMap<Call, Domain, RandomState>,
 }
@@ -24,7 +29,7 @@ pub(crate) struct Lookups {
 
 impl Lookups {
     /// Lets a stream wait for the verdict on a domain; `false` where there are too many questions.
-    pub(crate) fn wait(&mut self, domain: Domain, stream: Weak<Stream>) -> bool {
+    pub(crate) fn wait(&mut self, domain: Domain, stream: Weak<dyn Waiting>) -> bool {
         if let Some(streams) = self.waiting.get_mut(&domain) {
             streams.push(stream);
             return true;
@@ -53,7 +58,7 @@ impl Lookups {
     }
 
     /// Those who wait for the verdict on a domain.
-    pub(crate) fn take_streams(&mut self, domain: &Domain) -> Vec<Weak<Stream>> {
+    pub(crate) fn take_streams(&mut self, domain: &Domain) -> Vec<Weak<dyn Waiting>> {
         self.waiting.remove(domain).unwrap_or_default()
     }
 }
@@ -62,19 +67,29 @@ impl Lookups {
 mod tests {
     use super::*;
 
+    struct Nobody;
+
+    impl Waiting for Nobody {
+        fn conclude(&self, _: Option<&Verdict>, _: Now) {}
+    }
+
+    fn nobody() -> Weak<dyn Waiting> {
+        Weak::<Nobody>::new()
+    }
+
     #[test]
     fn a_domain_is_asked_for_once_however_many_wait() {
         let (mut lookups, domain) = (Lookups::default(), "a.com".parse::<Domain>().unwrap());
-        assert!(lookups.wait(domain.clone(), Weak::new()));
-        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert!(lookups.wait(domain.clone(), nobody()));
+        assert!(lookups.wait(domain.clone(), nobody()));
         assert_eq!(lookups.take_queued(), std::slice::from_ref(&domain));
         lookups.sent(Call(1), domain.clone());
-        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert!(lookups.wait(domain.clone(), nobody()));
         assert_eq!(lookups.take_queued(), []);
         assert_eq!(lookups.ends(Call(2)), None);
         assert_eq!(lookups.ends(Call(1)).as_ref(), Some(&domain));
         assert_eq!(lookups.take_streams(&domain).len(), 3);
-        assert!(lookups.wait(domain.clone(), Weak::new()));
+        assert!(lookups.wait(domain.clone(), nobody()));
         assert_eq!(lookups.take_queued(), [domain]);
     }
 
@@ -82,9 +97,9 @@ mod tests {
     fn a_flood_of_domains_is_bounded() {
         let mut lookups = Lookups::default();
         for n in 0..MAX_LOOKUPS {
-            assert!(lookups.wait(format!("d{n}.com").parse().unwrap(), Weak::new()));
+            assert!(lookups.wait(format!("d{n}.com").parse().unwrap(), nobody()));
         }
-        assert!(!lookups.wait("one-more.com".parse().unwrap(), Weak::new()));
-        assert!(lookups.wait("d0.com".parse().unwrap(), Weak::new()));
+        assert!(!lookups.wait("one-more.com".parse().unwrap(), nobody()));
+        assert!(lookups.wait("d0.com".parse().unwrap(), nobody()));
     }
 }

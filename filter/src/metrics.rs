@@ -6,13 +6,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use fedgate_policy::Refusal;
+use fedgate_policy::{Refusal, RemoteFailure};
 
 use crate::host::{self, Metric};
 use crate::table::Freshness;
 
-/// Every refusal's label.
-const LABELS: [&str; 11] = [
+/// Every refusal's label, and every failure's of a call that went out.
+const LABELS: [&str; 16] = [
     "no-client-certificate",
     "untrusted-certificate",
     "certificate-parse-error",
@@ -24,6 +24,11 @@ const LABELS: [&str; 11] = [
     "discovery-failure",
     "authentication-failure",
     "verdict-unavailable",
+    "invalid-endpoint",
+    "federation-connection-refused",
+    "federation-tls-error",
+    "federation-http2-error",
+    "federation-remote-error",
 ];
 
 /// What is counted besides refusals.
@@ -88,7 +93,16 @@ impl Metrics {
 
     /// Counts a refusal by its label.
     pub(crate) fn count_refusal(&self, refusal: &Refusal) {
-        if let Some((_, gathered)) = self.refusals.iter().find(|(label, _)| *label == refusal.label()) {
+        self.count_label(refusal.label());
+    }
+
+    /// Counts a call that went out and failed, by its label.
+    pub(crate) fn count_failure(&self, failure: &RemoteFailure) {
+        self.count_label(failure.label());
+    }
+
+    fn count_label(&self, label: &str) {
+        if let Some((_, gathered)) = self.refusals.iter().find(|(known, _)| *known == label) {
             gathered.add();
         }
     }

@@ -6,6 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::config::{Config, Mode, Role};
+use crate::egress::Egress;
 use crate::gate::Gate;
 use crate::host::{self, Call};
 use crate::ingress::Ingress;
@@ -61,8 +62,12 @@ impl RootContext for Plugin {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let gate = Rc::clone(self.gate.as_ref()?);
-        match gate.config.role {
+        match &gate.config.role {
             Role::Ingress => Some(Box::new(Ingress::new(id, gate))),
+            Role::Egress { own_domain } => {
+                let own_domain = Rc::clone(own_domain);
+                Some(Box::new(Egress::new(id, gate, own_domain)))
+            }
         }
     }
 

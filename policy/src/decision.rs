@@ -100,14 +100,14 @@ impl Claim<'_> {
     }
 
     /// Rows 7 to 10, and the row without a number where there is no verdict on this very domain.
-    pub fn judge(self, verdict: Option<&Verdict>) -> Result<Permit, Refusal> {
+    pub fn judge(&self, verdict: Option<&Verdict>) -> Result<Permit, Refusal> {
         let Some(verdict) = verdict.filter(|verdict| verdict.domain == self.origin) else {
-            return Err(Refusal::VerdictUnavailable(self.origin));
+            return Err(Refusal::VerdictUnavailable(self.origin.clone()));
         };
         match &verdict.outcome {
             Outcome::Failure(failure) => Err(Refusal::Failure(failure.clone())),
             Outcome::Hosts(hosts) if hosts.iter().any(|host| self.certificate.presents(host)) => {
-                Ok(Permit { origin: self.origin })
+                Ok(Permit { origin: self.origin.clone() })
             }
             Outcome::Hosts(hosts) => Err(Refusal::no_match(&self.origin, hosts, self.certificate)),
         }

@@ -20,6 +20,7 @@ mod decision;
 mod feed;
 mod name;
 mod refusal;
+mod remote_call;
 mod san;
 mod verdict;
 
@@ -28,5 +29,6 @@ pub use decision::{Claim, Peer, Permit, identify};
 pub use feed::{FeedPage, MAX_PAGE, Strategy, UnknownStrategy};
 pub use name::{Domain, HostName, NameError};
 pub use refusal::{ErrorName, Refusal};
+pub use remote_call::{RemoteCall, RemoteFailure};
 pub use san::PresentedIdentifier;
 pub use verdict::{Failure, FailureLabel, MAX_HOSTS, Outcome, Verdict, VerdictError};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::certificate::{Certificate, CertificateError, UnixTime};
 use crate::name::{Domain, HostName, NameError};
+use crate::remote_call::RemoteCall;
 use crate::verdict::{Failure, FailureLabel};
 
 /// How many names a message lists before it only counts the rest.
@@ -51,6 +52,8 @@ pub enum Refusal {
     },
     /// The control plane cannot be asked, and nothing that it said is still valid.
     VerdictUnavailable(Domain),
+    /// One of our own services asked for something that is no call to another backend.
+    InvalidEndpoint,
 }
 
 /// The specification's name for a kind of refusal.
@@ -92,7 +95,8 @@ impl Refusal {
             | Self::CertificateExpired { .. } => ErrorName::AuthenticationFailure,
             Self::NoOriginDomain
             | Self::DomainParseError { .. }
-            | Self::AuthenticationFailure { .. } => ErrorName::ValidationError,
+            | Self::AuthenticationFailure { .. }
+            | Self::InvalidEndpoint => ErrorName::ValidationError,
             Self::Failure(failure) => match failure.label {
                 FailureLabel::FederationDenied => ErrorName::ValidationError,
                 FailureLabel::InvalidDomain | FailureLabel::DiscoveryFailure => {
@@ -112,7 +116,8 @@ impl Refusal {
             | Self::CertificateExpired { .. }
             | Self::NoOriginDomain
             | Self::DomainParseError { .. }
-            | Self::AuthenticationFailure { .. } => 403,
+            | Self::AuthenticationFailure { .. }
+            | Self::InvalidEndpoint => 403,
             Self::Failure(failure) => match failure.label {
                 FailureLabel::FederationDenied | FailureLabel::DiscoveryFailure => 400,
                 FailureLabel::InvalidDomain => 422,
@@ -137,27 +142,45 @@ impl Refusal {
             },
             Self::AuthenticationFailure { .. } => "authentication-failure",
             Self::VerdictUnavailable(_) => "verdict-unavailable",
+            Self::InvalidEndpoint => "invalid-endpoint",
         }
     }
 
     /// The answer's body: `{"code":…,"label":…,"message":…,"error":…}`.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            code: u16,
-            label: &'a str,
-            message: String,
-            error: ErrorName,
-        }
-        let body = Body {
-            code: self.status(),
-            label: self.label(),
-            message: self.to_string(),
-            error: self.error(),
-        };
-        // Strings, a number and a unit variant: serde_json has no way to fail on these.
-        serde_json::to_string(&body).unwrap_or_default()
+        error_body(self.status(), self.label(), self.to_string(), Some(self.error()), None)
     }
+}
+
+/// An error as Wire's clients and services read it; with the call that it is about, if it is about one.
+pub(crate) fn error_body(
+    code: u16,
+    label: &str,
+    message: String,
+    error: Option<ErrorName>,
+    call: Option<&RemoteCall>,
+) -> String {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        code: u16,
+        label: &'a str,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<ErrorName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<Data<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        domain: &'a str,
+        path: &'a str,
+    }
+    let data =
+        call.map(|call| Data { kind: "federation", domain: call.domain().as_str(), path: call.path() });
+    // Strings, a number and a unit variant: serde_json has no way to fail on these.
+    serde_json::to_string(&Body { code, label, message, error, data }).unwrap_or_default()
 }
 
 /// One sentence for whoever has to mend it.
@@ -192,11 +215,9 @@ impl Display for Refusal {
                  the certificate is for [{presented}]"
             ),
             Self::VerdictUnavailable(domain) => {
-                write!(
-                    f,
-                    "the receiving backend cannot decide on [{domain}] at the moment; try again later"
-                )
+                write!(f, "no verdict on [{domain}] is to be had at the moment; try again later")
             }
+            Self::InvalidEndpoint => f.write_str("The requested endpoint does not exist"),
         }
     }
 }

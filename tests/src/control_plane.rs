@@ -16,6 +16,8 @@ use crate::process::{Process, is_ok, run};
 pub const ADMIN_PORT: u16 = 8600;
 /// The port of the verdict API.
 pub const VERDICTS_PORT: u16 = 8601;
+/// The port of the xDS server.
+pub const XDS_PORT: u16 = 8602;
 
 /// The tokens of every world, one for each role.
 pub const ADMIN_TOKEN: &str = "admin-token-of-a-test-world";

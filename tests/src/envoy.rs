@@ -1,4 +1,4 @@
-//! Envoy with the repository's own `envoy/ingress.yaml`, moved to a world's addresses and files.
+//! Envoy with the repository's own `envoy/ingress.yaml` or `envoy/both.yaml`, moved to a world's addresses and files.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,16 +10,33 @@ use serde_json::Value;
 
 use crate::artifacts;
 use crate::backend::PORTS;
-use crate::control_plane::{FILTER_TOKEN, VERDICTS_PORT};
+use crate::control_plane::{FILTER_TOKEN, VERDICTS_PORT, XDS_PORT};
 use crate::pki::Identity;
 use crate::process::{Process, eventually, http, is_ok, run};
 
 /// The port of the federation listener.
 pub const INGRESS_PORT: u16 = 8443;
+/// The port of the listener for our own services.
+pub const EGRESS_PORT: u16 = 8097;
 const ADMIN_PORT: u16 = 9901;
+
+const SECRETS: [&str; 4] =
+    ["server-certificate.yaml", "client-trust.yaml", "federation-client.yaml", "federation-trust.yaml"];
 
 /// One exact replacement in the configuration: what stands there, and what is to stand there.
 pub type Edit = (String, String);
+
+/// Which of the repository's configurations.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// `envoy/ingress.yaml`.
+    Ingress,
+    /// `envoy/both.yaml`, of this backend.
+    Both {
+        /// The backend domain that calls are made for.
+        own_domain: &'a str,
+    },
+}
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -33,16 +50,18 @@ pub struct Envoy {
 
 impl Envoy {
     /// Starts Envoy on `ip`, with its files in `dir`, and waits until its listener is live.
-    /// `args` are more arguments of the command line.
+    /// `identity` is shown to those who call, and to those who are called; `args` are more arguments of
+    /// the command line.
     pub fn start(
         ip: Ipv4Addr,
         dir: &Path,
-        server: &Identity,
+        source: Source<'_>,
+        identity: &Identity,
         trust: &str,
         edits: &[Edit],
         args: &[String],
     ) -> Self {
-        let dir = write_files(ip, dir, server, trust, edits);
+        let dir = write_files(ip, dir, source, identity, trust, edits);
         let mut process = Process::start(command(&dir).args(args), &dir.join("log"));
         let url = format!("http://{ip}:{ADMIN_PORT}/ready");
         process.wait_until("Envoy is live", || is_ok(&url));
@@ -51,7 +70,7 @@ impl Envoy {
 
     /// What Envoy says of a configuration that it is expected to refuse.
     pub fn refusal(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: &[Edit]) -> String {
-        let dir = write_files(ip, dir, server, trust, edits);
+        let dir = write_files(ip, dir, Source::Ingress, server, trust, edits);
         run(command(&dir).args(["--mode", "validate"])).expect_err("Envoy refuses the configuration")
     }
 
@@ -60,9 +79,14 @@ impl Envoy {
         (self.ip, INGRESS_PORT).into()
     }
 
+    /// The address for our own services.
+    pub fn egress(&self) -> SocketAddr {
+        (self.ip, EGRESS_PORT).into()
+    }
+
     /// Puts other certificates in place, as a rotation does: all files change in one step.
-    pub fn rotate(&self, server: &Identity, trust: &str) {
-        write_tls(&self.dir, server, trust);
+    pub fn rotate(&self, identity: &Identity, trust: &str) {
+        write_tls(&self.dir, identity, trust);
     }
 
     /// All that Envoy and the filter wrote: log lines and access log.
@@ -103,7 +127,7 @@ fn command(dir: &Path) -> Command {
     let mut command = Command::new(artifacts::envoy());
     command
         .arg("-c")
-        .arg(dir.join("ingress.yaml"))
+        .arg(dir.join("envoy.yaml"))
         .args([
             "--concurrency",
             "1",
@@ -118,20 +142,26 @@ fn command(dir: &Path) -> Command {
     command
 }
 
-fn write_files(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: &[Edit]) -> PathBuf {
+fn write_files(
+    ip: Ipv4Addr,
+    dir: &Path,
+    configuration: Source<'_>,
+    identity: &Identity,
+    trust: &str,
+    edits: &[Edit],
+) -> PathBuf {
     let dir = dir.join("envoy");
     fs::create_dir_all(dir.join("secrets")).expect("a folder for Envoy");
-    write_tls(&dir, server, trust);
+    write_tls(&dir, identity, trust);
     let source = artifacts::repository().join("envoy");
-    for file in ["server-certificate.yaml", "client-trust.yaml"] {
+    for file in SECRETS {
         let text = read(&source.join("secrets").join(file));
         let text = edited(&text, "/etc/fedgate/tls", &dir.join("tls").display().to_string());
         fs::write(dir.join("secrets").join(file), text).expect("a secret's file");
     }
-    let mut text = read(&source.join("ingress.yaml"));
     let [brig, galley, cargohold] = PORTS;
     let at = |port: u16| format!("address: {ip}, port_value: {port}");
-    for (from, to) in [
+    let mut moves = vec![
         ("code: {local: {filename: /etc/fedgate/fedgate_filter.wasm}}", code()),
         ("path: /etc/fedgate/secrets/", format!("path: {}/secrets/", dir.display())),
         ("address: 0.0.0.0, port_value: 8443", at(INGRESS_PORT)),
@@ -140,13 +170,24 @@ fn write_files(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: 
         ("address: brig, port_value: 8080", at(brig)),
         ("address: galley, port_value: 8080", at(galley)),
         ("address: cargohold, port_value: 8080", at(cargohold)),
-    ] {
+    ];
+    let file = match configuration {
+        Source::Ingress => "ingress.yaml",
+        Source::Both { own_domain } => {
+            moves.push(("address: 127.0.0.1, port_value: 8097", at(EGRESS_PORT)));
+            moves.push(("address: 127.0.0.1, port_value: 8602", at(XDS_PORT)));
+            moves.push((r#""own_domain": "b.com""#, format!(r#""own_domain": "{own_domain}""#)));
+            "both.yaml"
+        }
+    };
+    let mut text = read(&source.join(file));
+    for (from, to) in moves {
         text = edited(&text, from, &to);
     }
     for (from, to) in edits {
         text = edited(&text, from, to);
     }
-    fs::write(dir.join("ingress.yaml"), text).expect("Envoy's configuration");
+    fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
     dir
 }
 
@@ -156,13 +197,19 @@ fn code() -> String {
 
 /// Puts files into the folder `tls` as Kubernetes does: each is a link into `..data`, itself a link,
 /// which moves over to a new folder, so that all files change at once.
-fn write_tls(dir: &Path, server: &Identity, trust: &str) {
+fn write_tls(dir: &Path, identity: &Identity, trust: &str) {
     let dir = dir.join("tls");
     fs::create_dir_all(&dir).expect("a folder for certificates");
     let version = format!("..{}", fs::read_dir(&dir).expect("the folder").count());
     fs::create_dir(dir.join(&version)).expect("a folder for this version");
-    let files =
-        [("server.pem", server.chain.as_str()), ("server.key", &server.key), ("trust.pem", trust)];
+    let Identity { chain, key } = identity;
+    let files = [
+        ("server.pem", chain.as_str()),
+        ("server.key", key),
+        ("client.pem", chain),
+        ("client.key", key),
+        ("trust.pem", trust),
+    ];
     for (name, pem) in files {
         fs::write(dir.join(&version).join(name), pem).expect("a PEM file");
         if !dir.join(name).is_symlink() {

@@ -9,7 +9,9 @@
 //! ```
 //!
 //! Each [`World`] lives on a loopback address of its own, so that worlds run side by side on
-//! the same ports, and ends its processes when it is dropped. The end-to-end tests and the demo are
+//! the same ports, and ends its processes when it is dropped. Two backends that share an authority and
+//! a BIND can call each other, each through its own egress ([`local`]); a [`peer`] stands for another
+//! backend's ingress where a test needs many, or a bad one. The end-to-end tests and the demo are
 //! its two users.
 
 #![allow(clippy::missing_panics_doc, reason = "a test's world panics where it cannot be built")]
@@ -21,6 +23,8 @@ pub mod caller;
 pub mod control_plane;
 pub mod dns;
 pub mod envoy;
+pub mod local;
+pub mod peer;
 pub mod pki;
 pub mod process;
 pub mod world;

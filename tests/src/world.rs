@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -10,11 +11,12 @@ use crate::address::Address;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
-use crate::dns::Bind;
-use crate::envoy::{Edit, Envoy};
+use crate::dns::{Bind, service};
+use crate::envoy::{Edit, Envoy, Source};
+use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
 
-/// The backend `b.com`, whose ingress is `infra.b.com`, with everything around it.
+/// A backend, `b.com` unless it is named, whose ingress is `infra.b.com`, with everything around it.
 ///
 /// Fields are in the order in which they are to end.
 #[derive(Debug)]
@@ -28,7 +30,8 @@ pub struct World {
     /// brig, galley and cargohold.
     pub backend: Backend,
     /// The authority that the ingress trusts, and that signed its own certificate.
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
+    domain: String,
     runtime: Runtime,
     dir: TempDir,
     address: Address,
@@ -45,6 +48,9 @@ pub struct WorldBuilder {
     envoy_args: Vec<String>,
     without_control_plane: bool,
     dns: Option<SocketAddr>,
+    domain: Option<String>,
+    authority: Option<Arc<Authority>>,
+    egress: bool,
 }
 
 // === impl World ===
@@ -87,12 +93,36 @@ impl World {
 
     /// A caller that shows this certificate.
     pub fn caller(&self, identity: &Identity) -> Caller {
-        Caller::new(self.envoy.address(), "infra.b.com", self.authority.pem(), Some(identity))
+        Caller::new(self.envoy.address(), &self.infrastructure(), self.authority.pem(), Some(identity))
     }
 
     /// A caller without a certificate.
     pub fn anonymous(&self) -> Caller {
-        Caller::new(self.envoy.address(), "infra.b.com", self.authority.pem(), None)
+        Caller::new(self.envoy.address(), &self.infrastructure(), self.authority.pem(), None)
+    }
+
+    /// The backend domain.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The infrastructure domain.
+    pub fn infrastructure(&self) -> String {
+        format!("infra.{}", self.domain)
+    }
+
+    /// One of this backend's own services, which calls others through the egress.
+    pub fn local(&self) -> Local {
+        Local::new(self.envoy.egress())
+    }
+
+    /// Announces this backend in a BIND: its federator, and the address of that.
+    pub fn announce(&self, dns: &Bind) {
+        let (domain, target, port) = (&self.domain, self.infrastructure(), self.envoy.address().port());
+        dns.update(&[
+            &format!("update add {} 600 SRV 10 5 {port} {target}.", service(domain)),
+            &format!("update add {target}. 600 A {}", self.ip()),
+        ]);
     }
 }
 
@@ -148,6 +178,28 @@ impl WorldBuilder {
         self
     }
 
+    /// Another backend domain than `b.com`.
+    #[must_use]
+    pub fn backend(mut self, domain: &str) -> Self {
+        self.domain = Some(domain.to_owned());
+        self
+    }
+
+    /// With an egress beside the ingress (`envoy/both.yaml`).
+    #[must_use]
+    pub fn egress(mut self) -> Self {
+        self.egress = true;
+        self
+    }
+
+    /// In the same federation as `other`: with its authority, and its BIND.
+    #[must_use]
+    pub fn joins(mut self, other: &World) -> Self {
+        self.authority = Some(Arc::clone(&other.authority));
+        self.dns = Some(other.dns.address());
+        self
+    }
+
     /// Leaves the control plane's place empty.
     #[must_use]
     pub fn without_control_plane(mut self) -> Self {
@@ -174,11 +226,22 @@ impl WorldBuilder {
             control_plane.add(&self.allowed.iter().map(String::as_str).collect::<Vec<_>>());
         }
         let backend = Backend::start(&runtime, ip);
-        let authority = Authority::root("the authority that b.com trusts");
-        let server = authority.issue(&Leaf::of(["infra.b.com"]));
-        let envoy =
-            Envoy::start(ip, dir.path(), &server, authority.pem(), &self.edits, &self.envoy_args);
-        World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
+        let authority = self
+            .authority
+            .unwrap_or_else(|| Arc::new(Authority::root("the authority that all backends trust")));
+        let domain = self.domain.unwrap_or_else(|| "b.com".to_owned());
+        let identity = authority.issue(&Leaf::of([format!("infra.{domain}").as_str()]));
+        let source = if self.egress { Source::Both { own_domain: &domain } } else { Source::Ingress };
+        let envoy = Envoy::start(
+            ip,
+            dir.path(),
+            source,
+            &identity,
+            authority.pem(),
+            &self.edits,
+            &self.envoy_args,
+        );
+        World { envoy, control_plane, dns, backend, authority, domain, runtime, dir, address }
     }
 }
 
