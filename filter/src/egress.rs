@@ -16,7 +16,8 @@ use crate::reply::{self, Origin};
 /// The request header by which the route finds the cluster; it goes no further.
 const CLUSTER_HEADER: &str = "x-fedgate-cluster";
 /// What goes along to the other backend; all else, credentials and identities among it, stays here.
-const OUTGOING: [&str; 14] = [
+/// (Envoy finds no route without `x-forwarded-proto`; the route takes it away.)
+const OUTGOING: [&str; 15] = [
     ":method",
     ":scheme",
     ":authority",
@@ -29,10 +30,11 @@ const OUTGOING: [&str; 14] = [
     "te",
     "transfer-encoding",
     "user-agent",
+    "x-forwarded-proto",
     "x-request-id",
     "x-wire-api-version",
 ];
-/// How much of an error's body is waited for.
+/// How much of an error's body is read.
 const MAX_ERROR_BODY: usize = 8 << 10;
 
 /// One call, as Envoy drives it.
@@ -45,8 +47,19 @@ struct Stream {
     own_domain: Rc<Domain>,
     call: OnceCell<RemoteCall>,
     passes: Cell<bool>,
-    /// The status of the other backend's answer, while its body is waited for.
-    error: Cell<Option<u16>>,
+    /// What becomes of the other backend's answer.
+    reply: Cell<Reply>,
+}
+
+/// How far the other backend's answer has come.
+#[derive(Clone, Copy)]
+enum Reply {
+    /// It goes to the caller as it is.
+    Passes,
+    /// It is an error with this status, whose headers went on in Wire's terms; its body follows.
+    Error(u16),
+    /// Its body went on in Wire's terms also; what still comes of it is dropped.
+    Replaced,
 }
 
 // === impl Egress ===
@@ -54,8 +67,8 @@ struct Stream {
 impl Egress {
     /// The call whose context is `id`, made in the name of `own_domain`.
     pub(crate) fn new(id: u32, gate: Rc<Gate>, own_domain: Rc<Domain>) -> Self {
-        let (call, passes, error) = (OnceCell::new(), Cell::new(false), Cell::new(None));
-        Self(Rc::new(Stream { id, gate, own_domain, call, passes, error }))
+        let (call, passes, reply) = (OnceCell::new(), Cell::new(false), Cell::new(Reply::Passes));
+        Self(Rc::new(Stream { id, gate, own_domain, call, passes, reply }))
     }
 }
 
@@ -94,24 +107,20 @@ impl HttpContext for Egress {
         };
         match reply::origin(&host::response_details()) {
             Origin::Caller => Action::Continue,
-            Origin::Failure(failure) => stream.fail(call, &failure),
+            Origin::Failure(failure) => stream.answer(call, &failure),
             Origin::Backend => match host::response_status() {
                 200..=299 => Action::Continue,
-                status if ends => stream.fail(call, &reply::remote_error(status, &[])),
-                status => {
-                    stream.error.set(Some(status));
-                    Action::Pause
-                }
+                status if ends => stream.answer(call, &reply::remote_error(status, &[])),
+                status => stream.answer_with_body(status),
             },
         }
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
-        self.0.hear_out(size, ends || size >= MAX_ERROR_BODY)
-    }
-
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.0.hear_out(0, true)
+        if size > 0 || ends {
+            self.0.replace_body(size);
+        }
+        Action::Continue
     }
 }
 
@@ -177,26 +186,41 @@ impl Stream {
         host::replace_request_headers(&headers)
     }
 
-    /// Waits for an error's body until there is `enough` of it.
-    fn hear_out(&self, size: usize, enough: bool) -> Action {
-        match (self.call.get(), self.error.get()) {
-            (Some(call), Some(status)) if enough => {
-                let body = host::response_body(size.min(MAX_ERROR_BODY));
-                self.fail(call, &reply::remote_error(status, &body))
+    /// Answers in Wire's terms, in place of a response of which there are only headers yet.
+    fn answer(&self, call: &RemoteCall, failure: &RemoteFailure) -> Action {
+        self.passes.set(false);
+        self.count(failure);
+        host::respond(failure.status(), &call.failure_json(failure));
+        Action::Pause
+    }
+
+    /// Lets an error's headers go on in Wire's terms. (Envoy would not show us the body of a response
+    /// whose headers are held.)
+    fn answer_with_body(&self, status: u16) -> Action {
+        let failure = reply::remote_error(status, &[]);
+        self.count(&failure);
+        host::replace_response_headers(failure.status());
+        self.reply.set(Reply::Error(status));
+        Action::Continue
+    }
+
+    /// Tells in the place of an error's body what that says, in its first piece: errors are short.
+    fn replace_body(&self, size: usize) {
+        match (self.call.get(), self.reply.get()) {
+            (Some(call), Reply::Error(status)) => {
+                let failure =
+                    reply::remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
+                host::replace_response_body(&call.failure_json(&failure));
+                self.reply.set(Reply::Replaced);
             }
-            (Some(_), Some(_)) => Action::Pause,
-            (_, None) | (None, _) => Action::Continue,
+            (Some(_), Reply::Replaced) => host::replace_response_body(""),
+            (Some(_), Reply::Passes) | (None, _) => {}
         }
     }
 
-    /// Answers in Wire's terms, in place of the response that there is.
-    fn fail(&self, call: &RemoteCall, failure: &RemoteFailure) -> Action {
-        self.passes.set(false);
-        self.error.set(None);
+    fn count(&self, failure: &RemoteFailure) {
         self.gate.metrics.count_failure(failure);
         host::note_refusal(failure.label());
-        host::respond(failure.status(), &call.failure_json(failure));
-        Action::Pause
     }
 
     /// What becomes of the request's headers, body and trailers alike.

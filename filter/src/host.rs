@@ -164,6 +164,23 @@ pub(crate) fn respond(status: u16, json: &str) {
     }
 }
 
+/// Puts those of a JSON answer in the place of a response's headers.
+pub(crate) fn replace_response_headers(status: u16) {
+    let headers = [(":status", status.to_string()), ("content-type", "application/json".to_owned())];
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if let Err(status) = hostcalls::set_map(MapType::HttpResponseHeaders, headers) {
+        log::error!("a response's headers could not be replaced: {status:?}");
+    }
+}
+
+/// Puts this in the place of what has come of the response's body.
+pub(crate) fn replace_response_body(body: &str) {
+    let all = usize::MAX >> 1;
+    if let Err(status) = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, all, body.as_bytes()) {
+        log::error!("a response's body could not be replaced: {status:?}");
+    }
+}
+
 /// Lets the paused request go on.
 pub(crate) fn resume() {
     if let Err(error) = hostcalls::resume_http_request() {
