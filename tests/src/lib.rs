@@ -27,6 +27,7 @@ pub mod local;
 pub mod peer;
 pub mod pki;
 pub mod process;
+pub mod scenario;
 pub mod world;
 
 pub use world::{World, WorldBuilder};

@@ -1,25 +1,26 @@
-//! Shows what Fedgate does: a backend's ingress admits one request, and refuses every wrong kind.
+//! Shows what Fedgate does: two backends talk to each other, and every wrong kind of request is
+//! refused with its reason.
 
 #![allow(clippy::print_stderr, reason = "a program for people, whose progress goes to stderr")]
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fedgate_tests::caller::{Answer, CallError, Caller, Header};
+use fedgate_tests::caller::{Answer, CallError};
 use fedgate_tests::control_plane::ADMIN_TOKEN;
-use fedgate_tests::dns::srv;
-use fedgate_tests::envoy::INGRESS_PORT;
+use fedgate_tests::envoy::{EGRESS_PORT, INGRESS_PORT};
 use fedgate_tests::pki::{Authority, Identity, Leaf};
+use fedgate_tests::scenario::{self, ALLOWED, NO_ANSWER, Scenario, Side, Stage};
 use fedgate_tests::world::accept_untrusted;
-use fedgate_tests::{World, WorldBuilder, artifacts};
+use fedgate_tests::{World, artifacts};
 
-/// Play federated requests against real Envoy, BIND and control plane, and show what becomes of them.
+/// Play federated requests between two real backends, and show what becomes of them.
 ///
-/// The backend is b.com, its ingress infra.b.com. The caller is brig at infra.a.com, which speaks for
-/// a.com and searches for a user. Everything runs on a loopback address of its own, and is gone
-/// afterwards.
+/// The backends are a.com and b.com, each with Envoy, control plane and services of its own; BIND
+/// knows both. Everything runs on loopback addresses of its own, and is gone afterwards.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/demo")]
 struct Args {
@@ -31,156 +32,136 @@ struct Args {
     keep: bool,
 }
 
-/// One request, and what is to become of it.
-struct Scenario {
-    name: &'static str,
-    story: &'static str,
-    expected: (u16, &'static str),
-    answer: Result<Answer, CallError>,
-}
-
-/// What stands for an answer where there is none, because the TLS handshake failed.
-const NO_ANSWER: (u16, &str) = (0, "handshake-failed");
-
 fn main() -> ExitCode {
     let args = Args::parse();
-    eprintln!("demo: starting BIND, the control plane, Envoy and a backend");
-    let mut world = world().start();
-    let scenarios = play(&mut world);
+    eprintln!("demo: starting BIND, and for a.com and b.com each a control plane, Envoy and services");
+    let mut backends = Backends::start();
+    let mut scenarios = vec![];
+    let mut tell = |scenario: Scenario| {
+        eprintln!("demo: {}", scenario.story);
+        scenarios.push(scenario);
+    };
+    rare_certificates(&backends.b, &mut tell);
+    scenario::play(&mut backends, &mut tell);
     let told = if args.check { check(&scenarios) } else { show(&scenarios) };
     if let Err(error) = told {
         eprintln!("demo: cannot print: {error}");
         return ExitCode::FAILURE;
     }
     if args.keep {
-        keep(&world);
+        keep(&backends);
     }
     if scenarios.iter().all(Scenario::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn world() -> WorldBuilder {
-    World::builder()
-        .records([
-            srv("a.com", 600, "infra.a.com."),
-            srv("c.com", 600, "infra.c.com."),
-            srv("moved.com", 5, "old.moved.com."),
-            srv("closed.com", 600, "."),
-        ])
-        .allow(&["a.com", "moved.com", "closed.com", "absent.com", "x.broken.example"])
+/// Two worlds with one authority and one BIND, which is that of `a`.
+struct Backends {
+    b: World,
+    a: World,
 }
 
-#[allow(clippy::too_many_lines, reason = "a list of scenarios, one after the other")]
-fn play(world: &mut World) -> Vec<Scenario> {
-    let brig = world.caller(&world.identity(&["infra.a.com"]));
-    let mut scenarios = vec![];
-    let mut tell = |name, story, expected, request: &dyn Fn() -> Result<Answer, CallError>| {
-        eprintln!("demo: {story}");
-        scenarios.push(Scenario { name, story, expected, answer: request() });
-    };
+impl Backends {
+    fn start() -> Self {
+        let [(_, allowed_by_a), (_, allowed_by_b)] = ALLOWED;
+        let builder = || World::builder().egress().discovery("allow_private_addresses = true\n");
+        let a = builder().backend("a.com").start();
+        let b = builder().joins(&a).start();
+        let backends = Self { b, a };
+        // Names first, and then the lists, so that nothing is looked up before it is there.
+        scenario::announce(&backends);
+        for (world, domains) in [(&backends.a, allowed_by_a), (&backends.b, allowed_by_b)] {
+            world.control_plane.as_ref().expect("a control plane").add(domains);
+        }
+        backends
+    }
 
-    tell("permit", "brig at infra.a.com searches for a user of b.com", (200, ""), &|| {
-        call(world, &brig, &from("a.com"))
-    });
-    tell(
-        "no-client-certificate",
-        "somebody without a certificate says to be a.com",
-        (403, "no-client-certificate"),
-        &|| call(world, &world.anonymous(), &from("a.com")),
-    );
-    tell(
-        "other-authority",
-        "a certificate for infra.a.com, of an authority that b.com does not trust",
-        NO_ANSWER,
-        &|| call(world, &world.caller(&stranger()), &from("a.com")),
-    );
-    tell(
-        "untrusted-certificate",
-        "the same, where Envoy was told to let untrusted certificates through",
-        (403, "untrusted-certificate"),
-        &|| call_lenient(&from("a.com")),
-    );
-    tell(
-        "certificate-parse-error",
-        "a certificate with the same extension twice, which Envoy lets through",
-        (403, "certificate-parse-error"),
-        &|| call(world, &world.caller(&repeated_extension(world)), &from("a.com")),
-    );
-    tell(
-        "certificate-expired",
-        "a certificate that expires while its connection is open",
-        (403, "certificate-expired"),
-        &|| call_past_expiry(world, &from("a.com")),
-    );
-    tell("no-origin-domain", "no Wire-Origin-Domain", (403, "no-origin-domain"), &|| {
-        call(world, &brig, &[])
-    });
-    tell(
-        "domain-parse-error",
-        "two domains in Wire-Origin-Domain",
-        (403, "domain-parse-error"),
-        &|| call(world, &brig, &from("a.com,c.com")),
-    );
-    tell("federation-denied", "c.com is not on b.com's allow list", (400, "federation-denied"), &|| {
-        call(world, &world.caller(&world.identity(&["infra.c.com"])), &from("c.com"))
-    });
-    tell(
-        "invalid-domain",
-        "absent.com is allowed, but has no SRV record",
-        (422, "invalid-domain"),
-        &|| call(world, &brig, &from("absent.com")),
-    );
-    tell(
-        "service-not-offered",
-        "closed.com's SRV record says: no federation here",
-        (422, "invalid-domain"),
-        &|| call(world, &brig, &from("closed.com")),
-    );
-    tell(
-        "discovery-failure",
-        "the name server of x.broken.example is broken (SERVFAIL)",
-        (400, "discovery-failure"),
-        &|| call(world, &brig, &from("x.broken.example")),
-    );
-    tell(
-        "authentication-failure",
-        "a trusted certificate for evil.example says to be a.com",
-        (403, "authentication-failure"),
-        &|| call(world, &world.caller(&world.identity(&["evil.example"])), &from("a.com")),
-    );
-    tell("moved", "moved.com moves its SRV record from old. to new.moved.com", (200, ""), &|| {
-        call_after_move(world, &from("moved.com"))
-    });
-    world.control_plane().kill();
-    tell(
-        "without-control-plane",
-        "the control plane is killed: the verdict on a.com is still valid",
-        (200, ""),
-        &|| call(world, &brig, &from("a.com")),
-    );
-    tell(
-        "verdict-unavailable",
-        "the control plane is killed: the verdict on moved.com ends",
-        (503, "verdict-unavailable"),
-        &|| call_until_refused(world, &from("moved.com")),
-    );
-    world.control_plane().restart();
-    scenarios
+    fn world(&self, side: Side) -> &World {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
+        }
+    }
+
+    fn world_mut(&mut self, side: Side) -> &mut World {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
 }
 
-// === requests ===
+impl Stage for Backends {
+    fn ingress(&self, side: Side) -> SocketAddr {
+        self.world(side).envoy.address()
+    }
 
-fn from(domain: &'static str) -> [Header<'static>; 1] {
-    [("wire-origin-domain", domain.as_bytes())]
+    fn egress(&self, side: Side) -> SocketAddr {
+        self.world(side).envoy.egress()
+    }
+
+    fn announced(&self, side: Side) -> SocketAddr {
+        self.ingress(side)
+    }
+
+    fn authority(&self) -> &Authority {
+        &self.a.authority
+    }
+
+    fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
+        self.world(side).control_plane.as_ref().expect("a control plane").cli(command)
+    }
+
+    fn update_dns(&self, commands: &[&str]) {
+        self.a.dns.update(commands);
+    }
+
+    fn kill_control_plane(&mut self, side: Side) {
+        self.world_mut(side).control_plane().kill();
+    }
+
+    fn restart_control_plane(&mut self, side: Side) {
+        self.world_mut(side).control_plane().restart();
+    }
 }
 
-/// Searches for a user, as one backend's brig asks another's.
-fn call(world: &World, caller: &Caller, headers: &[Header<'_>]) -> Result<Answer, CallError> {
-    world.run(async { caller.http2().await?.call("search-users", headers).await })
+// === certificates that take some making ===
+
+fn rare_certificates(world: &World, tell: &mut dyn FnMut(Scenario)) {
+    let stranger = Authority::root("an authority of somebody else").issue(&Leaf::of(["infra.a.com"]));
+    for (name, story, expected, request) in [
+        (
+            "untrusted-certificate",
+            "an untrusted certificate, where Envoy was told to let such through",
+            (403, "untrusted-certificate"),
+            (|_, stranger| {
+                let lenient = accept_untrusted(World::builder().allow(&["a.com"])).start();
+                call(&lenient, stranger)
+            }) as fn(&World, &Identity) -> Result<Answer, CallError>,
+        ),
+        (
+            "certificate-parse-error",
+            "a certificate with the same extension twice, which Envoy lets through",
+            (403, "certificate-parse-error"),
+            |world, _| call(world, &repeated_extension(world)),
+        ),
+        (
+            "certificate-expired",
+            "a certificate that expires while its connection is open",
+            (403, "certificate-expired"),
+            |world, _| call_past_expiry(world),
+        ),
+    ] {
+        tell(Scenario { name, story, expected, answer: request(world, &stranger) });
+    }
 }
 
-fn stranger() -> Identity {
-    Authority::root("an authority of somebody else").issue(&Leaf::of(["infra.a.com"]))
+/// Searches for a user in the name of a.com.
+fn call(world: &World, identity: &Identity) -> Result<Answer, CallError> {
+    let caller = world.caller(identity);
+    world.run(async { caller.http2().await?.call("search-users", &FROM_A).await })
 }
+
+const FROM_A: [(&str, &[u8]); 1] = [("wire-origin-domain", b"a.com")];
 
 fn repeated_extension(world: &World) -> Identity {
     let extension = (vec![1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
@@ -188,89 +169,16 @@ fn repeated_extension(world: &World) -> Identity {
     world.authority.issue(&Leaf { extensions, ..Leaf::of(["infra.a.com"]) })
 }
 
-/// Calls an ingress that leaves the judgement of chains to the filter.
-fn call_lenient(headers: &[Header<'_>]) -> Result<Answer, CallError> {
-    let world = accept_untrusted(world()).start();
-    call(&world, &world.caller(&stranger()), headers)
-}
-
 /// Calls on one connection until the answer is another than 200.
-fn call_past_expiry(world: &World, headers: &[Header<'_>]) -> Result<Answer, CallError> {
+fn call_past_expiry(world: &World) -> Result<Answer, CallError> {
     let identity = world.authority.issue(&Leaf { not_after: 3, ..Leaf::of(["infra.a.com"]) });
     let open = world.run(world.caller(&identity).http2())?;
-    until(|| {
-        let answer = world.run(open.call("search-users", headers));
-        (!is_permitted(&answer)).then_some(answer)
-    })
-}
-
-/// Moves the record, and calls with a certificate of the new host until that is admitted.
-fn call_after_move(world: &World, headers: &[Header<'_>]) -> Result<Answer, CallError> {
-    let old = world.caller(&world.identity(&["old.moved.com"]));
-    let before = call(world, &old, headers);
-    if !is_permitted(&before) {
-        return before;
-    }
-    let new = world.caller(&world.identity(&["new.moved.com"]));
-    world.dns.set_srv("moved.com", 5, "new.moved.com.");
-    until(|| Some(call(world, &new, headers)).filter(is_permitted))
-}
-
-/// Calls until the verdict has ended.
-fn call_until_refused(world: &World, headers: &[Header<'_>]) -> Result<Answer, CallError> {
-    let caller = world.caller(&world.identity(&["new.moved.com"]));
-    until(|| Some(call(world, &caller, headers)).filter(|answer| !is_permitted(answer)))
-}
-
-fn is_permitted(answer: &Result<Answer, CallError>) -> bool {
-    answer.as_ref().is_ok_and(|answer| answer.status == 200)
-}
-
-fn until(mut step: impl FnMut() -> Option<Result<Answer, CallError>>) -> Result<Answer, CallError> {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(15) {
-        if let Some(answer) = step() {
+    loop {
+        let answer = world.run(open.call("search-users", &FROM_A));
+        let is_permitted = answer.as_ref().is_ok_and(|answer| answer.status == 200);
+        if !is_permitted || started.elapsed() > Duration::from_secs(15) {
             return answer;
-        }
-    }
-    Err(CallError("it did not happen within 15 s".to_owned()))
-}
-
-// === impl Scenario ===
-
-impl Scenario {
-    fn is_ok(&self) -> bool {
-        let (status, label) = self.outcome();
-        (status, label.as_str()) == self.expected
-    }
-
-    /// Status and label.
-    fn outcome(&self) -> (u16, String) {
-        match &self.answer {
-            Ok(answer) => (answer.status, answer.label()),
-            Err(_) => (NO_ANSWER.0, NO_ANSWER.1.to_owned()),
-        }
-    }
-
-    /// What the caller was told, or what the backend received.
-    fn message(&self) -> String {
-        match &self.answer {
-            Ok(answer) => {
-                let body = answer.json();
-                let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-                match text("message") {
-                    none if none.is_empty() => {
-                        format!(
-                            "{} at b.com received {} {}",
-                            text("component"),
-                            text("method"),
-                            text("path")
-                        )
-                    }
-                    message => message,
-                }
-            }
-            Err(CallError(error)) => error.clone(),
         }
     }
 }
@@ -280,13 +188,7 @@ impl Scenario {
 /// For machines.
 fn check(scenarios: &[Scenario]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for scenario in scenarios {
-        let (status, label) = scenario.outcome();
-        let verdict = if scenario.is_ok() { "ok" } else { "FAIL" };
-        let label = if label.is_empty() { "-" } else { &label };
-        writeln!(out, "{verdict} {} {status} {label}", scenario.name)?;
-    }
-    Ok(())
+    scenarios.iter().try_for_each(|scenario| writeln!(out, "{scenario}"))
 }
 
 /// For people.
@@ -298,18 +200,19 @@ fn show(scenarios: &[Scenario]) -> io::Result<()> {
         let status = if status == NO_ANSWER.0 { "---".to_owned() } else { status.to_string() };
         let label = if label.is_empty() { "permitted" } else { &label };
         let surprise = if scenario.is_ok() { "" } else { "  <-- NOT AS EXPECTED" };
-        writeln!(out, "{status}  {label:<24} {}{surprise}", scenario.story)?;
-        writeln!(out, "{:30}{}", "", scenario.message())?;
+        writeln!(out, "{status}  {label:<30} {}{surprise}", scenario.story)?;
+        writeln!(out, "{:36}{}", "", scenario.message())?;
     }
     Ok(())
 }
 
-/// Leaves the world as it is until somebody presses Ctrl-C.
-fn keep(world: &World) {
-    let dir = world.dir();
-    let identity = world.identity(&["infra.a.com"]);
+/// Leaves the backends as they are until somebody presses Ctrl-C.
+fn keep(backends: &Backends) {
+    let Backends { a, b } = backends;
+    let dir = b.dir();
+    let identity = b.identity(&["infra.a.com"]);
     for (name, pem) in [
-        ("ca.pem", world.authority.pem()),
+        ("ca.pem", b.authority.pem()),
         ("client.pem", identity.chain.as_str()),
         ("client.key", &identity.key),
     ] {
@@ -317,37 +220,43 @@ fn keep(world: &World) {
             eprintln!("demo: {name} cannot be written: {error}");
         }
     }
-    let (ip, dir, dns) = (world.ip(), dir.display(), world.dns.address());
+    let (a_ip, b_ip, a_dir, dir, dns) =
+        (a.ip(), b.ip(), a.dir().display(), dir.display(), a.dns.address());
     let fedgate = artifacts::fedgate();
     let fedgate = fedgate.display();
     eprintln!(
         "
-Everything is left running; its files are in {dir}.
+Everything is left running; a.com's files are in {a_dir}, b.com's in {dir}.
 
-A request from a.com (change the header, leave out the certificate, …):
+A call of a.com's brig to b.com, which it knows by its domain alone:
 
-  curl --resolve infra.b.com:{INGRESS_PORT}:{ip} --cacert {dir}/ca.pem \\
+  curl -i -X POST -H 'content-type: application/json' -d '{{}}' \\
+    http://{a_ip}:{EGRESS_PORT}/rpc/b.com/brig/search-users
+
+A request at b.com's ingress (change the header, leave out the certificate, …):
+
+  curl --resolve infra.b.com:{INGRESS_PORT}:{b_ip} --cacert {dir}/ca.pem \\
     --cert {dir}/client.pem --key {dir}/client.key \\
     -H 'Wire-Origin-Domain: a.com' -H 'content-type: application/json' -d '{{}}' \\
     https://infra.b.com:{INGRESS_PORT}/federation/brig/search-users
 
-The allow list:
+b.com's allow list (a.com's is at http://{a_ip}:8600):
 
-  export FEDGATE_URL=http://{ip}:8600 FEDGATE_TOKEN={ADMIN_TOKEN}
+  export FEDGATE_URL=http://{b_ip}:8600 FEDGATE_TOKEN={ADMIN_TOKEN}
   {fedgate} domain list
   {fedgate} domain add c.com
 
 DNS:
 
-  dig @{dns_ip} -p {dns_port} SRV _wire-server-federator._tcp.a.com
+  dig @{dns_ip} -p {dns_port} SRV _wire-server-federator._tcp.b.com
 
-Logs: {dir}/envoy/log, {dir}/control-plane/log, {dir}/bind/query.log
+Logs: envoy/log, control-plane/log, bind/query.log in both folders
 
 Ctrl-C ends it.",
         dns_ip = dns.ip(),
         dns_port = dns.port(),
     );
-    if let Err(error) = world.run(tokio::signal::ctrl_c()) {
+    if let Err(error) = b.run(tokio::signal::ctrl_c()) {
         eprintln!("demo: cannot wait for Ctrl-C: {error}");
     }
 }

@@ -8,10 +8,12 @@ mod claim;
 mod client_certificate;
 mod control_plane;
 mod discovery;
+mod egress;
 mod feed;
 mod listener;
 mod origin_header;
 mod store;
+mod targets;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

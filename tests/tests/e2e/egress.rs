@@ -1,0 +1,334 @@
+//! Calls of our own services to other backends: what goes out, what comes back, and what does not.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::any;
+use fedgate_tests::caller::Answer;
+use fedgate_tests::dns::{service, srv};
+use fedgate_tests::peer::Peer;
+use fedgate_tests::pki::{Authority, Identity, Leaf};
+use fedgate_tests::process::eventually;
+use fedgate_tests::{World, WorldBuilder};
+use serde_json::{Value, json};
+
+/// The port of the one peer that most tests need.
+const PORT: u16 = 7001;
+
+/// `a.com`, which calls; its peers are on its own address.
+pub(super) fn caller() -> WorldBuilder {
+    World::builder()
+        .backend("a.com")
+        .egress()
+        .allow(&["b.com"])
+        .discovery("allow_private_addresses = true\n")
+}
+
+/// Announces a target of `b.com`'s at an address.
+pub(super) fn announce(world: &World, target: &str, priority: u16, weight: u16, at: SocketAddr) {
+    world.dns.update(&[
+        &format!("update add {} 5 SRV {priority} {weight} {} {target}.", service("b.com"), at.port()),
+        &format!("update delete {target}. A"),
+        &format!("update add {target}. 5 A {}", at.ip()),
+    ]);
+}
+
+/// A peer at `infra.b.com`, announced.
+fn peer(world: &World, router: Router) -> Peer {
+    let at = SocketAddr::from((world.ip(), PORT));
+    let peer = Peer::serve(at, &world.identity(&["infra.b.com"]), world.authority.pem(), router);
+    announce(world, "infra.b.com", 10, 10, at);
+    peer
+}
+
+/// A peer that shows `identity`, and tells what it received.
+fn echo(world: &World, identity: &Identity) -> Peer {
+    let at = SocketAddr::from((world.ip(), PORT));
+    let peer = Peer::echo(at, "infra.b.com", identity, world.authority.pem());
+    announce(world, "infra.b.com", 10, 10, at);
+    peer
+}
+
+fn header<'a>(received: &'a Value, name: &str) -> Option<&'a str> {
+    let headers = received["headers"].as_array()?;
+    headers.iter().find(|header| header[0] == name)?[1].as_str()
+}
+
+#[track_caller]
+fn assert_error(answer: &Answer, status: u16, label: &str) {
+    assert_eq!((answer.status, answer.label().as_str()), (status, label), "{}", answer.json());
+    assert_eq!(answer.json()["code"], status);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn two_backends_call_each_other_through_both_gates() {
+    let a = caller().start();
+    let b = World::builder()
+        .joins(&a)
+        .egress()
+        .allow(&["a.com"])
+        .discovery("allow_private_addresses = true\n")
+        .start();
+    a.announce(&a.dns);
+    b.announce(&a.dns);
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let answer = from.local().call(to.domain(), "search-users").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        assert_eq!(answer.header("wire-remote-ip"), Some(to.ip().to_string().as_str()));
+        let received = answer.json();
+        assert_eq!(received["component"], "brig");
+        assert_eq!(received["path"], "/federation/search-users");
+        assert_eq!(header(&received, "wire-origin-domain"), Some(from.domain()));
+        from.envoy.assert_vm_alive();
+    }
+}
+
+#[test]
+fn a_call_leaves_the_house_in_our_name_and_without_what_is_ours_alone() {
+    let world = caller().start();
+    let _peer = echo(&world, &world.identity(&["infra.b.com"]));
+    let answer = world
+        .local()
+        .request(
+            "POST",
+            "/rpc/B.com/galley/on-message-sent",
+            &[
+                ("wire-origin-domain", b"evil.example"),
+                ("authorization", b"Bearer secret"),
+                ("cookie", b"zuid=secret"),
+                ("z-user", b"secret"),
+                ("x-forwarded-for", b"10.0.0.1"),
+                ("x-envoy-retry-on", b"5xx"),
+                ("x-fedgate-cluster", b"federation/c.com"),
+                ("x-wire-api-version", b"v1"),
+                ("request-id", b"request-1"),
+            ],
+        )
+        .unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let received = answer.json();
+    assert_eq!(received["path"], "/federation/galley/on-message-sent");
+    assert_eq!((&received["host"], &received["version"]), (&json!("infra.b.com"), &json!("HTTP/2.0")));
+    let mut names: Vec<_> = received["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|header| header[0].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "accept",
+            "accept-encoding",
+            "content-length",
+            "content-type",
+            "request-id",
+            "user-agent",
+            "wire-origin-domain",
+            "x-request-id",
+            "x-wire-api-version"
+        ]
+    );
+    assert_eq!(header(&received, "wire-origin-domain"), Some("a.com"));
+}
+
+#[test]
+fn a_call_that_may_not_be_made_says_why() {
+    let world = caller()
+        .records([srv("closed.com", 60, "."), srv("unlisted.com", 60, "infra.unlisted.com.")])
+        .allow(&["absent.com", "closed.com", "x.broken.example"])
+        .start();
+    let local = world.local();
+    for (domain, status, label) in [
+        ("unlisted.com", 400, "federation-denied"),
+        ("absent.com", 422, "invalid-domain"),
+        ("closed.com", 422, "invalid-domain"),
+        ("x.broken.example", 400, "discovery-failure"),
+    ] {
+        let answer = local.call(domain, "search-users").unwrap();
+        assert_error(&answer, status, label);
+        assert_eq!(
+            answer.json()["data"],
+            json!({"type": "federation", "domain": domain, "path": "/federation/brig/search-users"})
+        );
+    }
+    assert_eq!(world.dns.queries("unlisted.com"), 0);
+    world.envoy.assert_vm_alive();
+}
+
+#[test]
+fn what_is_no_call_is_an_invalid_endpoint() {
+    let world = caller().start();
+    let peer = echo(&world, &world.identity(&["infra.b.com"]));
+    for (method, path) in [
+        ("GET", "/rpc/b.com/brig/search-users"),
+        ("PUT", "/rpc/b.com/brig/search-users"),
+        ("POST", "/rpc/b.com/brig/search-users?query"),
+        ("POST", "/rpc/b.com/gundeck/search-users"),
+        ("POST", "/rpc/b.com/brig/../../search-users"),
+        ("POST", "/rpc/b_c/brig/search-users"),
+        ("POST", "/rpc/b.com/brig"),
+        ("POST", "/federation/brig/search-users"),
+        ("POST", "/"),
+    ] {
+        let cluster = ("x-fedgate-cluster", b"federation/b.com".as_slice());
+        let answer = world.local().request(method, path, &[cluster]).unwrap();
+        assert_error(&answer, 403, "invalid-endpoint");
+    }
+    assert_eq!(peer.calls(), 0);
+    world.envoy.assert_vm_alive();
+}
+
+#[test]
+fn a_backend_that_takes_no_connection_is_521() {
+    let world = caller().start();
+    announce(&world, "infra.b.com", 10, 10, (world.ip(), PORT).into());
+    let answer = world.local().call("b.com", "search-users").unwrap();
+    assert_error(&answer, 521, "federation-connection-refused");
+    assert_eq!(answer.json()["data"]["domain"], "b.com");
+    assert_eq!(world.envoy.access_log("search-users")["refusal"], "federation-connection-refused");
+    let refusals = "wasmcustom.fedgate_refusals_federation_connection_refused";
+    eventually("it is counted", || world.envoy.stat(refusals).filter(|count| *count == 1));
+}
+
+#[test]
+fn a_private_address_is_not_called_unless_that_is_allowed() {
+    let world = World::builder().backend("a.com").egress().allow(&["b.com"]).start();
+    let peer = echo(&world, &world.identity(&["infra.b.com"]));
+    let answer = world.local().call("b.com", "search-users").unwrap();
+    assert_error(&answer, 521, "federation-connection-refused");
+    assert_eq!(peer.calls(), 0);
+}
+
+#[test]
+fn a_server_that_does_not_prove_to_be_the_target_is_525() {
+    let stranger = Authority::root("an authority of somebody else");
+    for (what, identity) in
+        [("another name", None), ("another authority", Some(stranger.issue(&Leaf::of(["infra.b.com"]))))]
+    {
+        let world = caller().start();
+        let identity = identity.unwrap_or_else(|| world.identity(&["b.com", "infra.c.com"]));
+        let peer = echo(&world, &identity);
+        let answer = world.local().call("b.com", "search-users").unwrap();
+        assert_error(&answer, 525, "federation-tls-error");
+        assert_eq!(peer.calls(), 0, "{what}");
+    }
+}
+
+#[test]
+fn an_error_of_the_other_backend_is_533_and_repeats_what_it_said() {
+    let world = caller().start();
+    let refusal = r#"{"code":403,"label":"authentication-failure","message":"the names"}"#;
+    let _peer = peer(
+        &world,
+        Router::new()
+            .route(
+                "/federation/brig/refused",
+                any(move || async move { (StatusCode::FORBIDDEN, refusal) }),
+            )
+            .route("/federation/brig/empty", any(|| async { StatusCode::IM_A_TEAPOT }))
+            .route(
+                "/federation/brig/large",
+                any(|| async { (StatusCode::BAD_GATEWAY, "x".repeat(3 << 20)) }),
+            )
+            .route("/federation/brig/moved", any(|| async { StatusCode::FOUND })),
+    );
+    for (rpc, said) in [
+        ("refused", "answered with status 403: authentication-failure: the names"),
+        ("empty", "answered with status 418"),
+        ("large", "answered with status 502: xxx"),
+        ("moved", "answered with status 302"),
+        ("missing", "answered with status 404"),
+    ] {
+        let answer = world.local().call("b.com", rpc).unwrap();
+        assert_error(&answer, 533, "federation-remote-error");
+        assert!(answer.json()["message"].as_str().unwrap().contains(said), "{}", answer.json());
+        assert_eq!(answer.json()["data"]["path"], format!("/federation/brig/{rpc}"));
+        assert!(answer.body.len() < 1024);
+    }
+    world.envoy.assert_vm_alive();
+}
+
+#[test]
+fn a_call_that_may_have_been_carried_out_is_never_repeated() {
+    let world = caller().start();
+    // The stream breaks off after the request has come, and before an answer.
+    let peer = peer(
+        &world,
+        Router::new().fallback(any(|body: String| async move {
+            assert!(body.len() > 2, "told to break");
+        })),
+    );
+    let answer = world.local().call("b.com", "search-users").unwrap();
+    assert_error(&answer, 533, "federation-http2-error");
+    assert_eq!(peer.calls(), 1);
+}
+
+#[test]
+fn a_large_answer_comes_whole() {
+    let world = caller().start();
+    let _peer = peer(&world, Router::new().fallback(any(|| async { "x".repeat(5 << 20) })));
+    let answer = world.local().call("b.com", "get-asset").unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 5 << 20));
+}
+
+#[test]
+fn a_domain_that_is_removed_is_called_no_more_and_added_again_is() {
+    let world = caller().start();
+    let peer = echo(&world, &world.identity(&["infra.b.com"]));
+    let control_plane = world.control_plane.as_ref().unwrap();
+    for _ in 0..3 {
+        eventually("b.com is called", || {
+            (world.local().call("b.com", "search-users").unwrap().status == 200).then_some(())
+        });
+        control_plane.cli(&["domain", "remove", "b.com"]).unwrap();
+        eventually("b.com is refused", || {
+            let answer = world.local().call("b.com", "search-users").unwrap();
+            (answer.label() == "federation-denied").then_some(())
+        });
+        eventually("the cluster is gone", || {
+            let removed = world.envoy.stat("cluster_manager.active_clusters");
+            (removed == Some(5)).then_some(())
+        });
+        let calls = peer.calls();
+        world.local().call("b.com", "search-users").unwrap();
+        assert_eq!(peer.calls(), calls);
+        control_plane.add(&["b.com"]);
+    }
+}
+
+#[test]
+fn backends_that_were_called_can_be_called_while_the_control_plane_is_away() {
+    let mut world = caller().start();
+    let _peer = echo(&world, &world.identity(&["infra.b.com"]));
+    assert_eq!(world.local().call("b.com", "search-users").unwrap().status, 200);
+    world.control_plane().kill();
+    assert_eq!(world.local().call("b.com", "search-users").unwrap().status, 200);
+    eventually("the verdict has ended", || {
+        let answer = world.local().call("b.com", "search-users").unwrap();
+        (answer.label() == "verdict-unavailable" && answer.status == 503).then_some(())
+    });
+    world.control_plane().restart();
+    eventually("it is called again", || {
+        (world.local().call("b.com", "search-users").unwrap().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_rotated_trust_bundle_counts_for_the_next_connection() {
+    let world = caller().start();
+    let identity = world.identity(&["infra.b.com"]);
+    let first = echo(&world, &identity);
+    assert_eq!(world.local().call("b.com", "search-users").unwrap().status, 200);
+    let other = Authority::root("another authority");
+    world.envoy.rotate(&world.identity(&["infra.a.com"]), other.pem());
+    drop(first);
+    let _second = echo(&world, &identity);
+    eventually("the old authority counts no more", || {
+        let answer = world.local().call("b.com", "search-users").unwrap();
+        (answer.label() == "federation-tls-error").then_some(())
+    });
+}
