@@ -5,7 +5,9 @@
 //!  "own_domain":"b.com",
 //!  "control_plane":{"cluster":"fedgate_verdicts","token_env":"FEDGATE_TOKEN","timeout_ms":5000},
 //!  "max_staleness_s":900,
-//!  "mode":"enforce"}
+//!  "mode":"enforce",
+//!  "forward_certificate":false,
+//!  "chain_validation":"connection"}
 //! ```
 
 use std::fmt;
@@ -31,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) max_staleness: Duration,
     /// Whether refusals are carried out.
     pub(crate) mode: Mode,
+    /// Whether a permitted request carries its peer's certificate on, for a federator that asks for it.
+    pub(crate) forward_certificate: bool,
+    /// Whose word it is that a certificate can be trusted.
+    pub(crate) chain_validation: ChainValidation,
 }
 
 /// Which requests the filter decides on.
@@ -52,6 +58,15 @@ pub(crate) enum Mode {
     Enforce,
     /// The refusal is logged, and the request passes untouched.
     Shadow,
+}
+
+/// Who sees to it that a peer's certificate leads to a trusted root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChainValidation {
+    /// Envoy tells of each connection whether it did (1.39 and later).
+    Connection,
+    /// The listener lets no other in; for Envoys that do not tell.
+    Listener,
 }
 
 /// How to reach the control plane.
@@ -84,6 +99,11 @@ impl Config {
         let max_staleness = keys.number("max_staleness_s", 0..=86_400, DEFAULT_MAX_STALENESS_S);
         let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
         let mode = keys.choice("mode", &modes, Some(Mode::Enforce));
+        let validations =
+            [("connection", ChainValidation::Connection), ("listener", ChainValidation::Listener)];
+        let chain_validation =
+            keys.choice("chain_validation", &validations, Some(ChainValidation::Connection));
+        let forward_certificate = keys.flag("forward_certificate");
         if is_egress == Some(true) && mode == Some(Mode::Shadow) {
             keys.error("mode", "is \"shadow\"; a call that is not decided has nowhere to go");
         }
@@ -93,9 +113,19 @@ impl Config {
             (None, _) => None,
         };
         let errors = keys.finish();
-        match (role, control_plane, mode) {
-            (Some(role), Some(control_plane), Some(mode)) if errors.is_empty() => {
-                Ok(Self { role, control_plane, max_staleness: Duration::from_secs(max_staleness), mode })
+        match (role, control_plane, mode, chain_validation) {
+            (Some(role), Some(control_plane), Some(mode), Some(chain_validation))
+                if errors.is_empty() =>
+            {
+                let max_staleness = Duration::from_secs(max_staleness);
+                Ok(Self {
+                    role,
+                    control_plane,
+                    max_staleness,
+                    mode,
+                    forward_certificate,
+                    chain_validation,
+                })
             }
             _ => Err(errors),
         }
@@ -186,6 +216,17 @@ impl Keys {
         default
     }
 
+    fn flag(&mut self, key: &str) -> bool {
+        match self.members.remove(key) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                self.error(key, format_args!("is {other}; it is true or false"));
+                false
+            }
+        }
+    }
+
     /// The ingress knows our domain only to check it: a typing error should not wait for egress.
     fn own_domain(&mut self, is_required: bool) -> Option<Domain> {
         if !is_required && !self.members.contains_key("own_domain") {
@@ -258,6 +299,7 @@ mod tests {
         let config =
             parse(r#"{"role":"ingress","control_plane":{"cluster":"c","token_env":"TOKEN"}}"#).unwrap();
         assert_eq!((config.role, config.mode), (Role::Ingress, Mode::Enforce));
+        assert_eq!(config.chain_validation, ChainValidation::Connection);
         assert_eq!(config.max_staleness, Duration::from_secs(900));
         assert_eq!(config.control_plane.timeout, Duration::from_secs(5));
         assert_eq!(config.control_plane.bearer(), "Bearer secret");
@@ -267,10 +309,13 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             r#"{"role":"ingress","own_domain":"b.com","mode":"shadow","max_staleness_s":60,
+                "chain_validation":"listener","forward_certificate":true,
                 "control_plane":{"cluster":"c","token_env":"TOKEN","timeout_ms":100}}"#,
         )
         .unwrap();
         assert_eq!(config.mode, Mode::Shadow);
+        assert_eq!(config.chain_validation, ChainValidation::Listener);
+        assert!(config.forward_certificate);
         assert_eq!(config.max_staleness, Duration::from_secs(60));
         assert_eq!(config.control_plane.timeout, Duration::from_millis(100));
     }
@@ -291,7 +336,7 @@ mod tests {
     #[test]
     fn all_errors_are_told_at_once() {
         let errors = parse(
-            r#"{"role":"sideways","own_domain":"b","mode":1,"max_staleness_s":-1,"colour":"red",
+            r#"{"role":"sideways","own_domain":"b","mode":1,"max_staleness_s":-1,"colour":"red","forward_certificate":1,
                 "control_plane":{"token_env":"NONE","timeout_ms":0,"retries":3}}"#,
         )
         .unwrap_err();
@@ -304,11 +349,12 @@ mod tests {
             "control_plane.retries is not a known key",
             "max_staleness_s is -1",
             "mode is not a text",
+            "forward_certificate is 1; it is true or false",
             "colour is not a known key",
         ]) {
             assert!(error.starts_with(start), "{error}");
         }
-        assert_eq!(errors.len(), 9);
+        assert_eq!(errors.len(), 10);
     }
 
     #[test]

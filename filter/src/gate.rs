@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Peer, Refusal, Verdict};
+use fedgate_policy::{Domain, Refusal, Verdict};
 use lru::LruCache;
 
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now};
@@ -17,7 +18,7 @@ use crate::lookups::{Lookups, Waiting};
 use crate::metrics::{Counter, Metrics};
 use crate::table::{Known, Table};
 
-/// The most connections whose peer is remembered; others are read anew with each request.
+/// The most connections that are remembered; others are read anew with each request.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// How often the feed is looked after, and metrics are handed to Envoy.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ pub(crate) struct Gate {
     pub(crate) metrics: Metrics,
     root: u32,
     table: RefCell<Table>,
-    peers: RefCell<LruCache<u64, Rc<Peer>, RandomState>>,
+    connections: RefCell<LruCache<u64, Rc<Connection>, RandomState>>,
     feed: RefCell<Feed>,
     lookups: RefCell<Lookups>,
     /// What was wrong when the control plane was last asked; told when it changes, not every time.
@@ -49,7 +50,7 @@ impl Gate {
             metrics: Metrics::define(),
             root,
             table: RefCell::new(Table::new(config.max_staleness)),
-            peers: RefCell::new(LruCache::with_hasher(CONNECTIONS, RandomState::new())),
+            connections: RefCell::new(LruCache::with_hasher(CONNECTIONS, RandomState::new())),
             feed: RefCell::default(),
             lookups: RefCell::default(),
             trouble: RefCell::default(),
@@ -57,14 +58,14 @@ impl Gate {
         }
     }
 
-    /// The peer of the current request's connection.
+    /// The current request's connection.
     ///
     /// A certificate, and whether it was validated, cannot change while a connection lives. So both
     /// are read and parsed once for a connection, and its further requests cost one small hostcall.
-    pub(crate) fn peer(&self) -> Rc<Peer> {
-        let Some(connection) = host::connection_id() else { return Rc::new(host::peer()) };
-        let mut peers = self.peers.borrow_mut();
-        Rc::clone(peers.get_or_insert(connection, || Rc::new(host::peer())))
+    pub(crate) fn connection(&self) -> Rc<Connection> {
+        let read = || Rc::new(Connection::read(&self.config));
+        let Some(id) = host::connection_id() else { return read() };
+        Rc::clone(self.connections.borrow_mut().get_or_insert(id, read))
     }
 
     /// Judges by what is known of `domain`; `None` where nothing is.

@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fedgate_policy::{Peer, UnixTime};
+use fedgate_policy::UnixTime;
 use proxy_wasm::hostcalls;
 pub(crate) use proxy_wasm::types::Status;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
@@ -82,12 +82,21 @@ pub(crate) fn connection_id() -> Option<u64> {
     property(vec!["connection", "id"])?.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// Who is at the other end of the downstream connection.
-pub(crate) fn peer() -> Peer {
-    let certificate = property(vec!["connection", "peer_certificate"]);
-    let validated =
-        property(vec!["connection", "peer_certificate_valid"]).is_some_and(|value| value == [1]);
-    Peer::new(certificate.as_deref(), validated)
+/// The certificate that the other end of the downstream connection showed, PEM.
+pub(crate) fn peer_certificate() -> Option<Vec<u8>> {
+    property(vec!["connection", "peer_certificate"]).or_else(forwarded_certificate)
+}
+
+/// Whether Envoy validated that certificate's chain; `None` where it does not tell.
+pub(crate) fn is_peer_certificate_valid() -> Option<bool> {
+    property(vec!["connection", "peer_certificate_valid"]).map(|value| value == [1])
+}
+
+/// The peer's certificate, where Envoy (before 1.38) has it only in a header.
+fn forwarded_certificate() -> Option<Vec<u8>> {
+    let digest = property(vec!["connection", "sha256_peer_certificate_digest"])?;
+    let header = property(vec!["request", "headers", "x-forwarded-client-cert"])?;
+    fedgate_policy::forwarded_certificate(&header, &digest)
 }
 
 /// Method and path of the current request; empty where the host has none.
@@ -143,9 +152,9 @@ pub(crate) fn replace_request_headers(headers: &[Header]) -> Result<(), Status> 
     hostcalls::set_map_bytes(MapType::HttpRequestHeaders, headers)
 }
 
-/// Takes away what the client says of its own certificate.
-pub(crate) fn remove_certificate_header() -> Result<(), Status> {
-    hostcalls::set_map_value(MapType::HttpRequestHeaders, CERTIFICATE_HEADER, None)
+/// Puts this in the place of what the client says of its own certificate, or nothing.
+pub(crate) fn set_certificate_header(certificate: Option<&str>) -> Result<(), Status> {
+    hostcalls::set_map_value(MapType::HttpRequestHeaders, CERTIFICATE_HEADER, certificate)
 }
 
 /// Leaves the refusal's label for the access log.

@@ -3,11 +3,12 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Claim, Domain, Peer, Permit, Refusal, Verdict, identify};
+use fedgate_policy::{Claim, Domain, Permit, Refusal, Verdict, identify};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::config::Mode;
+use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::host::{self, Now};
 use crate::lookups::Waiting;
@@ -26,7 +27,7 @@ struct Stream {
 }
 
 struct Facts {
-    peer: Rc<Peer>,
+    connection: Rc<Connection>,
     origin_header: Option<Vec<u8>>,
 }
 
@@ -48,9 +49,10 @@ impl HttpContext for Ingress {
         let stream = &self.0;
         let gate = &stream.gate;
         let now = host::now();
-        let facts = stream
-            .facts
-            .get_or_init(|| Facts { peer: gate.peer(), origin_header: host::origin_header() });
+        let facts = stream.facts.get_or_init(|| Facts {
+            connection: gate.connection(),
+            origin_header: host::origin_header(),
+        });
         match facts.claim(now) {
             Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
                 Some(decision) => stream.act(decision),
@@ -74,7 +76,7 @@ impl HttpContext for Ingress {
 
 impl Facts {
     fn claim(&self, now: Now) -> Result<Claim<'_>, Refusal> {
-        identify(&self.peer, self.origin_header.as_deref(), now.unix())
+        identify(&self.connection.peer, self.origin_header.as_deref(), now.unix())
     }
 }
 
@@ -133,11 +135,13 @@ impl Stream {
     /// Makes the permitted request say what was decided, and only that.
     fn hand_over(&self, permit: Permit) -> Result<Permit, Refusal> {
         let origin = permit.origin.as_str();
-        let header = self.facts.get().and_then(|facts| facts.origin_header.as_deref());
+        let facts = self.facts.get();
+        let header = facts.and_then(|facts| facts.origin_header.as_deref());
+        let certificate = facts.and_then(|facts| facts.connection.forwarded.as_deref());
         // The header parsed, so it was there exactly once; most often it is in lower case already.
         let normalised =
             if header == Some(origin.as_bytes()) { Ok(()) } else { host::set_origin_header(origin) };
-        match normalised.and_then(|()| host::remove_certificate_header()) {
+        match normalised.and_then(|()| host::set_certificate_header(certificate)) {
             Ok(()) => Ok(permit),
             Err(status) => {
                 log::error!("a permitted request's headers could not be set: {status:?}");

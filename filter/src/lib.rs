@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  request ──► ingress ── facts ──► policy: identify ── judge ──► permit: on to the router
-//!                 │                              ▲                refusal: a JSON answer
-//!                 │                            table ◄── feed ──┐
-//!                 └─ nothing known? pause ── lookups ───────────┴── control plane
+//!     call ──► egress ─────────────► policy: parse ────── ▲      refusal: a JSON answer
+//!                 │                            table ◄────┴ feed ──┐
+//!                 └─ nothing known? pause ── lookups ──────────────┴── control plane
 //! ```
 //!
 //! The filter gathers facts and acts; right and wrong is decided by `fedgate-policy` alone.
-//! [`ingress`] is the life of one request, [`gate`] what a worker remembers and how it learns:
+//! [`ingress`] is the life of one request from outside, [`egress`] that of one call of our own services
+//! ([`reply`] says what became of it), [`connection`] what is known of who calls. [`gate`] is what a
+//! worker remembers and how it learns:
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
 //! ([`verdict_cache`]). [`control_plane`] knows what is asked, and what an answer means; [`config`]
 //! reads the plugin's configuration; [`metrics`] counts; [`host`] holds every hostcall.
@@ -17,6 +19,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod config;
+mod connection;
 mod control_plane;
 mod egress;
 mod feed;

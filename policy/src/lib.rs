@@ -18,6 +18,7 @@
 mod certificate;
 mod decision;
 mod feed;
+mod forwarded;
 mod name;
 mod refusal;
 mod remote_call;
@@ -27,6 +28,7 @@ mod verdict;
 pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, UnixTime};
 pub use decision::{Claim, Peer, Permit, identify};
 pub use feed::{FeedPage, MAX_PAGE, Strategy, UnknownStrategy};
+pub use forwarded::forwarded_certificate;
 pub use name::{Domain, HostName, NameError};
 pub use refusal::{ErrorName, Refusal};
 pub use remote_call::{RemoteCall, RemoteFailure};

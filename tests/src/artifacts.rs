@@ -20,8 +20,25 @@ pub fn filter() -> PathBuf {
 
 /// Envoy itself, and no wrapper around it: its pid is to be Envoy's.
 pub fn envoy() -> PathBuf {
-    existing(repository().join(".tools/envoy"), "scripts/setup")
+    let tools = repository().join(".tools");
+    match std::env::var(ENVOY_VERSION) {
+        Ok(version) => {
+            let envoy = tools.join(format!("envoy-{version}/envoy/_bin/envoy"));
+            existing(envoy, &format!("{ENVOY_VERSION}={version} scripts/setup"))
+        }
+        Err(_) => existing(tools.join("envoy"), "scripts/setup"),
+    }
 }
+
+/// The minor version of that Envoy: 40 is 1.40.
+pub fn envoy_minor() -> u32 {
+    let version = std::env::var(ENVOY_VERSION).unwrap_or_else(|_| "1.40.0".to_owned());
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok());
+    minor.unwrap_or_else(|| panic!("{ENVOY_VERSION} is {version}, which is no version"))
+}
+
+/// Names another version of Envoy than the usual one.
+const ENVOY_VERSION: &str = "FEDGATE_ENVOY";
 
 /// `target/debug` or `target/release`: the folder, or its parent, that this program runs from.
 fn build_folder() -> PathBuf {
