@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// How long one discovery may take
     #[arg(long, env = "FEDGATE_DISCOVERY_TIMEOUT", value_name = "TIME")]
     pub(crate) discovery_timeout: Option<String>,
+    /// Whether SRV targets may have addresses that are not public: `true` or `false`
+    #[arg(long, env = "FEDGATE_DISCOVERY_ALLOW_PRIVATE_ADDRESSES", value_name = "BOOL")]
+    pub(crate) discovery_allow_private_addresses: Option<String>,
     /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
     #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
     pub(crate) tokens: Option<String>,
@@ -73,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) ttl: TtlBounds,
     /// The longest that one discovery may take.
     pub(crate) timeout: Duration,
+    /// Whether targets may have addresses that are not public.
+    pub(crate) private_addresses: bool,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -145,6 +150,8 @@ impl Config {
         };
         let timeout = one(settings.discovery_timeout, file.timeout, "3s");
         let timeout = reader.time("discovery.timeout", &timeout);
+        let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
+        let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
         let log_format =
             reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
         let log = reader.parse("log filter", &one(settings.log, None, "info"), EnvFilter::default());
@@ -167,7 +174,18 @@ impl Config {
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
-        Ok(Self { store, admin, verdicts, servers, ttl, timeout, tokens, log_format, log })
+        Ok(Self {
+            store,
+            admin,
+            verdicts,
+            servers,
+            ttl,
+            timeout,
+            private_addresses,
+            tokens,
+            log_format,
+            log,
+        })
     }
 }
 

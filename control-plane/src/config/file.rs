@@ -16,6 +16,7 @@ pub(super) struct File {
     pub(super) min_ttl: Option<String>,
     pub(super) max_ttl: Option<String>,
     pub(super) timeout: Option<String>,
+    pub(super) private_addresses: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
@@ -42,6 +43,7 @@ impl File {
             min_ttl: discovery.string("min_ttl", errors),
             max_ttl: discovery.string("max_ttl", errors),
             timeout: discovery.string("timeout", errors),
+            private_addresses: discovery.boolean("allow_private_addresses", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
         for section in [store, listen, discovery] {
@@ -65,6 +67,15 @@ impl Section {
             return None;
         };
         Some(text)
+    }
+
+    /// A boolean, as flags and variables write it.
+    fn boolean(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
+        let Value::Boolean(value) = self.table.remove(key)? else {
+            errors.push(format!("{}.{key}: is neither true nor false, without quotes", self.name));
+            return None;
+        };
+        Some(value.to_string())
     }
 
     fn strings(&mut self, key: &str, errors: &mut Vec<String>) -> Vec<String> {

@@ -15,6 +15,7 @@ fn nothing_is_required() {
     assert!(config.servers.is_empty() && config.tokens.is_empty());
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (5, 86_400));
     assert_eq!((config.timeout.as_secs(), config.log_format), (3, LogFormat::Text));
+    assert!(!config.private_addresses);
 }
 
 #[test]
@@ -31,6 +32,7 @@ fn every_key_of_the_file_counts() {
         min_ttl = "10s"
         max_ttl = "1h"
         timeout = "500ms"
+        allow_private_addresses = true
         [[token]]
         name = "alice"
         role = "admin"
@@ -45,6 +47,7 @@ fn every_key_of_the_file_counts() {
     assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::1]:5353", "[2001:db8::2]:53"]);
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (10, 3600));
     assert_eq!(config.timeout.as_millis(), 500);
+    assert!(config.private_addresses);
     assert!(!config.tokens.is_empty());
 }
 
@@ -82,6 +85,7 @@ fn all_errors_are_shown_at_once() {
         min_ttl = 5
         max_ttl = "a day"
         dnssec = "off"
+        allow_private_addresses = "true"
         [[token]]
         name = "alice"
         role = "root"
@@ -109,6 +113,7 @@ fn all_errors_are_shown_at_once() {
         "discovery.max_ttl: 'a day'",
         "discovery.dnssec: there is no such key",
         "discovery.timeout: is not between 100ms and 20s",
+        "discovery.allow_private_addresses: is neither true nor false",
         "token[1].color: there is no such key",
         "token[2].role: is missing",
         "token[2].sha256: is missing",

@@ -12,7 +12,7 @@ use moka::Expiry;
 use tokio::sync::Semaphore;
 
 use super::feed::Feed;
-use crate::discovery::{Certainty, Discover, Discovered};
+use crate::discovery::{Certainty, Discover, Discovered, Target};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
@@ -37,6 +37,8 @@ type Answers = moka::future::Cache<Domain, Arc<Known>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) outcome: Outcome,
+    /// Where the domain is to be reached. The feed does not tell: no filter has use for it.
+    pub(super) targets: Vec<Target>,
     pub(super) expires_at: Instant,
     /// Whether DNS said so.
     pub(super) certainty: Certainty,
@@ -142,6 +144,7 @@ impl Known {
             }
             (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
                 outcome: found.outcome,
+                targets: found.targets,
                 expires_at: now.checked_add(found.ttl).unwrap_or(now),
                 certainty: found.certainty,
                 tried_at: now,
@@ -176,6 +179,9 @@ fn weigh(domain: &Domain, known: &Known) -> u32 {
         Outcome::Hosts(hosts) => hosts.iter().map(|host| host.as_str().len().saturating_add(16)).sum(),
         Outcome::Failure(failure) => failure.message.len(),
     };
-    let bytes = ENTRY_BYTES.saturating_add(domain.as_str().len()).saturating_add(names);
+    let targets: usize =
+        known.targets.iter().map(|target| target.host.as_str().len().saturating_add(24)).sum();
+    let bytes =
+        [domain.as_str().len(), names, targets].into_iter().fold(ENTRY_BYTES, usize::saturating_add);
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

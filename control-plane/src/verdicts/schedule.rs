@@ -137,7 +137,8 @@ mod tests {
 
     fn known(last: Certainty, now: Instant, life: Duration) -> Known {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        Known { outcome, expires_at: now + life, certainty: last, tried_at: now, last }
+        let targets = Vec::new();
+        Known { outcome, targets, expires_at: now + life, certainty: last, tried_at: now, last }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {
