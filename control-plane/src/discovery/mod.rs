@@ -10,9 +10,6 @@
 //! and [`addresses`] what that means, for a backend domain and for a host, and for how long. [`reach`]
 //! knows which addresses the world may send us to.
 
-// Addresses and targets are found, and nobody asks for them yet: egress will.
-#![allow(dead_code)]
-
 mod addresses;
 mod answer;
 pub(crate) mod dns;
