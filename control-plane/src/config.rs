@@ -3,6 +3,7 @@
 //! The whole of it is read before anything is said, so that one run shows every error.
 
 mod file;
+mod settings;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,50 +14,15 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::api::auth::{Token, Tokens};
+use crate::auth::{Token, Tokens};
 use crate::discovery::TtlBounds;
+use crate::xds::Egress;
 use file::File;
+
+pub(crate) use settings::Settings;
 
 /// The port of DNS, where a server is given without one.
 const DNS_PORT: u16 = 53;
-
-/// The settings as flags or environment variables give them, unread.
-#[derive(Debug, Default, clap::Args)]
-pub(crate) struct Settings {
-    /// The configuration file (TOML); without it, defaults hold
-    #[arg(long, env = "FEDGATE_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Where the allow list is kept: `sqlite://relative.db` or `sqlite:///absolute.db`
-    #[arg(long, env = "FEDGATE_STORE_URL", value_name = "URL")]
-    pub(crate) store_url: Option<String>,
-    /// Address of the admin API
-    #[arg(long, env = "FEDGATE_LISTEN_ADMIN", value_name = "IP:PORT")]
-    pub(crate) listen_admin: Option<String>,
-    /// Address of the verdict API
-    #[arg(long, env = "FEDGATE_LISTEN_VERDICTS", value_name = "IP:PORT")]
-    pub(crate) listen_verdicts: Option<String>,
-    /// DNS servers, `ip` or `ip:port`, separated by commas; without it, the system's
-    #[arg(long, env = "FEDGATE_DISCOVERY_SERVERS", value_name = "LIST")]
-    pub(crate) discovery_servers: Option<String>,
-    /// No DNS answer is kept for less, whatever its TTL
-    #[arg(long, env = "FEDGATE_DISCOVERY_MIN_TTL", value_name = "TIME")]
-    pub(crate) discovery_min_ttl: Option<String>,
-    /// No DNS answer is kept for longer, whatever its TTL
-    #[arg(long, env = "FEDGATE_DISCOVERY_MAX_TTL", value_name = "TIME")]
-    pub(crate) discovery_max_ttl: Option<String>,
-    /// How long one discovery may take
-    #[arg(long, env = "FEDGATE_DISCOVERY_TIMEOUT", value_name = "TIME")]
-    pub(crate) discovery_timeout: Option<String>,
-    /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
-    #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
-    pub(crate) tokens: Option<String>,
-    /// How log lines look: `text` or `json`
-    #[arg(long, env = "FEDGATE_LOG_FORMAT", value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
-    /// What is logged, e.g. `info`, or `fedgate=debug,info`
-    #[arg(long, env = "FEDGATE_LOG", value_name = "FILTER")]
-    pub(crate) log: Option<String>,
-}
 
 /// What `fedgate serve` does.
 #[derive(Debug)]
@@ -67,12 +33,18 @@ pub(crate) struct Config {
     pub(crate) admin: SocketAddr,
     /// Address of the verdict API.
     pub(crate) verdicts: SocketAddr,
+    /// Address of the xDS service.
+    pub(crate) xds: SocketAddr,
     /// DNS servers; the system's where empty.
     pub(crate) servers: Vec<SocketAddr>,
     /// Between what bounds a TTL is honoured.
     pub(crate) ttl: TtlBounds,
     /// The longest that one discovery may take.
     pub(crate) timeout: Duration,
+    /// Whether targets may have addresses that are not public.
+    pub(crate) private_addresses: bool,
+    /// How Envoy connects to other backends.
+    pub(crate) egress: Egress,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -135,6 +107,8 @@ impl Config {
         let admin = reader.parse("listen.admin", &admin, loopback);
         let verdicts = one(settings.listen_verdicts, file.listen_verdicts, "127.0.0.1:8601");
         let verdicts = reader.parse("listen.verdicts", &verdicts, loopback);
+        let xds = one(settings.listen_xds, file.listen_xds, "127.0.0.1:8602");
+        let xds = reader.parse("listen.xds", &xds, loopback);
         let servers = list(settings.discovery_servers, file.servers)
             .iter()
             .map(|text| reader.parse("discovery.servers", text, Server(loopback)).0)
@@ -145,6 +119,22 @@ impl Config {
         };
         let timeout = one(settings.discovery_timeout, file.timeout, "3s");
         let timeout = reader.time("discovery.timeout", &timeout);
+        let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
+        let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
+        let connect_timeout = one(settings.egress_connect_timeout, file.connect_timeout, "2s");
+        let egress = Egress {
+            connect_timeout: reader.time("egress.connect_timeout", &connect_timeout),
+            client_certificate_sds: one(
+                settings.egress_client_certificate_sds,
+                file.client_certificate_sds,
+                "/etc/fedgate/secrets/federation-client.yaml",
+            ),
+            trust_sds: one(
+                settings.egress_trust_sds,
+                file.trust_sds,
+                "/etc/fedgate/secrets/federation-trust.yaml",
+            ),
+        };
         let log_format =
             reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
         let log = reader.parse("log filter", &one(settings.log, None, "info"), EnvFilter::default());
@@ -160,14 +150,40 @@ impl Config {
             "is not between 100ms and 20s",
         );
         reader.check(
-            "listen.verdicts",
-            admin.port() == 0 || admin != verdicts,
-            "is the same address as listen.admin",
+            "egress.connect_timeout",
+            (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&egress.connect_timeout),
+            "is not between 100ms and 60s",
+        );
+        for (key, path) in [
+            ("egress.client_certificate_sds", &egress.client_certificate_sds),
+            ("egress.trust_sds", &egress.trust_sds),
+        ] {
+            reader.check(key, path.starts_with('/'), "is no absolute path of a file on Envoy's side");
+        }
+        let same = |one: SocketAddr, other| one.port() != 0 && one == other;
+        reader.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
+        reader.check(
+            "listen.xds",
+            !same(xds, admin) && !same(xds, verdicts),
+            "is the same address as listen.admin or listen.verdicts",
         );
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
-        Ok(Self { store, admin, verdicts, servers, ttl, timeout, tokens, log_format, log })
+        Ok(Self {
+            store,
+            admin,
+            verdicts,
+            xds,
+            servers,
+            ttl,
+            timeout,
+            private_addresses,
+            egress,
+            tokens,
+            log_format,
+            log,
+        })
     }
 }
 
@@ -192,7 +208,7 @@ impl Reader {
         })
     }
 
-    fn tokens(&mut self, tokens: Vec<Result<Token, crate::api::auth::TokenError>>) -> Tokens {
+    fn tokens(&mut self, tokens: Vec<Result<Token, crate::auth::TokenError>>) -> Tokens {
         let mut names = HashSet::new();
         let mut good = Vec::new();
         for token in tokens {

@@ -22,6 +22,7 @@ use crate::api::{self, Api};
 use crate::config::{Config, LogFormat};
 use crate::discovery::dns::{DnsDiscovery, NoServers};
 use crate::verdicts::{Verdicts, refresher};
+use crate::xds::Xds;
 
 /// How long requests that are under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub(crate) enum ServeError {
         "cannot listen on {address} ({listener}): {cause}; stop what uses it, or choose another with --listen-{listener}"
     )]
     Bind {
-        /// `admin` or `verdicts`.
+        /// `admin`, `verdicts` or `xds`.
         listener: &'static str,
         /// The address.
         address: SocketAddr,
@@ -63,19 +64,24 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     }
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
+    let xds = bind("xds", config.xds).await?;
 
     let path = config.store;
     let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
     let list = list.await.map_err(io::Error::from)??;
-    let discovery = DnsDiscovery::new(&config.servers, config.ttl, config.timeout)?;
+    let discovery =
+        DnsDiscovery::new(&config.servers, config.ttl, config.timeout, config.private_addresses)?;
+    let discovery = Arc::new(discovery);
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let judge = Verdicts::new(list.clone(), Arc::new(discovery), epoch);
+    let judge = Verdicts::new(list.clone(), discovery.clone(), epoch);
     let refresher = tokio::spawn(refresh(judge.clone()));
     let api = Api { list: list.clone(), verdicts: judge.clone(), refresher: refresher.abort_handle() };
 
     let (stopping, stopped) = watch::channel(false);
     let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
-    let verdicts = run(verdicts, api::verdicts(api, config.tokens), stopped);
+    let verdicts = run(verdicts, api::verdicts(api, config.tokens.clone()), stopped.clone());
+    let envoys = Xds::new(&judge, discovery, config.egress, config.tokens, stopped);
+    let xds = tokio::spawn(async move { envoys.serve(xds).await.map_err(io::Error::other) });
     tracing::info!("ready");
 
     let signal = stop.signalled().await;
@@ -83,7 +89,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
     judge.end_waiting();
-    drain(admin, verdicts).await;
+    drain([admin, verdicts, xds]).await;
     refresher.abort();
     list.close().await?;
     tracing::info!("stopped");
@@ -122,11 +128,17 @@ fn run(
     tokio::spawn(axum::serve(listener, shared).with_graceful_shutdown(stop).into_future())
 }
 
-async fn drain(admin: JoinHandle<io::Result<()>>, verdicts: JoinHandle<io::Result<()>>) {
-    match tokio::time::timeout(DRAIN, async { (admin.await, verdicts.await) }).await {
-        Ok((Ok(Ok(())), Ok(Ok(())))) => {}
-        Ok((admin, verdicts)) => tracing::error!(?admin, ?verdicts, "a listener ended badly"),
-        Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "requests still under way are cut off"),
+async fn drain(listeners: [JoinHandle<io::Result<()>>; 3]) {
+    let all = async {
+        for listener in listeners {
+            match listener.await {
+                Ok(Ok(())) => {}
+                ended => tracing::error!(?ended, "a listener ended badly"),
+            }
+        }
+    };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        tracing::warn!(seconds = DRAIN.as_secs(), "requests still under way are cut off");
     }
 }
 

@@ -12,11 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Caller;
 use super::extract::{self, DomainName, OptionalJson, Query, When, entity_tag};
 use super::problem::{Details, Problem};
 use super::verdicts::{VerdictSchema, strategy_schema};
 use crate::allow_list::{Effect, Entry, WriteError};
+use crate::auth::Caller;
 
 /// The longest note, in characters.
 const MAX_NOTE: usize = 500;

@@ -4,8 +4,8 @@
 //! role (401, 403), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
-pub(crate) mod auth;
 mod extract;
+mod guard;
 mod health;
 mod problem;
 mod verdicts;
@@ -23,8 +23,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement}
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::allow_list::AllowList;
+use crate::auth::Tokens;
 use crate::verdicts::Verdicts;
-use auth::{Listener, Tokens};
+use guard::Listener;
 use problem::Problem;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
@@ -45,7 +46,7 @@ pub(crate) struct Api {
 
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api, tokens: Tokens) -> Router {
-    let guard = from_fn_with_state((tokens, Listener::Admin), auth::authorize);
+    let guard = from_fn_with_state((tokens, Listener::Admin), guard::authorize);
     let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
@@ -56,7 +57,7 @@ pub(crate) fn admin(api: Api, tokens: Tokens) -> Router {
 
 /// The service behind the listener `verdicts`.
 pub(crate) fn verdicts(api: Api, tokens: Tokens) -> Router {
-    let guard = from_fn_with_state((tokens, Listener::Verdicts), auth::authorize);
+    let guard = from_fn_with_state((tokens, Listener::Verdicts), guard::authorize);
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
         .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
         .merge(within(MAX_WAIT.saturating_add(TIME_LIMIT), verdicts::waiting().route_layer(guard)))

@@ -5,7 +5,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::allow_list::tests::{Nowhere, in_memory};
-use crate::api::auth::{Digest, Token};
+use crate::auth::{Digest, Token};
 use crate::verdicts::tests::{Told, found};
 
 /// The service, with the tokens `admin`, `viewer` and `filter`, each of the role that it is named.

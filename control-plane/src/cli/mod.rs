@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use fedgate_policy::{Domain, Strategy};
 
-use crate::api::auth::Role;
+use crate::auth::Role;
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::serve::{self, ServeError};
 
@@ -39,13 +39,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the control plane: allow list, discovery, admin API and verdict API
+    /// Run the control plane: allow list, discovery, admin API, verdict API and xDS
     #[command(after_help = "\
 Every setting but those of the log can stand in the file; all can stand in the environment, or here.
 Here wins, then the environment.
 
 Examples:
-  fedgate serve                                  all defaults: ./fedgate.db, 127.0.0.1:8600 and :8601
+  fedgate serve                                  all defaults: ./fedgate.db, 127.0.0.1:8600 to :8602
   fedgate serve --config /etc/fedgate.toml
   fedgate serve --discovery-servers 192.0.2.53,[2001:db8::53]:5353")]
     Serve(Box<Settings>),
@@ -109,7 +109,7 @@ enum TokenCommand {
     #[command(after_help = "\
 Examples:
   fedgate token new --name alice --role admin    a person who changes the list
-  fedgate token new --name envoy-1 --role filter a filter that asks for verdicts")]
+  fedgate token new --name envoy-1 --role filter an Envoy: its filters ask for verdicts, itself for clusters")]
     New(TokenArgs),
     /// Print what the server needs of a token that exists already, which is read from standard input
     #[command(after_help = "\

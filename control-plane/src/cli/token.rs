@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::{Error, TokenArgs, TokenCommand, print};
-use crate::api::auth::{self, Digest, Token};
+use crate::auth::{self, Digest, Token};
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: u64 = 4096;

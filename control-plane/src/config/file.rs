@@ -4,7 +4,7 @@
 
 use toml::{Table, Value};
 
-use crate::api::auth::{Token, TokenError};
+use crate::auth::{Token, TokenError};
 
 /// What the file says; nothing is checked yet but the shape, and the tokens.
 #[derive(Debug, Default)]
@@ -12,10 +12,15 @@ pub(super) struct File {
     pub(super) store_url: Option<String>,
     pub(super) listen_admin: Option<String>,
     pub(super) listen_verdicts: Option<String>,
+    pub(super) listen_xds: Option<String>,
     pub(super) servers: Vec<String>,
     pub(super) min_ttl: Option<String>,
     pub(super) max_ttl: Option<String>,
     pub(super) timeout: Option<String>,
+    pub(super) private_addresses: Option<String>,
+    pub(super) connect_timeout: Option<String>,
+    pub(super) client_certificate_sds: Option<String>,
+    pub(super) trust_sds: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
@@ -31,20 +36,25 @@ impl File {
                 Section { name: name.to_owned(), table: Table::new() }
             }
         };
-        let (mut store, mut listen, mut discovery) =
-            (section("store"), section("listen"), section("discovery"));
+        let [mut store, mut listen, mut discovery, mut egress] =
+            ["store", "listen", "discovery", "egress"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
             listen_admin: listen.string("admin", errors),
             listen_verdicts: listen.string("verdicts", errors),
+            listen_xds: listen.string("xds", errors),
             servers: discovery.strings("servers", errors),
             min_ttl: discovery.string("min_ttl", errors),
             max_ttl: discovery.string("max_ttl", errors),
             timeout: discovery.string("timeout", errors),
+            private_addresses: discovery.boolean("allow_private_addresses", errors),
+            connect_timeout: egress.string("connect_timeout", errors),
+            client_certificate_sds: egress.string("client_certificate_sds", errors),
+            trust_sds: egress.string("trust_sds", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, discovery] {
+        for section in [store, listen, discovery, egress] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));
@@ -65,6 +75,15 @@ impl Section {
             return None;
         };
         Some(text)
+    }
+
+    /// A boolean, as flags and variables write it.
+    fn boolean(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
+        let Value::Boolean(value) = self.table.remove(key)? else {
+            errors.push(format!("{}.{key}: is neither true nor false, without quotes", self.name));
+            return None;
+        };
+        Some(value.to_string())
     }
 
     fn strings(&mut self, key: &str, errors: &mut Vec<String>) -> Vec<String> {

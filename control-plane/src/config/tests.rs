@@ -12,9 +12,14 @@ fn nothing_is_required() {
     assert_eq!(config.store, PathBuf::from("fedgate.db"));
     assert_eq!(config.admin.to_string(), "127.0.0.1:8600");
     assert_eq!(config.verdicts.to_string(), "127.0.0.1:8601");
+    assert_eq!(config.xds.to_string(), "127.0.0.1:8602");
+    assert_eq!(config.egress.connect_timeout.as_secs(), 2);
+    assert_eq!(config.egress.client_certificate_sds, "/etc/fedgate/secrets/federation-client.yaml");
+    assert_eq!(config.egress.trust_sds, "/etc/fedgate/secrets/federation-trust.yaml");
     assert!(config.servers.is_empty() && config.tokens.is_empty());
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (5, 86_400));
     assert_eq!((config.timeout.as_secs(), config.log_format), (3, LogFormat::Text));
+    assert!(!config.private_addresses);
 }
 
 #[test]
@@ -26,11 +31,17 @@ fn every_key_of_the_file_counts() {
         [listen]
         admin = "[::1]:1"
         verdicts = "0.0.0.0:2"
+        xds = "127.0.0.1:3"
         [discovery]
         servers = ["192.0.2.53", "[2001:db8::1]:5353", "2001:db8::2"]
         min_ttl = "10s"
         max_ttl = "1h"
         timeout = "500ms"
+        allow_private_addresses = true
+        [egress]
+        connect_timeout = "300ms"
+        client_certificate_sds = "/run/client.yaml"
+        trust_sds = "/run/trust.yaml"
         [[token]]
         name = "alice"
         role = "admin"
@@ -45,6 +56,11 @@ fn every_key_of_the_file_counts() {
     assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::1]:5353", "[2001:db8::2]:53"]);
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (10, 3600));
     assert_eq!(config.timeout.as_millis(), 500);
+    assert!(config.private_addresses);
+    assert_eq!(config.xds.to_string(), "127.0.0.1:3");
+    let Egress { connect_timeout, client_certificate_sds, trust_sds } = config.egress;
+    assert_eq!(connect_timeout.as_millis(), 300);
+    assert_eq!((&*client_certificate_sds, &*trust_sds), ("/run/client.yaml", "/run/trust.yaml"));
     assert!(!config.tokens.is_empty());
 }
 
@@ -76,12 +92,18 @@ fn all_errors_are_shown_at_once() {
         store = "fedgate.db"
         [listen]
         admin = "localhost"
-        xds = "127.0.0.1:8602"
+        ads = "127.0.0.1:8602"
+        xds = "127.0.0.1"
+        [egress]
+        connect_timeout = "1ms"
+        trust_sds = "trust.yaml"
+        secrets = "/run"
         [discovery]
         servers = ["dns.example.com", 53]
         min_ttl = 5
         max_ttl = "a day"
         dnssec = "off"
+        allow_private_addresses = "true"
         [[token]]
         name = "alice"
         role = "root"
@@ -103,12 +125,17 @@ fn all_errors_are_shown_at_once() {
         "store: is not a table",
         "store.url: 'etcd://h1:2379': only sqlite:// is supported",
         "listen.admin: 'localhost'",
-        "listen.xds: there is no such key",
+        "listen.ads: there is no such key",
+        "listen.xds: '127.0.0.1'",
+        "egress.connect_timeout: is not between 100ms and 60s",
+        "egress.trust_sds: is no absolute path",
+        "egress.secrets: there is no such key",
         "discovery.servers: is not a list of strings",
         "discovery.min_ttl: is not a string",
         "discovery.max_ttl: 'a day'",
         "discovery.dnssec: there is no such key",
         "discovery.timeout: is not between 100ms and 20s",
+        "discovery.allow_private_addresses: is neither true nor false",
         "token[1].color: there is no such key",
         "token[2].role: is missing",
         "token[2].sha256: is missing",
@@ -131,6 +158,7 @@ fn values_that_contradict_each_other_are_refused() {
             "[listen]\nadmin = \"127.0.0.1:1\"\nverdicts = \"127.0.0.1:1\"",
             "listen.verdicts: is the same",
         ),
+        ("[listen]\nxds = \"127.0.0.1:8601\"", "listen.xds: is the same"),
         ("[discovery]\ntimeout = \"1ms\"", "discovery.timeout: is not between"),
         ("[store]\nurl = \"sqlite://\"", "names no file"),
         ("[store]\nurl = \"fedgate.db\"", "is no URL"),

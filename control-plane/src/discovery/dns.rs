@@ -11,28 +11,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fedgate_policy::Domain;
+use fedgate_policy::{Domain, HostName};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 
-use super::interpret::{Question, Step, interpret};
-use super::{Discover, Discovered, Discovering, TtlBounds};
+use super::answer::{Answer, Question, Step, read};
+use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
+use super::{addresses, interpret};
 
 /// How often a silent server is asked within one discovery, each time for that part of its timeout.
 const ROUNDS: u32 = 3;
 
-/// Discovery by SRV records.
+/// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
     servers: Vec<NameServerPool<TokioRuntimeProvider>>,
     /// The server that answered last is asked first, so that a dead one costs its timeout once.
     preferred: AtomicUsize,
     bounds: TtlBounds,
     timeout: Duration,
+    private_addresses: bool,
 }
 
 /// Why discovery cannot start.
@@ -46,11 +48,13 @@ pub(crate) struct NoServers(#[from] NetError);
 
 impl DnsDiscovery {
     /// Discovery through `servers`, or the system's where that is empty; `timeout` bounds one
-    /// discovery as a whole.
+    /// discovery as a whole, and one lookup of addresses. Without `private_addresses`, those that are
+    /// not public do not count.
     pub(crate) fn new(
         servers: &[SocketAddr],
         bounds: TtlBounds,
         timeout: Duration,
+        private_addresses: bool,
     ) -> Result<Self, NoServers> {
         let servers = if servers.is_empty() {
             system_conf::read_system_conf()?.0.name_servers
@@ -69,15 +73,32 @@ impl DnsDiscovery {
             preferred: AtomicUsize::new(0),
             bounds,
             timeout,
+            private_addresses,
         })
     }
 
-    async fn resolve(&self, mut question: Question) -> Discovered {
+    /// A host's addresses of the family that this kind of record is for.
+    async fn addresses(&self, host: &HostName, kind: RecordType) -> Addresses {
+        let answer = match addresses::question(host, kind) {
+            Some(question) => self.answer(question).await,
+            None => Answer::Absent(None),
+        };
+        addresses::interpret(answer, self.bounds, self.private_addresses)
+    }
+
+    /// The answer to a question, in time, or trouble.
+    async fn answer(&self, question: Question) -> Answer {
+        tokio::time::timeout(self.timeout, self.follow(question))
+            .await
+            .unwrap_or_else(|_| Answer::Trouble("no answer in time".to_owned()))
+    }
+
+    /// The answer to a question, over aliases that lead from one response to another.
+    async fn follow(&self, mut question: Question) -> Answer {
         loop {
-            let answer = self.ask(question.name()).await;
-            let answer = answer.as_ref().map(|response| &**response);
-            match interpret(question, answer, self.bounds) {
-                Step::Found(found) => return found,
+            let response = self.ask(&question).await;
+            match read(question, response.as_ref().map(|response| &**response)) {
+                Step::Done(answer) => return answer,
                 Step::Follow(next) => question = next,
             }
         }
@@ -85,7 +106,7 @@ impl DnsDiscovery {
 
     /// Asks one server after the other until one has something to say about the name; and all of
     /// them again only if none has said anything.
-    async fn ask(&self, name: &Name) -> Result<DnsResponse, NetError> {
+    async fn ask(&self, question: &Question) -> Result<DnsResponse, NetError> {
         let start = self.preferred.load(Ordering::Relaxed);
         let mut servers: Vec<_> = self.servers.iter().enumerate().collect();
         // Stable, so the others stay in the order in which they were configured.
@@ -94,10 +115,10 @@ impl DnsDiscovery {
         for _ in 0..ROUNDS {
             let mut refusal = None;
             for (index, server) in &servers {
-                let query = Query::query(name.clone(), RecordType::SRV);
+                let query = Query::query(question.name().clone(), question.kind());
                 match server.lookup(query, DnsRequestOptions::default()).first_answer().await {
                     Err(error) if another_may_know(&error) => {
-                        tracing::debug!(%name, server = index, %error, "DNS server passed over");
+                        tracing::debug!(name = %question.name(), server = index, %error, "DNS server passed over");
                         if is_silence(&error) {
                             silence = error;
                         } else {
@@ -121,12 +142,22 @@ impl DnsDiscovery {
 impl Discover for DnsDiscovery {
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
-            let question = match Question::about(domain) {
-                Ok(question) => question,
-                Err(found) => return found,
-            };
-            let late = question.trouble("no answer in time");
-            tokio::time::timeout(self.timeout, self.resolve(question)).await.unwrap_or(late)
+            match interpret::question(domain) {
+                Ok(question) => interpret::interpret(domain, self.answer(question).await, self.bounds),
+                Err(found) => found,
+            }
+        })
+    }
+}
+
+impl Resolve for DnsDiscovery {
+    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+        Box::pin(async move {
+            let (v4, v6) = tokio::join!(
+                self.addresses(host, RecordType::A),
+                self.addresses(host, RecordType::AAAA)
+            );
+            Resolved { v4, v6 }
         })
     }
 }

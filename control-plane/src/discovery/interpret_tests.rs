@@ -1,7 +1,11 @@
+//! Discovery without the network: from a DNS response, through [`read`], to what it means.
+
+use super::super::answer::{Question, Step, read};
+use super::super::{Certainty, Discovered, Target, TtlBounds};
 use super::*;
-use hickory_resolver::net::{ForwardNSData, NoRecords};
-use hickory_resolver::proto::op::{OpCode, Query};
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::net::{DnsError, ForwardNSData, NetError, NoRecords};
+use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::Record;
 use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA};
 
 const BOUNDS: TtlBounds = TtlBounds { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
@@ -32,26 +36,31 @@ fn message(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -
     message
 }
 
-fn question() -> Question {
-    Question::about(&"a.com".parse().unwrap()).unwrap()
+fn a_com() -> Domain {
+    "a.com".parse().unwrap()
 }
 
-fn read(message: &Message) -> Discovered {
-    match interpret(question(), Ok(message), BOUNDS) {
-        Step::Found(found) => found,
+fn start() -> Question {
+    question(&a_com()).unwrap()
+}
+
+fn finding(step: Step) -> Discovered {
+    match step {
+        Step::Done(answer) => interpret(&a_com(), answer, BOUNDS),
         Step::Follow(next) => panic!("follows {}", next.name()),
     }
+}
+
+fn response(message: &Message) -> Discovered {
+    finding(read(start(), Ok(message)))
 }
 
 fn answer(answers: Vec<Record>) -> Discovered {
-    read(&message(ResponseCode::NoError, answers, Vec::new()))
+    response(&message(ResponseCode::NoError, answers, Vec::new()))
 }
 
 fn error(error: impl Into<NetError>) -> Discovered {
-    match interpret(question(), Err(&error.into()), BOUNDS) {
-        Step::Found(found) => found,
-        Step::Follow(next) => panic!("follows {}", next.name()),
-    }
+    finding(read(start(), Err(&error.into())))
 }
 
 fn hosts(found: &Discovered) -> Vec<&str> {
@@ -174,6 +183,44 @@ fn of_many_targets_the_same_64_are_kept() {
 }
 
 #[test]
+fn targets_are_in_the_order_of_their_priorities_whatever_that_of_the_records() {
+    let record = |priority, weight, port, host| {
+        let srv = SRV::new(priority, weight, port, name(host));
+        Record::from_rdata(name(QUERY), 600, RData::SRV(srv))
+    };
+    let mut records = vec![
+        record(20, 0, 443, "a.a.com."),
+        record(10, 5, 8443, "Z.a.com."),
+        record(10, 7, 443, "z.a.com."),
+        record(10, 5, 0, "b.a.com."),
+        record(10, 5, 443, "."),
+        record(10, 5, 443, "not_a_host.a.com."),
+    ];
+    let found = answer(records.clone());
+    let texts: Vec<_> = found
+        .targets
+        .iter()
+        .map(|Target { priority, host, port, weight }| format!("{priority} {weight} {port} {host}"))
+        .collect();
+    assert_eq!(texts, ["10 5 0 b.a.com", "10 7 443 z.a.com", "10 5 8443 z.a.com", "20 0 443 a.a.com"]);
+    assert_eq!(hosts(&found), ["a.a.com", "b.a.com", "z.a.com"]);
+    records.reverse();
+    assert_eq!(found, answer(records));
+}
+
+#[test]
+fn of_many_targets_the_first_priorities_are_kept() {
+    let record = |n: u16| {
+        let srv = SRV::new(1000 - n, 1, 443, name(&format!("h{n:03}.a.com.")));
+        Record::from_rdata(name(QUERY), 600, RData::SRV(srv))
+    };
+    let found = answer((0..200).map(record).collect());
+    assert_eq!(found.targets.len(), MAX_TARGETS);
+    assert_eq!(found.targets[0].host.as_str(), "h199.a.com");
+    assert_eq!(hosts(&found)[0], "h000.a.com");
+}
+
+#[test]
 fn no_such_name_and_no_such_record_live_as_their_soa_says() {
     use ResponseCode::{NXDomain, NoError};
     for (code, times, expected) in [
@@ -199,7 +246,7 @@ fn an_alias_to_nowhere_is_no_such_record() {
         (ResponseCode::NXDomain, 10, 10),
     ] {
         let answers = vec![alias(QUERY, ttl, "nowhere.b.com.")];
-        let found = read(&message(code, answers, vec![soa(600, 30).into_record_of_rdata()]));
+        let found = response(&message(code, answers, vec![soa(600, 30).into_record_of_rdata()]));
         assert_eq!(failure(&found), (FailureLabel::InvalidDomain, ABSENT, expected));
     }
 }
@@ -207,10 +254,10 @@ fn an_alias_to_nowhere_is_no_such_record() {
 #[test]
 fn an_alias_out_of_the_answer_is_asked_for() {
     let away = message(ResponseCode::NoError, vec![alias(QUERY, 60, "x.b.com.")], Vec::new());
-    let Step::Follow(next) = interpret(question(), Ok(&away), BOUNDS) else { panic!() };
+    let Step::Follow(next) = read(start(), Ok(&away)) else { panic!() };
     assert_eq!(next.name(), &name("x.b.com."));
     let end = message(ResponseCode::NoError, vec![srv("x.b.com.", 600, "fed.b.com.")], Vec::new());
-    let Step::Found(found) = interpret(next, Ok(&end), BOUNDS) else { panic!() };
+    let found = finding(read(next, Ok(&end)));
     assert_eq!((hosts(&found), found.ttl.as_secs()), (vec!["fed.b.com"], 60));
 }
 
@@ -234,15 +281,15 @@ fn a_loop_of_aliases_ends_and_so_does_a_long_chain() {
 
 #[test]
 fn a_loop_over_several_answers_ends_too() {
-    let mut question = question();
-    for turn in 0..=MAX_ALIASES {
+    let mut question = start();
+    for turn in 0..=8 {
         let (from, to) = (question.name().to_ascii(), format!("turn{turn}.b.com."));
         let away = message(ResponseCode::NoError, vec![alias(&from, 600, &to)], Vec::new());
-        match interpret(question, Ok(&away), BOUNDS) {
+        match read(question, Ok(&away)) {
             Step::Follow(next) => question = next,
-            Step::Found(found) => {
-                assert_eq!(turn, MAX_ALIASES);
-                assert_eq!(failure(&found).0, FailureLabel::DiscoveryFailure);
+            done @ Step::Done(_) => {
+                assert_eq!(turn, 8);
+                assert_eq!(failure(&finding(done)).0, FailureLabel::DiscoveryFailure);
                 return;
             }
         }
@@ -272,6 +319,6 @@ fn what_is_no_answer_is_believed_for_two_seconds() {
 #[test]
 fn a_domain_too_long_for_the_services_labels_has_no_federator() {
     let long = format!("{0}.{0}.{0}.{1}.com", "a".repeat(63), "b".repeat(57));
-    let found = Question::about(&long.parse().unwrap()).unwrap_err();
+    let found = question(&long.parse().unwrap()).unwrap_err();
     assert_eq!(failure(&found).0, FailureLabel::InvalidDomain);
 }

@@ -6,15 +6,21 @@
 //! _wire-server-federator._tcp.company-a.com. 600 IN SRV 10 5 443 federator.wire.company-a.com.
 //! ```
 //!
-//! [`dns`] asks, [`interpret`] says what an answer means and for how long; the second does no I/O.
+//! [`dns`] asks, and nothing else here does I/O: [`answer`] says what a response says, [`interpret`]
+//! and [`addresses`] what that means, for a backend domain and for a host, and for how long. [`reach`]
+//! knows which addresses the world may send us to.
 
+mod addresses;
+mod answer;
 pub(crate) mod dns;
 mod interpret;
+mod reach;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Failure, FailureLabel, Outcome};
+use fedgate_policy::{Domain, Failure, FailureLabel, HostName, MAX_HOSTS, Outcome};
 
 /// How long a transient failure is believed: SERVFAIL, REFUSED, a timeout, a malformed answer.
 ///
@@ -25,6 +31,9 @@ pub(crate) const TRANSIENT_TTL: Duration = Duration::from_secs(2);
 /// The longest that a negative answer is believed, whatever its SOA says (RFC 2308 §5).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 60 * 60);
 
+/// The most SRV targets that count: those of the first priorities.
+const MAX_TARGETS: usize = MAX_HOSTS;
+
 /// Finds the infrastructure domains of a backend domain.
 pub(crate) trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
@@ -34,11 +43,59 @@ pub(crate) trait Discover: Send + Sync {
 /// A discovery that is under way.
 pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send + 'a>>;
 
+/// Finds the addresses of an infrastructure domain.
+pub(crate) trait Resolve: Send + Sync {
+    /// Asks anew, as [`Discover::discover`] does.
+    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a>;
+}
+
+/// A lookup of addresses that is under way.
+pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Resolved> + Send + 'a>>;
+
 /// What a discovery found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Discovered {
     /// The infrastructure domains, or why there are none.
     pub(crate) outcome: Outcome,
+    /// Where they are to be reached, in order; empty where there are none. With more than 64 targets,
+    /// a host may be in one of the two only: any host may speak, but we call the first priorities.
+    pub(crate) targets: Vec<Target>,
+    /// For how long this holds from now.
+    pub(crate) ttl: Duration,
+    /// Whether DNS said so, or only failed to say.
+    pub(crate) certainty: Certainty,
+}
+
+/// One SRV record. Their order is that of their priorities, and does not depend on DNS's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Target {
+    /// Lower is tried first.
+    pub(crate) priority: u16,
+    /// The infrastructure domain.
+    pub(crate) host: HostName,
+    /// Where it listens; 0 is no port to connect to.
+    pub(crate) port: u16,
+    /// Its share of the connections among those of its priority.
+    pub(crate) weight: u16,
+}
+
+/// What a lookup of a host's addresses found. Each family is asked for by itself, and one may fail
+/// where the other does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// From A records.
+    pub(crate) v4: Addresses,
+    /// From AAAA records.
+    pub(crate) v6: Addresses,
+}
+
+/// A host's addresses of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Those that we may connect to, sorted; at most 16.
+    pub(crate) usable: Vec<IpAddr>,
+    /// Those that we may not, because they are not public.
+    pub(crate) private: Vec<IpAddr>,
     /// For how long this holds from now.
     pub(crate) ttl: Duration,
     /// Whether DNS said so, or only failed to say.
@@ -70,6 +127,7 @@ impl Discovered {
     pub(crate) fn transient(message: String) -> Self {
         Self {
             outcome: Outcome::Failure(Failure { label: FailureLabel::DiscoveryFailure, message }),
+            targets: Vec::new(),
             ttl: TRANSIENT_TTL,
             certainty: Certainty::Transient,
         }

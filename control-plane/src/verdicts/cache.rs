@@ -4,7 +4,7 @@
 //! are never evicted; the latter, which anybody can make up under `allowAll`, are bounded in bytes
 //! and in lookups under way, so that a flood of them can push out only its own kind.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fedgate_policy::{Domain, Outcome};
@@ -12,7 +12,7 @@ use moka::Expiry;
 use tokio::sync::Semaphore;
 
 use super::feed::Feed;
-use crate::discovery::{Certainty, Discover, Discovered};
+use crate::discovery::{Certainty, Discover, Discovered, Target};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
@@ -29,21 +29,27 @@ pub(super) struct Cache {
     slots: Arc<Semaphore>,
     /// Hears what is known of listed domains.
     feed: Arc<Feed>,
+    /// Hear of every domain that has been looked up.
+    followers: Arc<RwLock<Vec<Follower>>>,
 }
+
+type Follower = Box<dyn Fn(&Domain) + Send + Sync>;
 
 type Answers = moka::future::Cache<Domain, Arc<Known>>;
 
 /// What is known of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) outcome: Outcome,
-    pub(super) expires_at: Instant,
+pub(crate) struct Known {
+    pub(crate) outcome: Outcome,
+    /// Where the domain is to be reached. The feed does not tell: no filter has use for it.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) expires_at: Instant,
     /// Whether DNS said so.
-    pub(super) certainty: Certainty,
+    pub(crate) certainty: Certainty,
     /// When the last lookup ended, whether or not this came from it.
-    pub(super) tried_at: Instant,
+    pub(crate) tried_at: Instant,
     /// What the last lookup came to.
-    pub(super) last: Certainty,
+    pub(crate) last: Certainty,
 }
 
 // === impl Cache ===
@@ -61,7 +67,13 @@ impl Cache {
             discovery,
             slots: Arc::new(Semaphore::new(UNLISTED_LOOKUPS)),
             feed,
+            followers: Arc::default(),
         }
+    }
+
+    /// Tells `follower` of every domain that has been looked up, once that is known.
+    pub(super) fn follow(&self, follower: impl Fn(&Domain) + Send + Sync + 'static) {
+        self.followers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(follower));
     }
 
     /// What is known of a domain, without a lookup.
@@ -105,11 +117,16 @@ impl Cache {
         };
         let (answers, key) = (answers.clone(), domain.clone());
         let feed = listed.then(|| self.feed.clone());
+        let followers = self.followers.clone();
         let outdated = move |known: &Arc<Known>| since.is_some_and(|since| known.tried_at < since);
         let shared = tokio::spawn(async move {
             let entry = answers.entry(key).or_insert_with_if(lookup, outdated).await;
             if let Some(feed) = feed {
                 feed.learn(entry.key(), entry.value());
+            }
+            if entry.is_fresh() {
+                let followers = followers.read().unwrap_or_else(PoisonError::into_inner);
+                followers.iter().for_each(|follower| follower(entry.key()));
             }
             entry.into_value()
         });
@@ -142,6 +159,7 @@ impl Known {
             }
             (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
                 outcome: found.outcome,
+                targets: found.targets,
                 expires_at: now.checked_add(found.ttl).unwrap_or(now),
                 certainty: found.certainty,
                 tried_at: now,
@@ -176,6 +194,9 @@ fn weigh(domain: &Domain, known: &Known) -> u32 {
         Outcome::Hosts(hosts) => hosts.iter().map(|host| host.as_str().len().saturating_add(16)).sum(),
         Outcome::Failure(failure) => failure.message.len(),
     };
-    let bytes = ENTRY_BYTES.saturating_add(domain.as_str().len()).saturating_add(names);
+    let targets: usize =
+        known.targets.iter().map(|target| target.host.as_str().len().saturating_add(24)).sum();
+    let bytes =
+        [domain.as_str().len(), names, targets].into_iter().fold(ENTRY_BYTES, usize::saturating_add);
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

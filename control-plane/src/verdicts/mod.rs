@@ -9,24 +9,26 @@
 //!                ▼
 //!             still allowed? ─► verdict, with what remains of the answer's life
 //!
-//!  allow list ──every change──┐
-//!  cache ──every lookup────►  feed ─► pages for the filters
+//!  allow list ──every change──┬─► feed ─► pages for the filters
+//!  cache ───────every lookup──┴─► xDS ─► clusters for Envoy
 //! ```
 
 mod cache;
 mod feed;
 pub(crate) mod refresher;
-mod schedule;
+pub(crate) mod schedule;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedgate_policy::{Domain, FeedPage, Verdict};
 
-use crate::allow_list::AllowList;
+use crate::allow_list::{AllowList, Change};
 use crate::discovery::Discover;
-use cache::{Cache, Known};
+use cache::Cache;
 use feed::Feed;
+
+pub(crate) use cache::Known;
 
 /// How long a denial holds, in milliseconds: short, because adding the domain ends it.
 const DENIAL_TTL_MS: u64 = 1000;
@@ -81,13 +83,51 @@ impl Verdicts {
         Some(verdict(domain, &known, Instant::now()))
     }
 
-    async fn when_allowed(&self, domain: &Domain, since: Option<Instant>) -> Option<Verdict> {
+    /// What is known of an allowed domain, for connections to it; looked up where nothing is, or
+    /// nothing that was tried `since` then. None where the domain is not allowed.
+    pub(crate) async fn known_when_allowed(
+        &self,
+        domain: &Domain,
+        since: Option<Instant>,
+    ) -> Option<Arc<Known>> {
         if !self.list.allows(domain) {
             return None;
         }
         let known = self.cache.fetch(domain, self.list.lists(domain), since).await;
         // It may have been removed while we waited.
-        self.list.allows(domain).then(|| verdict(domain.clone(), &known, Instant::now()))
+        self.list.allows(domain).then_some(known)
+    }
+
+    /// Whether strategy and list allow this domain.
+    pub(crate) fn allows(&self, domain: &Domain) -> bool {
+        self.list.allows(domain)
+    }
+
+    /// Whether a domain is listed, so that the refresher looks it up ahead of time.
+    pub(crate) fn lists(&self, domain: &Domain) -> bool {
+        self.list.lists(domain)
+    }
+
+    /// Tells `follower` of whatever may change what is said of a domain: its place on the list, or a
+    /// lookup; or of all domains, by none, where the strategy has changed. It does not block, nor ask
+    /// us, and is kept for ever.
+    pub(crate) fn follow(&self, follower: impl Fn(Option<&Domain>) + Send + Sync + 'static) {
+        let follower = Arc::new(follower);
+        let told_of_lookups = follower.clone();
+        self.cache.follow(move |domain| told_of_lookups(Some(domain)));
+        let told_of_changes = move |change: &Change| {
+            match change {
+                Change::Put(domain, _) | Change::Remove(domain, _) => follower(Some(domain)),
+                Change::Strategy(..) => follower(None),
+            }
+            true
+        };
+        self.list.follow(|_| (), told_of_changes);
+    }
+
+    async fn when_allowed(&self, domain: &Domain, since: Option<Instant>) -> Option<Verdict> {
+        let known = self.known_when_allowed(domain, since).await?;
+        Some(verdict(domain.clone(), &known, Instant::now()))
     }
 }
 

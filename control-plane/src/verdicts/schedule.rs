@@ -110,18 +110,20 @@ impl Schedule {
 
 /// Ahead of the answer's end by a tenth of its life and some jitter; after a failure, when that has
 /// ended, and each time that it comes again, twice as late.
-fn pause(known: &Known, troubles: u32, now: Instant, jitter: f64) -> Duration {
+pub(crate) fn pause(known: &Known, troubles: u32, now: Instant, jitter: f64) -> Duration {
     let jitter = jitter.clamp(0.0, 1.0);
     match known.last {
         Certainty::Answered => {
             known.expires_at.saturating_duration_since(now).mul_f64(0.9 - 0.05 * jitter)
         }
-        Certainty::Transient => {
-            let doublings = troubles.saturating_sub(1).min(16);
-            let backoff = TRANSIENT_TTL.saturating_mul(1 << doublings).min(MAX_BACKOFF);
-            backoff.mul_f64(1.0 + 0.25 * jitter)
-        }
+        Certainty::Transient => backoff(troubles).mul_f64(1.0 + 0.25 * jitter),
     }
+}
+
+/// How long to wait after so many failures in a row.
+pub(crate) fn backoff(troubles: u32) -> Duration {
+    let doublings = troubles.saturating_sub(1).min(16);
+    TRANSIENT_TTL.saturating_mul(1 << doublings).min(MAX_BACKOFF)
 }
 
 #[cfg(test)]
@@ -137,7 +139,8 @@ mod tests {
 
     fn known(last: Certainty, now: Instant, life: Duration) -> Known {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        Known { outcome, expires_at: now + life, certainty: last, tried_at: now, last }
+        let targets = Vec::new();
+        Known { outcome, targets, expires_at: now + life, certainty: last, tried_at: now, last }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {

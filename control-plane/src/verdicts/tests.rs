@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::allow_list::Condition;
 use crate::allow_list::tests::{in_memory, listing};
-use crate::discovery::{Certainty, Discovered, Discovering};
+use crate::discovery::{Certainty, Discovered, Discovering, Target};
 
 /// Discovery that answers what it is told to, when it is told to, and counts.
 pub(crate) struct Told {
@@ -59,13 +59,15 @@ impl Discover for Told {
 }
 
 pub(crate) fn found(host: &str) -> Discovered {
-    let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
-    Discovered { outcome, ttl: Duration::from_secs(600), certainty: Certainty::Answered }
+    let host: HostName = host.parse().unwrap();
+    let outcome = Outcome::Hosts(vec![host.clone()]);
+    let targets = vec![Target { priority: 10, host, port: 443, weight: 5 }];
+    Discovered { outcome, targets, ttl: Duration::from_secs(600), certainty: Certainty::Answered }
 }
 
 fn absent() -> Discovered {
     let failure = Failure { label: FailureLabel::InvalidDomain, message: String::new() };
-    Discovered { outcome: Outcome::Failure(failure), ..found("x") }
+    Discovered { outcome: Outcome::Failure(failure), targets: Vec::new(), ..found("x") }
 }
 
 fn domain(name: &str) -> Domain {
@@ -256,6 +258,24 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     assert_eq!(page().await.verdicts[0].ttl_ms, 0);
     verdicts.verdict(domain("a.com")).await;
     assert_eq!((hosts(&page().await.verdicts[0]), told.asked()), (vec!["two.a.com"], 3));
+}
+
+#[tokio::test]
+async fn another_port_or_weight_is_known_and_is_no_news_for_the_feed() {
+    let before = found("fed.a.com");
+    let told = Told::at_once(before.clone());
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    verdicts.verdict(domain("a.com")).await;
+    let cursor = verdicts.changes("", Duration::ZERO).await.cursor;
+    let mut after = before;
+    after.targets[0].port = 8443;
+    told.tell(after);
+    let ahead = verdicts.refresh(&domain("a.com")).await.unwrap();
+    let known = verdicts.cache.peek(&domain("a.com"), true).await.unwrap();
+    assert_eq!((known.targets[0].port, hosts(&ahead)), (8443, vec!["fed.a.com"]));
+    // The longer life is told, gathered with others'; at once nothing is.
+    let page = verdicts.changes(&cursor, Duration::ZERO).await;
+    assert!(page.verdicts.iter().all(|verdict| hosts(verdict) == ["fed.a.com"]));
 }
 
 #[tokio::test]

@@ -26,7 +26,8 @@ fn trouble(message: &str) -> Outcome {
 
 fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
     let (certainty, last) = (Certainty::Answered, Certainty::Answered);
-    Arc::new(Known { outcome, expires_at: tried_at + life, certainty, tried_at, last })
+    let targets = Vec::new();
+    Arc::new(Known { outcome, targets, expires_at: tried_at + life, certainty, tried_at, last })
 }
 
 fn listing(names: &[&str]) -> Log {

@@ -18,7 +18,8 @@ fn known(host: &str) -> Arc<Known> {
     let (certainty, last) = (Certainty::Answered, Certainty::Answered);
     let tried_at = Instant::now();
     let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
-    Arc::new(Known { outcome, expires_at: tried_at + MINUTE, certainty, tried_at, last })
+    let targets = Vec::new();
+    Arc::new(Known { outcome, targets, expires_at: tried_at + MINUTE, certainty, tried_at, last })
 }
 
 /// Starts as many watchers as that, all of whom wait.

@@ -7,14 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-
-use super::problem::Problem;
 
 /// What the bearer of a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,7 +18,7 @@ pub(crate) enum Role {
     Admin,
     /// Read the admin API.
     Viewer,
-    /// Ask for verdicts; nothing else.
+    /// Ask for verdicts, and for clusters; nothing else.
     Filter,
 }
 
@@ -62,56 +57,29 @@ pub(crate) enum TokenError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens(Arc<[Token]>);
 
-/// The listener that a request came in by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Listener {
-    /// The admin API.
-    Admin,
-    /// The verdict API.
-    Verdicts,
-}
-
 /// Who made the request, for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(pub(crate) Arc<str>);
 
-/// Passes on the requests of those who may make them.
-pub(crate) async fn authorize(
-    State((tokens, listener)): State<(Tokens, Listener)>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let caller = authorized(&tokens, listener, request.method(), request.headers())?;
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
-}
-
-fn authorized(
-    tokens: &Tokens,
-    listener: Listener,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Caller, Problem> {
-    let Some(presented) = bearer(headers) else {
-        return Err(Problem::unauthorized("this needs a token: `Authorization: Bearer …`"));
-    };
-    let Some(token) = tokens.find(presented) else {
-        return Err(Problem::unauthorized("we do not know this token"));
-    };
-    let roles: &[Role] = match listener {
-        Listener::Admin if method == Method::GET || method == Method::HEAD => {
-            &[Role::Viewer, Role::Admin]
-        }
-        Listener::Admin => &[Role::Admin],
-        Listener::Verdicts => &[Role::Filter],
-    };
-    if !roles.contains(&token.role) {
-        let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
-        let (name, role, needed) = (&token.name, token.role.name(), needed.join(" or "));
-        let detail = format!("the token '{name}' has the role {role}, and this needs {needed}");
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
-    Ok(Caller(token.name.clone()))
+/// Why a call is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It shows no token, or several.
+    #[error("this needs a token: `Authorization: Bearer …`")]
+    NoToken,
+    /// It shows a token that is not among ours.
+    #[error("we do not know this token")]
+    Unknown,
+    /// Its token is for something else.
+    #[error("the token '{name}' has the role {}, and this needs {needed}", .role.name())]
+    Role {
+        /// Who holds the token.
+        name: Arc<str>,
+        /// What they may do.
+        role: Role,
+        /// The roles, one of which would do.
+        needed: String,
+    },
 }
 
 /// The token of the one `Authorization` header; the scheme in any case (RFC 9110 §11.1).
@@ -125,6 +93,18 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 // === impl Tokens ===
 
 impl Tokens {
+    /// Whose call this is, if its token has one of `roles`.
+    pub(crate) fn authorize(&self, headers: &HeaderMap, roles: &[Role]) -> Result<Caller, Refused> {
+        let presented = bearer(headers).ok_or(Refused::NoToken)?;
+        let token = self.find(presented).ok_or(Refused::Unknown)?;
+        if !roles.contains(&token.role) {
+            let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
+            let (name, role, needed) = (token.name.clone(), token.role, needed.join(" or "));
+            return Err(Refused::Role { name, role, needed });
+        }
+        Ok(Caller(token.name.clone()))
+    }
+
     /// The token whose text this is. Compares with every one of them, each in constant time, so that
     /// the time taken tells nothing of either.
     fn find(&self, presented: &[u8]) -> Option<&Token> {

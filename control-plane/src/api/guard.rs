@@ -1,0 +1,45 @@
+//! Lets a request pass whose token may make it.
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::problem::Problem;
+use crate::auth::{Refused, Role, Tokens};
+
+/// The listener that a request came in by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listener {
+    /// The admin API.
+    Admin,
+    /// The verdict API.
+    Verdicts,
+}
+
+/// Passes on the requests of those who may make them.
+pub(super) async fn authorize(
+    State((tokens, listener)): State<(Tokens, Listener)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let roles: &[Role] = match listener {
+        Listener::Admin if [Method::GET, Method::HEAD].contains(request.method()) => {
+            &[Role::Viewer, Role::Admin]
+        }
+        Listener::Admin => &[Role::Admin],
+        Listener::Verdicts => &[Role::Filter],
+    };
+    let caller = tokens.authorize(request.headers(), roles)?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match &refused {
+            Refused::NoToken | Refused::Unknown => Self::unauthorized(refused.to_string()),
+            Refused::Role { .. } => Self::new(StatusCode::FORBIDDEN, refused.to_string()),
+        }
+    }
+}

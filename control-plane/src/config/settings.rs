@@ -1,0 +1,56 @@
+//! Flags and environment variables.
+
+use std::path::PathBuf;
+
+/// The settings as flags or environment variables give them, unread.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Settings {
+    /// The configuration file (TOML); without it, defaults hold
+    #[arg(long, env = "FEDGATE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the allow list is kept: `sqlite://relative.db` or `sqlite:///absolute.db`
+    #[arg(long, env = "FEDGATE_STORE_URL", value_name = "URL")]
+    pub(crate) store_url: Option<String>,
+    /// Address of the admin API
+    #[arg(long, env = "FEDGATE_LISTEN_ADMIN", value_name = "IP:PORT")]
+    pub(crate) listen_admin: Option<String>,
+    /// Address of the verdict API
+    #[arg(long, env = "FEDGATE_LISTEN_VERDICTS", value_name = "IP:PORT")]
+    pub(crate) listen_verdicts: Option<String>,
+    /// Address of the xDS service for Envoy
+    #[arg(long, env = "FEDGATE_LISTEN_XDS", value_name = "IP:PORT")]
+    pub(crate) listen_xds: Option<String>,
+    /// DNS servers, `ip` or `ip:port`, separated by commas; without it, the system's
+    #[arg(long, env = "FEDGATE_DISCOVERY_SERVERS", value_name = "LIST")]
+    pub(crate) discovery_servers: Option<String>,
+    /// No DNS answer is kept for less, whatever its TTL
+    #[arg(long, env = "FEDGATE_DISCOVERY_MIN_TTL", value_name = "TIME")]
+    pub(crate) discovery_min_ttl: Option<String>,
+    /// No DNS answer is kept for longer, whatever its TTL
+    #[arg(long, env = "FEDGATE_DISCOVERY_MAX_TTL", value_name = "TIME")]
+    pub(crate) discovery_max_ttl: Option<String>,
+    /// How long one discovery may take
+    #[arg(long, env = "FEDGATE_DISCOVERY_TIMEOUT", value_name = "TIME")]
+    pub(crate) discovery_timeout: Option<String>,
+    /// Whether SRV targets may have addresses that are not public: `true` or `false`
+    #[arg(long, env = "FEDGATE_DISCOVERY_ALLOW_PRIVATE_ADDRESSES", value_name = "BOOL")]
+    pub(crate) discovery_allow_private_addresses: Option<String>,
+    /// How long Envoy may take to connect to one address of another backend
+    #[arg(long, env = "FEDGATE_EGRESS_CONNECT_TIMEOUT", value_name = "TIME")]
+    pub(crate) egress_connect_timeout: Option<String>,
+    /// File on Envoy's side: the SDS secret `federation_client`, our certificate and key
+    #[arg(long, env = "FEDGATE_EGRESS_CLIENT_CERTIFICATE_SDS", value_name = "FILE")]
+    pub(crate) egress_client_certificate_sds: Option<String>,
+    /// File on Envoy's side: the SDS secret `federation_trust`, the authorities that we trust
+    #[arg(long, env = "FEDGATE_EGRESS_TRUST_SDS", value_name = "FILE")]
+    pub(crate) egress_trust_sds: Option<String>,
+    /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
+    #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
+    pub(crate) tokens: Option<String>,
+    /// How log lines look: `text` or `json`
+    #[arg(long, env = "FEDGATE_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// What is logged, e.g. `info`, or `fedgate=debug,info`
+    #[arg(long, env = "FEDGATE_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}

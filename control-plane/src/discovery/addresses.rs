@@ -1,0 +1,129 @@
+//! What DNS's answer means for the addresses of an SRV target: a pure function of the answer.
+//!
+//! | the answer | what it means |
+//! |---|---|
+//! | addresses that we may connect to | those, for as long as they live |
+//! | others | none, and the operator is to hear why |
+//! | none | none, for as long as it says |
+//! | trouble | nothing: what was known before stands |
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use fedgate_policy::HostName;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use super::answer::{Answer, Question};
+use super::reach::is_public;
+use super::{Addresses, Certainty, TRANSIENT_TTL, TtlBounds};
+
+/// The most addresses of one family that count. They are tried one after the other, and nobody who
+/// waits for an answer waits for the seventeenth.
+const MAX_ADDRESSES: usize = 16;
+
+/// The question for a host's addresses of one family, fully qualified; none where DNS cannot carry
+/// the name.
+pub(super) fn question(host: &HostName, kind: RecordType) -> Option<Question> {
+    let name = Name::from_ascii(format!("{host}.")).ok()?;
+    Some(Question::new(name, kind))
+}
+
+/// Says what `answer` to the [`question`] means. Private addresses count where that is allowed.
+pub(super) fn interpret(answer: Answer, bounds: TtlBounds, private_too: bool) -> Addresses {
+    let (found, ttl, certainty) = match answer {
+        Answer::Records(records, ttl) => (records, bounds.positive(ttl), Certainty::Answered),
+        Answer::Absent(ttl) => (Vec::new(), bounds.negative(ttl), Certainty::Answered),
+        Answer::Trouble(cause) => {
+            tracing::debug!(cause, "no addresses");
+            (Vec::new(), TRANSIENT_TTL, Certainty::Transient)
+        }
+    };
+    // Sorted, so that the same records give the same addresses.
+    let found: BTreeSet<IpAddr> = found.iter().filter_map(RData::ip_addr).collect();
+    let (usable, private): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|&address| private_too || is_public(address));
+    let usable = usable.into_iter().take(MAX_ADDRESSES).collect();
+    Addresses { usable, private, ttl, certainty }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hickory_resolver::proto::op::{Message, OpCode};
+    use hickory_resolver::proto::rr::Record;
+    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+
+    use super::super::answer::{Step, read};
+    use super::*;
+
+    const BOUNDS: TtlBounds =
+        TtlBounds { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
+
+    #[test]
+    fn a_host_that_is_an_alias_has_the_addresses_of_its_end() {
+        let name = |text| Name::from_ascii(text).unwrap();
+        let alias = RData::CNAME(CNAME(name("lb.example.net.")));
+        let mut message = Message::response(0, OpCode::Query);
+        message.answers = vec![
+            Record::from_rdata(name("fed.a.com."), 20, alias),
+            Record::from_rdata(name("lb.example.net."), 60, RData::A(A::new(1, 1, 1, 1))),
+            Record::from_rdata(name("fed.a.com."), 60, RData::A(A::new(9, 9, 9, 9))),
+        ];
+        for (kind, expected) in [(RecordType::A, vec!["1.1.1.1"]), (RecordType::AAAA, vec![])] {
+            let question = question(&"fed.a.com".parse().unwrap(), kind).unwrap();
+            let Step::Done(answer) = read(question, Ok(&message)) else {
+                assert!(expected.is_empty(), "its end is asked for");
+                continue;
+            };
+            let found = interpret(answer, BOUNDS, false);
+            assert_eq!((texts(&found.usable), found.ttl.as_secs()), (vec!["1.1.1.1".to_owned()], 20));
+        }
+    }
+
+    fn records(addresses: &[&str], ttl: u32) -> Answer {
+        let data = addresses.iter().map(|address| RData::from(address.parse::<IpAddr>().unwrap()));
+        Answer::Records(data.collect(), ttl)
+    }
+
+    fn texts(addresses: &[IpAddr]) -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn addresses_are_sorted_and_live_between_the_bounds() {
+        for (ttl, life) in [(0, 5), (60, 60), (u32::MAX, 5), (1_000_000, 86_400)] {
+            let found = interpret(records(&["9.9.9.9", "1.1.1.1", "9.9.9.9"], ttl), BOUNDS, false);
+            assert_eq!(texts(&found.usable), ["1.1.1.1", "9.9.9.9"]);
+            assert_eq!((found.ttl.as_secs(), found.certainty), (life, Certainty::Answered));
+        }
+    }
+
+    #[test]
+    fn private_addresses_count_where_that_is_allowed() {
+        let answer = records(&["10.0.0.1", "1.1.1.1", "127.0.0.1"], 60);
+        let found = interpret(answer.clone(), BOUNDS, false);
+        assert_eq!(texts(&found.usable), ["1.1.1.1"]);
+        assert_eq!(texts(&found.private), ["10.0.0.1", "127.0.0.1"]);
+        let found = interpret(answer, BOUNDS, true);
+        assert_eq!(texts(&found.usable), ["1.1.1.1", "10.0.0.1", "127.0.0.1"]);
+        assert!(found.private.is_empty());
+    }
+
+    #[test]
+    fn absence_is_an_answer_and_trouble_is_none() {
+        let absent = interpret(Answer::Absent(Some(300)), BOUNDS, false);
+        assert_eq!((absent.ttl.as_secs(), absent.certainty), (300, Certainty::Answered));
+        let trouble = interpret(Answer::Trouble("SERVFAIL".to_owned()), BOUNDS, false);
+        assert_eq!((trouble.ttl, trouble.certainty), (TRANSIENT_TTL, Certainty::Transient));
+        assert!(absent.usable.is_empty() && trouble.usable.is_empty());
+    }
+
+    #[test]
+    fn of_many_addresses_the_same_sixteen_are_kept() {
+        let many: Vec<_> = (1..=40).rev().map(|n| format!("9.9.9.{n}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let found = interpret(records(&many, 60), BOUNDS, false);
+        assert_eq!((found.usable.len(), found.usable[15].to_string()), (16, "9.9.9.16".to_owned()));
+    }
+}

@@ -1,0 +1,178 @@
+//! What a DNS response says to a question, whatever kind of record was asked for: a pure function.
+//!
+//! | the response | what it says |
+//! |---|---|
+//! | records of the kind asked for, of the name or of the end of its CNAME chain | those records |
+//! | NXDOMAIN, NODATA | there are none, for as long as it says |
+//! | a chain that leads out of the response | ask again for its end |
+//! | anything else: an error code, a referral, records of other names, a loop | nothing |
+
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+use super::honest;
+
+/// The most aliases between the name asked for and its records. A zone needs one, perhaps two.
+const MAX_ALIASES: usize = 8;
+
+/// A question that has led, over zero or more aliases, to the name `at`.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    kind: RecordType,
+    at: Name,
+    aliases: usize,
+    least_ttl: u32,
+}
+
+/// What DNS says to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// These records, one at least, and the least TTL among them and the aliases to them, in seconds.
+    Records(Vec<RData>, u32),
+    /// There is no such name, or no such record; for so many seconds, where DNS says for how long.
+    Absent(Option<u32>),
+    /// Nothing that we can use, and why.
+    Trouble(String),
+}
+
+/// What to do after a response.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing: this is the answer.
+    Done(Answer),
+    /// Ask for the end of the chain of aliases, which the response did not include.
+    Follow(Question),
+}
+
+/// Says what `response` means for `question`.
+pub(super) fn read(mut question: Question, response: Result<&Message, &NetError>) -> Step {
+    let message = match response {
+        Ok(message) => message,
+        Err(error) => return Step::Done(question.no_response(error)),
+    };
+    let aliases = question.aliases;
+    if let Err(cause) = question.walk(&message.answers) {
+        return Step::Done(trouble(cause));
+    }
+    let records = message
+        .answers
+        .iter()
+        .filter(|record| record.name == question.at && record.record_type() == question.kind);
+    let data: Vec<RData> = records.clone().map(|record| record.data.clone()).collect();
+    if !data.is_empty() {
+        let least = records.map(|record| record.ttl).fold(question.least_ttl, shorter);
+        return Step::Done(Answer::Records(data, least));
+    }
+    let (code, soa) = (message.response_code, negative_ttl(message));
+    let followed = question.aliases > aliases;
+    if code == ResponseCode::NXDomain {
+        Step::Done(question.absent(soa))
+    } else if code != ResponseCode::NoError {
+        Step::Done(Answer::Trouble(mnemonic(code)))
+    } else if !followed && !message.answers.is_empty() {
+        Step::Done(trouble("the answer is about another name"))
+    } else if followed && soa.is_none() {
+        Step::Follow(question)
+    } else {
+        Step::Done(question.absent(soa))
+    }
+}
+
+// === impl Question ===
+
+impl Question {
+    /// The question for the records of that kind of a name.
+    pub(super) fn new(name: Name, kind: RecordType) -> Self {
+        Self { kind, at: name, aliases: 0, least_ttl: i32::MAX.unsigned_abs() }
+    }
+
+    /// The name to ask for next.
+    pub(super) fn name(&self) -> &Name {
+        &self.at
+    }
+
+    /// The kind of record to ask for.
+    pub(super) fn kind(&self) -> RecordType {
+        self.kind
+    }
+
+    /// Follows the aliases in `answers` from here, in whatever order they stand.
+    fn walk(&mut self, answers: &[Record]) -> Result<(), &'static str> {
+        let alias_of = |name: &Name| {
+            answers.iter().filter(|record| record.name == *name).find_map(|record| {
+                if let RData::CNAME(target) = &record.data { Some((record, target)) } else { None }
+            })
+        };
+        while let Some((alias, target)) = alias_of(&self.at) {
+            self.aliases = self.aliases.saturating_add(1);
+            if self.aliases > MAX_ALIASES {
+                return Err("a loop of aliases, or more than 8 of them");
+            }
+            self.least_ttl = shorter(self.least_ttl, alias.ttl);
+            self.at = target.0.clone();
+            self.at.set_fqdn(true);
+        }
+        Ok(())
+    }
+
+    /// There is none; as long as its SOA and the aliases to it live.
+    fn absent(&self, soa: Option<u32>) -> Answer {
+        Answer::Absent(soa.map(|ttl| shorter(ttl, self.least_ttl)))
+    }
+
+    /// What it means that the resolver gives an error. A name without such records is one, too.
+    fn no_response(&self, error: &NetError) -> Answer {
+        let NetError::Dns(DnsError::NoRecordsFound(absent)) = error else {
+            return Answer::Trouble(cause(error));
+        };
+        let code = absent.response_code;
+        if code == ResponseCode::NoError && absent.soa.is_none() && absent.ns.is_some() {
+            // Name servers without a SOA are a referral (RFC 2308 §2.2): whoever answered is not
+            // responsible for the name, and did not ask on.
+            trouble("a lame server answered with a referral")
+        } else if [ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
+            self.absent(absent.soa.as_ref().map(|soa| shorter(soa.ttl, soa.data.minimum)))
+        } else {
+            Answer::Trouble(mnemonic(code))
+        }
+    }
+}
+
+fn trouble(cause: &str) -> Answer {
+    Answer::Trouble(cause.to_owned())
+}
+
+/// The short cause of a failure to get an answer.
+#[allow(clippy::wildcard_enum_match_arm, reason = "text for people; the rest has good text itself")]
+fn cause(error: &NetError) -> String {
+    match error {
+        NetError::Dns(DnsError::ResponseCode(code)) => mnemonic(*code),
+        NetError::Timeout => "no answer in time".to_owned(),
+        NetError::Truncated => "the answer was truncated over TCP also".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A response code as `dig` prints it, so that it can be searched for.
+#[allow(clippy::wildcard_enum_match_arm, reason = "text for people; the rest has good text itself")]
+fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        ResponseCode::FormErr => "FORMERR".to_owned(),
+        ResponseCode::NotImp => "NOTIMP".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn negative_ttl(message: &Message) -> Option<u32> {
+    message.authorities.iter().find_map(|record| {
+        if let RData::SOA(soa) = &record.data { Some(shorter(record.ttl, soa.minimum)) } else { None }
+    })
+}
+
+/// The shorter of two TTLs.
+fn shorter(one: u32, other: u32) -> u32 {
+    honest(one).min(honest(other))
+}

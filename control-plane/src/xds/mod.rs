@@ -1,0 +1,152 @@
+//! xDS: tells Envoy how to reach the backends that we federate with, when it asks.
+//!
+//! ```text
+//!  Envoy's on_demand ── subscribe federation/a.com ─► stream ─► interest ─► book ─► keeper of a.com
+//!        ▲                                              ▲                    ▲        │ allowed?
+//!        │                                              │                    │        ▼
+//!        └────── cluster, endpoints, removed ───────────┴───── changes ──────┘    verdicts, hosts
+//! ```
+//!
+//! The delta variant of ADS, of which we speak two kinds of resources: the cluster of a backend domain
+//! (CDS), which says how to connect, and its endpoints (EDS), which say where to. A name that is not
+//! allowed, or not discovered, is answered at once, as removed; and again if that changes.
+
+mod book;
+mod cluster;
+mod endpoints;
+mod hosts;
+mod keeper;
+mod resource;
+mod stream;
+mod subscription;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::Stream as Responses;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::auth::{Refused, Role, Tokens};
+use crate::discovery::Resolve;
+use crate::verdicts::Verdicts;
+use book::Book;
+pub(crate) use cluster::Egress;
+use stream::Stream;
+
+/// Streams open at one time; each Envoy has one.
+const MAX_STREAMS: usize = 1024;
+/// Streams that one connection may have.
+const STREAMS_OF_A_CONNECTION: u32 = 16;
+/// The longest request, in bytes: 10,000 of the longest names, with the versions that Envoy has.
+const MAX_REQUEST: usize = 8 << 20;
+/// Responses that wait for an Envoy that does not read.
+const UNREAD: usize = 4;
+/// How often an Envoy that is silent is asked whether it lives, and for how long it may not answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// The shortest pause between two looks at the same thing, whatever its TTL.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// The service behind the listener `xds`.
+pub(crate) struct Xds {
+    book: Arc<Book>,
+    tokens: Tokens,
+    streams: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+}
+
+type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
+
+// === impl Xds ===
+
+impl Xds {
+    /// The service, for the bearers of `tokens`, until it is `stopped`.
+    pub(crate) fn new(
+        verdicts: &Verdicts,
+        resolve: Arc<dyn Resolve>,
+        egress: Egress,
+        tokens: Tokens,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { book: Book::new(verdicts, resolve, egress), tokens, streams, stopped }
+    }
+
+    /// Serves connections until it is stopped, and the streams have ended.
+    pub(crate) async fn serve(self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+        let stop = until_stopped(self.stopped.clone());
+        let service = AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST);
+        let (interval, timeout) = KEEPALIVE;
+        Server::builder()
+            .http2_keepalive_interval(Some(interval))
+            .http2_keepalive_timeout(Some(timeout))
+            .max_concurrent_streams(STREAMS_OF_A_CONNECTION)
+            .add_service(service)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+            .await
+    }
+}
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Xds {
+    type StreamAggregatedResourcesStream = Sent<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = Sent<DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        _: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        Err(Status::unimplemented("only the delta protocol is spoken here: set api_type: DELTA_GRPC"))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        let caller = self.tokens.authorize(request.metadata().as_ref(), &[Role::Filter])?;
+        let slot = self.streams.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, which is the most"))
+        })?;
+        let (out, responses) = mpsc::channel(UNREAD);
+        let stream = Stream::new(self.book.clone(), caller.0.clone(), out);
+        let stop = until_stopped(self.stopped.clone());
+        tracing::info!(by = %caller.0, "xDS stream opened");
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stream.run(request.into_inner()) => {}
+                () = stop => {}
+            }
+            tracing::info!(by = %caller.0, "xDS stream closed");
+            drop(slot);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        match &refused {
+            Refused::NoToken | Refused::Unknown => Self::unauthenticated(refused.to_string()),
+            Refused::Role { .. } => Self::permission_denied(refused.to_string()),
+        }
+    }
+}
+
+async fn until_stopped(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end also.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! DNS that says what it is told, a control plane that serves xDS, and a client that speaks it as
+//! Envoy does.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use fedgate_policy::{Domain, HostName, Outcome};
+use prost::{Message, Name};
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+use super::super::*;
+use crate::allow_list::tests::listing;
+use crate::allow_list::{AllowList, Condition};
+use crate::auth::{Digest, Token};
+use crate::discovery::{
+    Addresses, Certainty, Discover, Discovered, Discovering, Resolved, Resolving, TRANSIENT_TTL, Target,
+};
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// DNS, as far as it is told; each domain's one target is `fed.` before the domain, unless another is
+/// told, and each host's address 1.1.1.1.
+pub(super) struct Zones {
+    /// None for a domain that has no federator.
+    targets: Mutex<HashMap<Domain, Option<Target>>>,
+    /// None for trouble.
+    addresses: Mutex<HashMap<HostName, Option<Vec<&'static str>>>>,
+    pub(super) ttl: Mutex<Duration>,
+    pub(super) lookups: AtomicUsize,
+    pub(super) resolutions: AtomicUsize,
+}
+
+impl Zones {
+    pub(super) fn target(&self, of: &str, target: Option<(&str, u16)>) {
+        let target = target.map(|(host, port)| Target {
+            priority: 1,
+            host: host.parse().unwrap(),
+            port,
+            weight: 1,
+        });
+        self.targets.lock().unwrap().insert(of.parse().unwrap(), target);
+    }
+
+    pub(super) fn addresses(&self, of: &str, addresses: Option<&[&'static str]>) {
+        self.addresses.lock().unwrap().insert(of.parse().unwrap(), addresses.map(<[_]>::to_vec));
+    }
+}
+
+impl Discover for Zones {
+    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        let told = self.targets.lock().unwrap().get(domain).cloned();
+        let host = format!("fed.{domain}").parse().unwrap();
+        let target = told.unwrap_or(Some(Target { priority: 1, host, port: 443, weight: 1 }));
+        let found = match target {
+            None => Discovered {
+                certainty: Certainty::Answered,
+                ttl: FOREVER,
+                ..Discovered::transient("there is no federator".to_owned())
+            },
+            Some(target) => Discovered {
+                outcome: Outcome::Hosts(vec![target.host.clone()]),
+                targets: vec![target],
+                ttl: FOREVER,
+                certainty: Certainty::Answered,
+            },
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+impl Resolve for Zones {
+    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+        self.resolutions.fetch_add(1, Ordering::SeqCst);
+        let told = self.addresses.lock().unwrap().get(host).cloned();
+        let ttl = *self.ttl.lock().unwrap();
+        let family = |usable, ttl, certainty| Addresses { usable, private: Vec::new(), ttl, certainty };
+        let v4 = match told.unwrap_or_else(|| Some(vec!["1.1.1.1"])) {
+            None => family(Vec::new(), TRANSIENT_TTL, Certainty::Transient),
+            Some(ips) => {
+                let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+                family(ips, ttl, Certainty::Answered)
+            }
+        };
+        let v6 = family(Vec::new(), FOREVER, Certainty::Answered);
+        Box::pin(std::future::ready(Resolved { v4, v6 }))
+    }
+}
+
+/// A control plane that serves xDS.
+pub(super) struct World {
+    pub(super) zones: Arc<Zones>,
+    pub(super) list: AllowList,
+    pub(super) verdicts: Verdicts,
+    pub(super) book: Arc<Book>,
+    address: SocketAddr,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl World {
+    pub(super) async fn listing(names: &[&str]) -> Self {
+        let zones = Arc::new(Zones {
+            targets: Mutex::default(),
+            addresses: Mutex::default(),
+            ttl: Mutex::new(FOREVER),
+            lookups: AtomicUsize::default(),
+            resolutions: AtomicUsize::default(),
+        });
+        let list = listing(names).await;
+        let verdicts = Verdicts::new(list.clone(), zones.clone(), 1);
+        let egress = Egress {
+            connect_timeout: Duration::from_secs(2),
+            client_certificate_sds: "/client.yaml".to_owned(),
+            trust_sds: "/trust.yaml".to_owned(),
+        };
+        let token =
+            |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
+        let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
+        let (stop, stopped) = watch::channel(false);
+        let xds = Xds::new(&verdicts, zones.clone(), egress, tokens, stopped);
+        let book = xds.book.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(xds.serve(listener));
+        Self { zones, list, verdicts, book, address, stop, server }
+    }
+
+    pub(super) async fn client(&self) -> AggregatedDiscoveryServiceClient<Channel> {
+        let client = AggregatedDiscoveryServiceClient::connect(format!("http://{}", self.address));
+        client.await.unwrap()
+    }
+
+    /// Opens a stream with this `authorization`.
+    pub(super) async fn open(&self, authorization: &str) -> Result<Envoy, Status> {
+        let (requests, outbound) = mpsc::channel(16);
+        let mut request = Request::new(ReceiverStream::new(outbound));
+        if !authorization.is_empty() {
+            request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+        }
+        let responses = self.client().await.delta_aggregated_resources(request).await?.into_inner();
+        Ok(Envoy { requests, responses })
+    }
+
+    pub(super) async fn envoy(&self) -> Envoy {
+        self.open("Bearer filter").await.unwrap()
+    }
+
+    pub(super) async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(tokio::time::Instant::now() < deadline, "this never holds");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) async fn put(&self, name: &str) {
+        let put = self.list.put(name.parse().unwrap(), None, Condition::None, SystemTime::now());
+        put.await.unwrap();
+    }
+
+    pub(super) async fn remove(&self, name: &str) {
+        self.list.remove(name.parse().unwrap(), Condition::None).await.unwrap();
+    }
+}
+
+/// The other end of a stream.
+pub(super) struct Envoy {
+    requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    pub(super) responses: Streaming<DeltaDiscoveryResponse>,
+}
+
+impl Envoy {
+    pub(super) async fn send(&self, request: DeltaDiscoveryRequest) {
+        self.requests.send(request).await.unwrap();
+    }
+
+    pub(super) async fn subscribe<T: Name>(&self, names: &[&str]) {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        self.send(DeltaDiscoveryRequest {
+            type_url: T::type_url(),
+            resource_names_subscribe: names,
+            ..Default::default()
+        })
+        .await;
+    }
+
+    /// The next response, acknowledged.
+    pub(super) async fn next(&mut self) -> DeltaDiscoveryResponse {
+        let response = tokio::time::timeout(PATIENCE, self.responses.message()).await;
+        let response = response.expect("a response in time").unwrap().expect("a response");
+        self.send(DeltaDiscoveryRequest {
+            type_url: response.type_url.clone(),
+            response_nonce: response.nonce.clone(),
+            ..Default::default()
+        })
+        .await;
+        response
+    }
+
+    /// The names that the next response removes; it holds nothing else.
+    pub(super) async fn removed<T: Name>(&mut self) -> Vec<String> {
+        let response = self.next().await;
+        assert_eq!((response.type_url, response.resources.len()), (T::type_url(), 0));
+        response.removed_resources
+    }
+
+    /// The one resource of the next response, and its version.
+    pub(super) async fn one<T: Name + Message + Default>(&mut self) -> (T, String) {
+        let response = self.next().await;
+        assert_eq!(response.type_url, T::type_url());
+        assert!(response.removed_resources.is_empty(), "{response:?}");
+        let [resource] = &response.resources[..] else { panic!("{response:?}") };
+        let any = resource.resource.as_ref().unwrap();
+        assert_eq!(any.type_url, T::type_url());
+        (T::decode(&*any.value).unwrap(), resource.version.clone())
+    }
+
+    /// The addresses that the next response has.
+    pub(super) async fn addresses(&mut self) -> Vec<String> {
+        addresses(&self.one::<ClusterLoadAssignment>().await.0)
+    }
+
+    /// Asks for something that we do not have: what there was to say is said before the answer to
+    /// the second time.
+    pub(super) async fn nothing_more(&mut self) {
+        for _ in 0..2 {
+            self.send(DeltaDiscoveryRequest { type_url: "ping".to_owned(), ..Default::default() }).await;
+        }
+        for _ in 0..2 {
+            let response = self.next().await;
+            assert_eq!(response.type_url, "ping", "{response:?}");
+        }
+    }
+
+    /// Subscribes to a domain's cluster and endpoints, as Envoy does.
+    pub(super) async fn connect(&mut self, name: &str) -> (Cluster, ClusterLoadAssignment) {
+        self.subscribe::<Cluster>(&[name]).await;
+        let (cluster, _) = self.one::<Cluster>().await;
+        self.subscribe::<ClusterLoadAssignment>(&[name]).await;
+        let (assignment, _) = self.one::<ClusterLoadAssignment>().await;
+        assert_eq!((cluster.name.as_str(), assignment.cluster_name.as_str()), (name, name));
+        (cluster, assignment)
+    }
+}
+
+pub(super) fn addresses(assignment: &ClusterLoadAssignment) -> Vec<String> {
+    let endpoints = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
+    let text = |endpoint: &Option<HostIdentifier>| {
+        let Some(HostIdentifier::Endpoint(endpoint)) = endpoint else { panic!() };
+        let address = endpoint.address.clone().unwrap().address;
+        let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
+        format!("{} {}", endpoint.hostname, socket.address)
+    };
+    endpoints.map(|endpoint| text(&endpoint.host_identifier)).collect()
+}
