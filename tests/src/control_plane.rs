@@ -40,9 +40,10 @@ impl ControlPlane {
     /// Starts the control plane on `ip`, with its store in `dir`, asking the DNS server `dns`.
     /// `discovery` holds more lines of that section of the configuration.
     pub fn start(ip: Ipv4Addr, dir: &Path, dns: SocketAddr, discovery: &str) -> Self {
+        let secrets = dir.join("envoy/secrets");
         let dir = dir.join("control-plane");
         fs::create_dir_all(&dir).expect("a folder for the control plane");
-        fs::write(dir.join("fedgate.toml"), configuration(ip, dns, discovery))
+        fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, dns, discovery))
             .expect("the configuration");
         let mut control_plane = Self { ip, dir, process: None };
         control_plane.restart();
@@ -119,10 +120,20 @@ impl ControlPlane {
     }
 }
 
-fn configuration(ip: Ipv4Addr, dns: SocketAddr, discovery: &str) -> String {
+fn configuration(ip: Ipv4Addr, secrets: &Path, dns: SocketAddr, discovery: &str) -> String {
+    let secrets = secrets.display();
     let mut toml = format!(
-        "[listen]\nadmin = \"{ip}:{ADMIN_PORT}\"\nverdicts = \"{ip}:{VERDICTS_PORT}\"\n\
-         [discovery]\nservers = [\"{dns}\"]\n{discovery}\n"
+        r#"[listen]
+admin = "{ip}:{ADMIN_PORT}"
+verdicts = "{ip}:{VERDICTS_PORT}"
+xds = "{ip}:{XDS_PORT}"
+[egress]
+client_certificate_sds = "{secrets}/federation-client.yaml"
+trust_sds = "{secrets}/federation-trust.yaml"
+[discovery]
+servers = ["{dns}"]
+{discovery}
+"#
     );
     for (role, token) in [("admin", ADMIN_TOKEN), ("viewer", VIEWER_TOKEN), ("filter", FILTER_TOKEN)] {
         let hex = hex::encode(Sha256::digest(token));

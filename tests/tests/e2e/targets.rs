@@ -19,7 +19,7 @@ use fedgate_tests::process::eventually;
 use futures_util::stream;
 use tokio::sync::broadcast;
 
-use super::egress::{announce, caller};
+use super::egress::{announce, caller, list};
 
 /// A target of `b.com`, announced, with a peer that answers there by its name.
 struct Target {
@@ -61,6 +61,7 @@ fn targets_of_one_priority_share_calls_by_their_weights() {
     let one = Target::start(&world, "one.b.com", 7001, 10, 10);
     let three = Target::start(&world, "three.b.com", 7002, 10, 30);
     let later = Target::start(&world, "later.b.com", 7003, 20, 10);
+    list(&world);
     thread::scope(|scope| {
         for _ in 0..4 {
             let local = world.local();
@@ -78,6 +79,7 @@ fn no_caller_sees_an_error_that_a_healthy_target_could_have_answered() {
     let mut one = Target::start(&world, "one.b.com", 7001, 10, 10);
     let mut two = Target::start(&world, "two.b.com", 7002, 10, 30);
     let _later = Target::start(&world, "later.b.com", 7003, 20, 10);
+    list(&world);
     let local = world.local();
     let seen = |calls: usize| -> BTreeMap<String, usize> {
         (0..calls).fold(BTreeMap::new(), |mut seen, _| {
@@ -109,6 +111,7 @@ fn a_target_that_cannot_prove_its_name_is_passed_over() {
     let stranger =
         Peer::echo(at, "false.b.com", &world.identity(&["true.b.com"]), world.authority.pem());
     let _true = Target::start(&world, "true.b.com", 7002, 20, 10);
+    list(&world);
     for _ in 0..20 {
         assert_eq!(answers(&world.local()), "true.b.com");
     }
@@ -134,6 +137,7 @@ fn a_new_address_is_called_within_its_ttl_and_an_open_stream_lives_on() {
     let _old = Peer::serve(old, &identity, world.authority.pem(), streaming);
     let _new = Peer::echo(new, "new", &identity, world.authority.pem());
     announce(&world, "infra.b.com", 10, 10, old);
+    list(&world);
 
     let (told, heard) = mpsc::channel();
     let local = world.local();
