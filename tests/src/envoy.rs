@@ -180,6 +180,7 @@ fn write_files(
             "both.yaml"
         }
     };
+    moves.extend(for_older_versions());
     let mut text = read(&source.join(file));
     for (from, to) in moves {
         text = edited(&text, from, &to);
@@ -189,6 +190,26 @@ fn write_files(
     }
     fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
     dir
+}
+
+/// What docs/envoy.md says of Envoys that tell less of a connection.
+fn for_older_versions() -> Vec<(&'static str, String)> {
+    let mut edits = vec![];
+    if artifacts::envoy_minor() < 39 {
+        let role = r#""role": "ingress","#;
+        edits.push((role, format!(r#"{role} "chain_validation": "listener","#)));
+    }
+    if artifacts::envoy_minor() < 38 {
+        let indent = " ".repeat(10);
+        edits.push((
+            "forward_client_cert_details: SANITIZE\n",
+            format!(
+                "forward_client_cert_details: SANITIZE_SET\n\
+                 {indent}set_current_client_cert_details: {{cert: true}}\n"
+            ),
+        ));
+    }
+    edits
 }
 
 fn code() -> String {
