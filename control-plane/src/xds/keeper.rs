@@ -1,9 +1,9 @@
 //! Keeps one entry of the book up to date: allowed? → SRV targets → their addresses → resources.
 //!
 //! It sleeps until something is due, or until it is told that something has changed. Listed domains
-//! are looked up ahead of time by the refresher, which it hears of; others it looks up itself, as long
-//! as there is a cluster for them. A domain without one is looked into again when it is asked for:
-//! whoever may ask for any domain is not to have us look up what he has made up for ever.
+//! are looked up by the refresher, which it hears of; others it looks up itself, those without a
+//! federator ever more seldom. It does not leave that to Envoy: since 1.38 that asks for a name once,
+//! and relies on hearing when there is something to say.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -24,12 +24,9 @@ use crate::verdicts::{Known, schedule};
 
 /// Keeps `entry` up to date, until it is aborted.
 pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
-    let mut keeper = Keeper { book, entry, hosts: HashMap::new(), due: None, troubles: 0 };
+    let mut keeper = Keeper { book, entry, hosts: HashMap::new(), due: None, last: None, failures: 0 };
     loop {
         let next = keeper.look().await;
-        if next.is_none() {
-            keeper.forget();
-        }
         tokio::select! {
             () = keeper.entry.wake.notified() => {}
             () = until(next) => {}
@@ -42,19 +39,23 @@ struct Keeper {
     entry: Arc<Entry>,
     /// The hosts of the targets, kept so that others find what is known of them.
     hosts: HashMap<HostName, Arc<Host>>,
-    /// When what is known of the domain will no longer do; none where there is no cluster.
+    /// When what is known of the domain will no longer do, unless others see to that.
     due: Option<Instant>,
+    /// The end of the last lookup that was seen.
+    last: Option<Instant>,
     /// How many lookups in a row came to nothing.
-    troubles: u32,
+    failures: u32,
 }
 
 impl Keeper {
-    /// Brings the entry up to date; returns when to look again. None where there is no cluster.
+    /// Brings the entry up to date; returns when to look again, if time alone may change anything.
     async fn look(&mut self) -> Option<Instant> {
-        let known = self.while_allowed(self.domain_known()).await.flatten()?;
-        let Outcome::Hosts(_) = &known.outcome else { return None };
-        let due = self.next_lookup(&known, Instant::now());
-        self.due = Some(due);
+        let Some(known) = self.while_allowed(self.domain_known()).await.flatten() else {
+            self.due = None;
+            return self.absent();
+        };
+        self.due = self.next_lookup(&known, Instant::now());
+        let Outcome::Hosts(_) = &known.outcome else { return self.absent() };
 
         let cluster = Arc::new(Resource::pack(cluster(&self.entry.domain, &self.book.egress), false));
         let before = match self.entry.standing() {
@@ -65,21 +66,23 @@ impl Keeper {
 
         let names = known.targets.iter().filter(|target| target.port != 0).map(|target| &target.host);
         self.hosts = names.map(|name| (name.clone(), self.book.hosts.host(name))).collect();
-        let addresses = self.while_allowed(all_known(&self.hosts)).await?;
+        let Some(addresses) = self.while_allowed(all_known(&self.hosts)).await else {
+            return self.absent();
+        };
         let of = |name: &HostName| addresses.get(name).map_or(&[][..], |known| &known.addresses);
         let assignment = endpoints(&self.entry.domain, &known.targets, of);
         let uncertain = addresses.values().any(|known| !known.certain);
         let stopgap = assignment.endpoints.is_empty() && uncertain;
         let endpoints = Arc::new(Resource::pack(assignment, stopgap));
         self.book.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
-        addresses.values().map(|known| known.due).chain([due]).min()
+        addresses.values().map(|known| known.due).chain(self.due).min()
     }
 
-    /// There is no cluster, so there is nothing to keep but the answer.
-    fn forget(&mut self) {
+    /// There is no cluster; returns when to look again.
+    fn absent(&mut self) -> Option<Instant> {
         self.book.publish(&self.entry, Standing::Absent);
         self.hosts.clear();
-        self.due = None;
+        self.due
     }
 
     async fn domain_known(&self) -> Option<Arc<Known>> {
@@ -88,20 +91,24 @@ impl Keeper {
         self.book.verdicts.known_when_allowed(&self.entry.domain, since).await
     }
 
-    /// When to look the domain up: at the answer's end, if the refresher has not done so; ahead of it,
-    /// where that does not.
-    fn next_lookup(&mut self, known: &Known, now: Instant) -> Instant {
-        self.troubles = match known.last {
-            Certainty::Answered => 0,
-            // The same lookup may be seen several times, which does no more than prolong the pause.
-            Certainty::Transient => self.troubles.saturating_add(1),
+    /// When to look the domain up. The refresher does that ahead of time for listed domains, and as
+    /// often as need be where it comes to nothing: there, only the answer's end is ours to see.
+    fn next_lookup(&mut self, known: &Known, now: Instant) -> Option<Instant> {
+        let discovered = matches!(known.outcome, Outcome::Hosts(_));
+        if self.last.replace(known.tried_at) != Some(known.tried_at) {
+            let failed = !discovered || known.last == Certainty::Transient;
+            self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        }
+        let after = |pause| now.checked_add(pause).unwrap_or(now);
+        let due = match (self.book.verdicts.lists(&self.entry.domain), discovered) {
+            (true, true) => known.expires_at,
+            (true, false) => return None,
+            (false, true) => {
+                after(schedule::pause(known, self.failures, now, 0.0)).min(known.expires_at)
+            }
+            (false, false) => after(schedule::backoff(self.failures)).max(known.expires_at),
         };
-        let ahead = if self.book.verdicts.lists(&self.entry.domain) {
-            known.expires_at
-        } else {
-            now.checked_add(schedule::pause(known, self.troubles, now, 0.0)).unwrap_or(now)
-        };
-        ahead.min(known.expires_at).max(now.checked_add(SHORTEST).unwrap_or(now))
+        Some(due.max(after(SHORTEST)))
     }
 
     /// Does some work, and gives it up when the domain is no longer allowed.

@@ -81,8 +81,10 @@ impl Stream {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        // Clusters first: Envoy has no use for the endpoints of one that it does not know.
+        // Clusters first: Envoy has no use for the endpoints of one that it does not know. For one that
+        // is replaced, it waits for endpoints anew, and does not ask for them: they have the same name.
         let news = self.clusters.news();
+        news.replaced.iter().for_each(|domain| self.endpoints.renew(domain));
         self.send(&Cluster::type_url(), news).await?;
         let news = self.endpoints.news();
         self.send(&ClusterLoadAssignment::type_url(), news).await
@@ -93,14 +95,19 @@ impl Stream {
             let message: String = error.message.chars().take(MESSAGE).collect();
             // It is not sent again before it has changed: Envoy would say the same again.
             tracing::error!(
-                by = %self.by, r#type = ?request.type_url, nonce = ?request.response_nonce, ?message,
+                by = %self.by, r#type = ?request.type_url, nonce = ?request.response_nonce, says = ?message,
                 "Envoy rejects what we sent"
             );
         }
+        tracing::debug!(
+            by = %self.by, r#type = ?request.type_url, nonce = ?request.response_nonce,
+            subscribe = ?request.resource_names_subscribe, unsubscribe = ?request.resource_names_unsubscribe,
+            "request"
+        );
         if request.type_url == Cluster::type_url() {
-            self.clusters.request(request, &self.book);
+            self.clusters.request(request, &self.book, |_| false);
         } else if request.type_url == ClusterLoadAssignment::type_url() {
-            self.endpoints.request(request, &self.book);
+            self.endpoints.request(request, &self.book, |domain| self.clusters.has_replaced(domain));
         } else if request.response_nonce.is_empty() {
             // We have nothing of this kind, and who asks for it is not to wait.
             let nothing = News { owed: true, ..News::default() };
@@ -143,6 +150,10 @@ impl Stream {
                 removed_resources: std::mem::take(&mut removed),
                 ..DeltaDiscoveryResponse::default()
             };
+            tracing::debug!(
+                by = %self.by, r#type = type_url, nonce = response.nonce, resources = response.resources.len(),
+                removed = ?response.removed_resources, "response"
+            );
             self.out.send(Ok(response)).await.map_err(|_| Gone)?;
             if resources.peek().is_none() {
                 return Ok(());

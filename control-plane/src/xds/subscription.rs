@@ -40,6 +40,8 @@ struct Held {
     told: Told,
     /// Whether an answer is due, even one that has been given before.
     owed: bool,
+    /// Whether it was sent in place of another.
+    replaced: bool,
 }
 
 /// What a stream's other end has of a resource.
@@ -67,6 +69,8 @@ pub(super) struct News {
     /// In no order.
     pub(super) resources: Vec<Sent>,
     pub(super) removed: Vec<String>,
+    /// The domains whose resource the other end had, and had another.
+    pub(super) replaced: Vec<Domain>,
     /// Whether an answer is due, even an empty one.
     pub(super) owed: bool,
 }
@@ -79,8 +83,14 @@ impl Subscription {
         Self { kind, begun: false, names, dirty, refused, owed: false }
     }
 
-    /// Takes in a request.
-    pub(super) fn request(&mut self, request: DeltaDiscoveryRequest, book: &Arc<Book>) {
+    /// Takes in a request. What it says that Envoy has of a domain does not count where that is
+    /// `replaced`.
+    pub(super) fn request(
+        &mut self,
+        request: DeltaDiscoveryRequest,
+        book: &Arc<Book>,
+        replaced: impl Fn(&Domain) -> bool,
+    ) {
         let first = !std::mem::replace(&mut self.begun, true);
         // Without names, the first request subscribes to everything: of which there is nothing.
         self.owed |= first && request.resource_names_subscribe.is_empty();
@@ -99,8 +109,22 @@ impl Subscription {
                 }
                 continue;
             };
-            let told = held.remove(&name).map_or(Told::Nothing, Told::Version);
+            let told = held.remove(&name).filter(|_| !replaced(&domain));
+            let told = told.map_or(Told::Nothing, Told::Version);
             self.subscribe(domain, told, book);
+        }
+    }
+
+    /// Whether this stream has sent the domain's resource in place of another.
+    pub(super) fn has_replaced(&self, domain: &Domain) -> bool {
+        self.names.get(domain).is_some_and(|held| held.replaced)
+    }
+
+    /// Has the domain's resource sent again, where it is subscribed to.
+    pub(super) fn renew(&mut self, domain: &Domain) {
+        if let Some(held) = self.names.get_mut(domain) {
+            held.owed = true;
+            self.dirty.insert(domain.clone());
         }
     }
 
@@ -133,7 +157,12 @@ impl Subscription {
                     news.removed.push(name_of(&domain));
                 }
                 Say::This(resource) => {
-                    held.told = Told::Version(resource.version.clone());
+                    let told = Told::Version(resource.version.clone());
+                    if matches!(held.told, Told::Version(_)) && held.told != told {
+                        held.replaced = true;
+                        news.replaced.push(domain.clone());
+                    }
+                    held.told = told;
                     news.resources.push(Sent {
                         name: name_of(&domain),
                         version: resource.version.clone(),
@@ -155,18 +184,22 @@ impl Subscription {
             return;
         }
         if self.names.len() >= MAX_NAMES {
-            // Envoy never unsubscribes from a name that it has once asked for on demand. Those that
-            // came to nothing it asks for again when it needs them.
+            // Envoy never unsubscribes from a name that it has once asked for on demand. A flood of
+            // names that come to nothing is not to push out those that do not.
             self.names.retain(|_, held| held.owed || held.told != Told::Removed);
+            tracing::warn!(
+                limit = MAX_NAMES,
+                kept = self.names.len(),
+                "a stream has subscribed to too many names; those without a cluster are forgotten, until it comes back"
+            );
         }
         if self.names.len() >= MAX_NAMES {
-            tracing::warn!(%domain, limit = MAX_NAMES, "a stream subscribes to too many names");
             self.refused.push(name_of(&domain));
             return;
         }
         let owed = told == Told::Nothing;
         let interest = book.interest(domain.clone());
-        self.names.insert(domain, Held { interest, told, owed });
+        self.names.insert(domain, Held { interest, told, owed, replaced: false });
     }
 }
 
@@ -189,9 +222,9 @@ fn say(kind: Kind, told: &Told, owed: bool, standing: Standing) -> Say {
         (Standing::Present(_, Some(endpoints)), Kind::Endpoints) => endpoints,
     };
     match told {
-        Told::Version(version) if !owed && (*version == resource.version || resource.stopgap) => {
-            Say::Nothing
-        }
+        // What it has is better than nothing.
+        Told::Version(_) if resource.stopgap => Say::Later,
+        Told::Version(version) if !owed && *version == resource.version => Say::Nothing,
         Told::Version(_) | Told::Nothing | Told::Removed => Say::This(resource),
     }
 }
@@ -232,7 +265,8 @@ mod tests {
             (eds, Told::Nothing, true, present.clone(), Say::This(endpoints.clone())),
             (eds, had(&endpoints), false, present, Say::Nothing),
             (eds, Told::Nothing, true, kept.clone(), empty),
-            (eds, had(&endpoints), false, kept, Say::Nothing),
+            (eds, had(&endpoints), false, kept.clone(), Say::Later),
+            (eds, had(&endpoints), true, kept, Say::Later),
         ];
         for (kind, told, owed, standing, expected) in table {
             let case = format!("{kind:?} {told:?} {owed} {standing:?}");

@@ -150,6 +150,55 @@ async fn a_strategy_counts_at_once() {
 }
 
 #[tokio::test]
+async fn a_domain_that_is_not_listed_is_looked_up_until_it_has_a_federator() {
+    let world = World::listing(&[]).await;
+    world.list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    world.zones.target("a.com", None);
+    let mut envoy = world.envoy().await;
+    envoy.subscribe::<Cluster>(&["federation/a.com"]).await;
+    assert_eq!(envoy.removed::<Cluster>().await, ["federation/a.com"]);
+    world.zones.target("a.com", Some(("fed.a.com", 443)));
+    assert_eq!(envoy.one::<Cluster>().await.0.name, "federation/a.com");
+}
+
+/// The first request of an Envoy that has these resources in this version.
+fn again(type_url: String, version: &str, names: &[&str]) -> DeltaDiscoveryRequest {
+    let names = names.iter().map(|name| (*name).to_owned());
+    DeltaDiscoveryRequest {
+        type_url,
+        resource_names_subscribe: names.clone().collect(),
+        initial_resource_versions: names.map(|name| (name, version.to_owned())).collect(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_changes_brings_its_endpoints_along() {
+    let world = World::listing(&["a.com"]).await;
+    let name = "federation/a.com";
+    let mut envoy = world.envoy().await;
+    envoy.subscribe::<ClusterLoadAssignment>(&[name]).await;
+    let (_, endpoints) = envoy.one::<ClusterLoadAssignment>().await;
+    for clusters_first in [true, false] {
+        let mut envoy = world.envoy().await;
+        let cluster = again(Cluster::type_url(), "old", &[name]);
+        let endpoints = again(ClusterLoadAssignment::type_url(), &endpoints, &[name]);
+        if clusters_first {
+            envoy.send(cluster).await;
+            envoy.one::<Cluster>().await;
+            envoy.send(endpoints).await;
+        } else {
+            envoy.send(endpoints).await;
+            envoy.nothing_more().await;
+            envoy.send(cluster).await;
+            envoy.one::<Cluster>().await;
+        }
+        assert_eq!(envoy.addresses().await, ["fed.a.com 1.1.1.1"]);
+        envoy.nothing_more().await;
+    }
+}
+
+#[tokio::test]
 async fn who_comes_back_gets_only_what_he_does_not_have() {
     let world = World::listing(&["a.com", "b.com"]).await;
     let mut envoy = world.envoy().await;
@@ -160,15 +209,6 @@ async fn who_comes_back_gets_only_what_he_does_not_have() {
     drop(envoy);
     world.until(|world| world.book.len() == 0).await;
 
-    let again = |type_url: String, version: &str, names: &[&str]| DeltaDiscoveryRequest {
-        type_url,
-        resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
-        initial_resource_versions: names
-            .iter()
-            .map(|name| ((*name).to_owned(), version.to_owned()))
-            .collect(),
-        ..Default::default()
-    };
     let mut envoy = world.envoy().await;
     envoy.send(again(Cluster::type_url(), &cluster, &["federation/a.com"])).await;
     envoy.send(again(ClusterLoadAssignment::type_url(), &endpoints, &["federation/a.com"])).await;

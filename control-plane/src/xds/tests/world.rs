@@ -65,7 +65,6 @@ impl Discover for Zones {
         let found = match target {
             None => Discovered {
                 certainty: Certainty::Answered,
-                ttl: FOREVER,
                 ..Discovered::transient("there is no federator".to_owned())
             },
             Some(target) => Discovered {
