@@ -23,6 +23,7 @@ pub mod dns;
 pub mod envoy;
 pub mod pki;
 pub mod process;
+pub mod signing;
 pub mod world;
 
 pub use world::{World, WorldBuilder};
