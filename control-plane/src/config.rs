@@ -7,7 +7,7 @@ mod file;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,10 +15,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::api::auth::{Token, Tokens};
 use crate::discovery::TtlBounds;
+use crate::discovery::dnssec::anchors::Anchors;
+use crate::discovery::dnssec::{Dnssec, Mode};
 use file::File;
 
 /// The port of DNS, where a server is given without one.
 const DNS_PORT: u16 = 53;
+
+/// What is logged. Of a zone that is signed wrongly, hickory would log each response in full.
+const LOG: &str = "info,hickory_net::dnssec=error";
 
 /// The settings as flags or environment variables give them, unread.
 #[derive(Debug, Default, clap::Args)]
@@ -50,6 +55,12 @@ pub(crate) struct Settings {
     /// Whether SRV targets may have addresses that are not public: `true` or `false`
     #[arg(long, env = "FEDGATE_DISCOVERY_ALLOW_PRIVATE_ADDRESSES", value_name = "BOOL")]
     pub(crate) discovery_allow_private_addresses: Option<String>,
+    /// Whether DNS answers are to be proven: `off`, `opportunistic` or `require`
+    #[arg(long, env = "FEDGATE_DISCOVERY_DNSSEC", value_name = "MODE")]
+    pub(crate) discovery_dnssec: Option<String>,
+    /// The DNSKEY or DS records from which trust begins; without it, the root's
+    #[arg(long, env = "FEDGATE_DISCOVERY_TRUST_ANCHOR", value_name = "FILE")]
+    pub(crate) discovery_trust_anchor: Option<String>,
     /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
     #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
     pub(crate) tokens: Option<String>,
@@ -78,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// Whether targets may have addresses that are not public.
     pub(crate) private_addresses: bool,
+    /// Whether answers are to be proven.
+    pub(crate) dnssec: Dnssec,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -152,9 +165,16 @@ impl Config {
         let timeout = reader.time("discovery.timeout", &timeout);
         let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
         let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
+        let mode = reader.parse(
+            "discovery.dnssec",
+            &one(settings.discovery_dnssec, file.dnssec, "off"),
+            Mode(None),
+        );
+        let anchors = reader.anchors(given(settings.discovery_trust_anchor).or(file.trust_anchor));
+        let dnssec = mode.0.map_or(Dnssec::Off, |demand| Dnssec::On(demand, anchors));
         let log_format =
             reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
-        let log = reader.parse("log filter", &one(settings.log, None, "info"), EnvFilter::default());
+        let log = reader.parse("log filter", &one(settings.log, None, LOG), EnvFilter::default());
         let tokens = match given(settings.tokens) {
             None => file.tokens,
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
@@ -182,6 +202,7 @@ impl Config {
             ttl,
             timeout,
             private_addresses,
+            dnssec,
             tokens,
             log_format,
             log,
@@ -207,6 +228,18 @@ impl Reader {
             self.errors
                 .push(format!("{key}: '{}': {error}; write e.g. 5s, 10m, 1d", text.escape_debug()));
             Duration::from_secs(1)
+        })
+    }
+
+    /// The anchors in a file, which is read even where they are not used.
+    fn anchors(&mut self, file: Option<String>) -> Anchors {
+        let anchors = file.map(|file| {
+            Anchors::load(Path::new(&file))
+                .map_err(|error| format!("discovery.trust_anchor: {}: {error}", file.escape_debug()))
+        });
+        anchors.unwrap_or_else(|| Ok(Anchors::default())).unwrap_or_else(|error| {
+            self.errors.push(error);
+            Anchors::default()
         })
     }
 

@@ -17,6 +17,8 @@ pub(super) struct File {
     pub(super) max_ttl: Option<String>,
     pub(super) timeout: Option<String>,
     pub(super) private_addresses: Option<String>,
+    pub(super) dnssec: Option<String>,
+    pub(super) trust_anchor: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
@@ -44,6 +46,8 @@ impl File {
             max_ttl: discovery.string("max_ttl", errors),
             timeout: discovery.string("timeout", errors),
             private_addresses: discovery.boolean("allow_private_addresses", errors),
+            dnssec: discovery.string("dnssec", errors),
+            trust_anchor: discovery.string("trust_anchor", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
         for section in [store, listen, discovery] {
