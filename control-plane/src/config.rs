@@ -8,7 +8,7 @@ mod settings;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Token, Tokens};
 use crate::discovery::TtlBounds;
+use crate::discovery::dnssec::anchors::Anchors;
+use crate::discovery::dnssec::{Dnssec, Mode};
 use crate::xds::Egress;
 use file::File;
 
@@ -23,6 +25,9 @@ pub(crate) use settings::Settings;
 
 /// The port of DNS, where a server is given without one.
 const DNS_PORT: u16 = 53;
+
+/// What is logged. Of a zone that is signed wrongly, hickory would log each response in full.
+const LOG: &str = "info,hickory_net::dnssec=error";
 
 /// What `fedgate serve` does.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) private_addresses: bool,
     /// How Envoy connects to other backends.
     pub(crate) egress: Egress,
+    /// Whether answers are to be proven.
+    pub(crate) dnssec: Dnssec,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -135,9 +142,16 @@ impl Config {
                 "/etc/fedgate/secrets/federation-trust.yaml",
             ),
         };
+        let mode = reader.parse(
+            "discovery.dnssec",
+            &one(settings.discovery_dnssec, file.dnssec, "off"),
+            Mode(None),
+        );
+        let anchors = reader.anchors(given(settings.discovery_trust_anchor).or(file.trust_anchor));
+        let dnssec = mode.0.map_or(Dnssec::Off, |demand| Dnssec::On(demand, anchors));
         let log_format =
             reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
-        let log = reader.parse("log filter", &one(settings.log, None, "info"), EnvFilter::default());
+        let log = reader.parse("log filter", &one(settings.log, None, LOG), EnvFilter::default());
         let tokens = match given(settings.tokens) {
             None => file.tokens,
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
@@ -149,17 +163,7 @@ impl Config {
             (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
             "is not between 100ms and 20s",
         );
-        reader.check(
-            "egress.connect_timeout",
-            (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&egress.connect_timeout),
-            "is not between 100ms and 60s",
-        );
-        for (key, path) in [
-            ("egress.client_certificate_sds", &egress.client_certificate_sds),
-            ("egress.trust_sds", &egress.trust_sds),
-        ] {
-            reader.check(key, path.starts_with('/'), "is no absolute path of a file on Envoy's side");
-        }
+        reader.check_egress(&egress);
         let same = |one: SocketAddr, other| one.port() != 0 && one == other;
         reader.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
         reader.check(
@@ -180,6 +184,7 @@ impl Config {
             timeout,
             private_addresses,
             egress,
+            dnssec,
             tokens,
             log_format,
             log,
@@ -205,6 +210,32 @@ impl Reader {
             self.errors
                 .push(format!("{key}: '{}': {error}; write e.g. 5s, 10m, 1d", text.escape_debug()));
             Duration::from_secs(1)
+        })
+    }
+
+    fn check_egress(&mut self, egress: &Egress) {
+        self.check(
+            "egress.connect_timeout",
+            (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&egress.connect_timeout),
+            "is not between 100ms and 60s",
+        );
+        for (key, path) in [
+            ("egress.client_certificate_sds", &egress.client_certificate_sds),
+            ("egress.trust_sds", &egress.trust_sds),
+        ] {
+            self.check(key, path.starts_with('/'), "is no absolute path of a file on Envoy's side");
+        }
+    }
+
+    /// The anchors in a file, which is read even where they are not used.
+    fn anchors(&mut self, file: Option<String>) -> Anchors {
+        let anchors = file.map(|file| {
+            Anchors::load(Path::new(&file))
+                .map_err(|error| format!("discovery.trust_anchor: {}: {error}", file.escape_debug()))
+        });
+        anchors.unwrap_or_else(|| Ok(Anchors::default())).unwrap_or_else(|error| {
+            self.errors.push(error);
+            Anchors::default()
         })
     }
 

@@ -69,8 +69,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let path = config.store;
     let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
     let list = list.await.map_err(io::Error::from)??;
-    let discovery =
-        DnsDiscovery::new(&config.servers, config.ttl, config.timeout, config.private_addresses)?;
+    let discovery = DnsDiscovery::new(
+        &config.servers,
+        config.ttl,
+        config.timeout,
+        config.private_addresses,
+        config.dnssec,
+    )?;
     let discovery = Arc::new(discovery);
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch);

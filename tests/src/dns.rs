@@ -10,16 +10,21 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::process::{Process, run};
+use crate::signing::{self, Anchor, Signing};
 
 /// The zones that are served. `broken.example` is one whose file is missing: SERVFAIL.
 /// What is in none of them is REFUSED.
 const ZONES: [&str; 3] = ["com", "org", "example"];
+
+/// The root zone, where there is one, without its delegations.
+const ROOT: &str = ". 60 IN SOA ns. hostmaster. 1 60 60 600 5\n. 60 IN NS ns.\nns. 60 IN A 127.0.0.1\n";
 
 /// A running BIND, or one that is stopped and may be started again.
 #[derive(Debug)]
 pub struct Bind {
     address: SocketAddr,
     dir: PathBuf,
+    trust_anchor: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -29,19 +34,58 @@ impl Bind {
     /// Starts BIND on `address` with its files in `dir`. `records` are lines of the master format with
     /// absolute owner names, such as `a.com. 60 IN A 192.0.2.1`.
     pub fn start(address: SocketAddr, dir: &Path, records: &[&str]) -> Self {
-        let dir = dir.join("bind");
-        fs::create_dir_all(&dir).expect("a folder for BIND");
+        let dir = folder(dir);
+        let mut conf = named_conf(address, &dir);
+        conf += "zone \"broken.example\" { type primary; file \"no-such-file\"; };\n";
         for zone in ZONES {
-            let file = dir.join(format!("{zone}.zone"));
-            fs::write(&file, zone_file(zone, records)).expect("a zone file");
-            let mut check = Command::new("named-checkzone");
-            run(check.args(["-i", "none", "-k", "ignore", zone]).arg(&file))
-                .expect("the records make a zone");
+            write_zone(zone, &zone_file(zone, records), &dir);
+            conf += &served(zone, &format!("allow-update {{ {}; }};", address.ip()));
         }
-        fs::write(dir.join("named.conf"), named_conf(address, &dir)).expect("named.conf");
-        let mut bind = Self { address, dir, process: None };
+        Self::run(address, dir, &conf, None)
+    }
+
+    /// Starts BIND with other zones: these, and a signed root above them, which the file of trust
+    /// anchors names.
+    pub fn signed(
+        address: SocketAddr,
+        dir: &Path,
+        records: &[&str],
+        zones: &[(&str, Signing)],
+        anchor: Anchor,
+    ) -> Self {
+        let dir = folder(dir);
+        let keys = dir.join("keys");
+        let mut conf = named_conf(address, &dir);
+        let (mut root, mut anchors) = (ROOT.to_owned(), String::new());
+        for (zone, signing) in zones {
+            let file = write_zone(zone, &zone_file(zone, records), &dir);
+            let _ = writeln!(root, "{zone}. 60 IN NS ns.{zone}.");
+            match signing::sign(zone, &file, *signing, &keys) {
+                Some(key) if *signing == Signing::Island => anchors += &key.anchor(anchor),
+                Some(key) => root += &key.digest(),
+                None => {}
+            }
+            conf += &served(zone, "");
+        }
+        let root = write_zone(".", &root, &dir);
+        let key = signing::sign(".", &root, Signing::Nsec, &keys).expect("a key of the root");
+        anchors += &key.anchor(anchor);
+        conf += &served(".", "");
+        let trust_anchor = dir.join("trust-anchor");
+        fs::write(&trust_anchor, anchors).expect("a file of trust anchors");
+        Self::run(address, dir, &conf, Some(trust_anchor))
+    }
+
+    fn run(address: SocketAddr, dir: PathBuf, conf: &str, trust_anchor: Option<PathBuf>) -> Self {
+        fs::write(dir.join("named.conf"), conf).expect("named.conf");
+        let mut bind = Self { address, dir, trust_anchor, process: None };
         bind.restart();
         bind
+    }
+
+    /// The file that names the root's key, where the root is signed.
+    pub fn trust_anchor(&self) -> Option<&Path> {
+        self.trust_anchor.as_deref()
     }
 
     /// Where it answers.
@@ -100,6 +144,19 @@ impl Bind {
         ]);
     }
 
+    /// Changes a zone's file behind its signatures' back.
+    pub fn spoil(&mut self, zone: &str, from: &str, to: &str) {
+        self.stop();
+        signing::spoil(&self.dir.join(format!("{zone}.zone")), from, to);
+        self.restart();
+    }
+
+    /// How many queries have come, for whatever.
+    pub fn all_queries(&self) -> usize {
+        let log = fs::read_to_string(self.dir.join("query.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("query: ")).count()
+    }
+
     /// How many queries for the federator of `domain` have come, by UDP and by TCP.
     pub fn queries(&self, domain: &str) -> usize {
         self.query_flags(domain).len()
@@ -129,6 +186,22 @@ pub fn srv(domain: &str, ttl: u32, target: &str) -> String {
     format!("{} {ttl} IN SRV 10 5 443 {target}", service(domain))
 }
 
+/// The folder of BIND's files.
+fn folder(dir: &Path) -> PathBuf {
+    let dir = dir.join("bind");
+    fs::create_dir_all(&dir).expect("a folder for BIND");
+    dir
+}
+
+/// Writes a zone's file, and has it checked.
+fn write_zone(zone: &str, text: &str, dir: &Path) -> PathBuf {
+    let file = dir.join(format!("{zone}.zone"));
+    fs::write(&file, text).expect("a zone file");
+    let mut check = Command::new("named-checkzone");
+    run(check.args(["-i", "none", "-k", "ignore", zone]).arg(&file)).expect("the records make a zone");
+    file
+}
+
 fn zone_file(zone: &str, records: &[&str]) -> String {
     let mut file = format!(
         "{zone}. 60 IN SOA ns.{zone}. hostmaster.{zone}. 1 60 60 600 5\n{zone}. 60 IN NS ns.{zone}.\n"
@@ -146,7 +219,7 @@ fn zone_file(zone: &str, records: &[&str]) -> String {
 fn named_conf(address: SocketAddr, dir: &Path) -> String {
     let (ip, port) = (address.ip(), address.port());
     let dir = dir.display();
-    let mut conf = format!(
+    format!(
         r#"options {{
   directory "{dir}";
   pid-file "{dir}/named.pid";
@@ -168,16 +241,13 @@ logging {{
   channel queries {{ file "{dir}/query.log"; severity info; }};
   category queries {{ queries; }};
 }};
-zone "broken.example" {{ type primary; file "{dir}/no-such-file"; }};
 "#
-    );
-    for zone in ZONES {
-        let _ = writeln!(
-            conf,
-            r#"zone "{zone}" {{ type primary; file "{dir}/{zone}.zone"; allow-update {{ {ip}; }}; }};"#
-        );
-    }
-    conf
+    )
+}
+
+/// The part of `named.conf` that has a zone served from its file.
+fn served(zone: &str, options: &str) -> String {
+    format!("zone \"{zone}\" {{ type primary; file \"{zone}.zone\"; {options} }};\n")
 }
 
 /// Whether BIND answers a question for the root's name servers (with a refusal, which will do).

@@ -28,6 +28,7 @@ pub mod peer;
 pub mod pki;
 pub mod process;
 pub mod scenario;
+pub mod signing;
 pub mod world;
 
 pub use world::{World, WorldBuilder};

@@ -1,5 +1,6 @@
 //! One backend and its surroundings, started together and gone together.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::dns::{Bind, service};
 use crate::envoy::{Edit, Envoy, Source};
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
+use crate::signing::{Anchor, Signing};
 
 /// A backend, `b.com` unless it is named, whose ingress is `infra.b.com`, with everything around it.
 ///
@@ -51,6 +53,7 @@ pub struct WorldBuilder {
     domain: Option<String>,
     authority: Option<Arc<Authority>>,
     egress: bool,
+    signed: Option<(Vec<(String, Signing)>, Anchor)>,
 }
 
 // === impl World ===
@@ -200,6 +203,14 @@ impl WorldBuilder {
         self
     }
 
+    /// Other zones than BIND has else, below a signed root that the control plane trusts.
+    #[must_use]
+    pub fn signed(mut self, zones: &[(&str, Signing)], anchor: Anchor) -> Self {
+        let zones = zones.iter().map(|(zone, signing)| ((*zone).to_owned(), *signing)).collect();
+        self.signed = Some((zones, anchor));
+        self
+    }
+
     /// Leaves the control plane's place empty.
     #[must_use]
     pub fn without_control_plane(mut self) -> Self {
@@ -215,10 +226,19 @@ impl WorldBuilder {
             tempfile::Builder::new().prefix("fedgate-").tempdir().expect("a folder for this world");
         let runtime = Runtime::new().expect("a runtime");
         let records: Vec<&str> = self.records.iter().map(String::as_str).collect();
-        let dns = Bind::start(address.dns(), dir.path(), &records);
-        let control_plane = (!self.without_control_plane).then(|| {
-            ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &self.discovery)
-        });
+        let dns = match &self.signed {
+            None => Bind::start(address.dns(), dir.path(), &records),
+            Some((zones, anchor)) => {
+                let zones: Vec<_> = zones.iter().map(|(zone, how)| (zone.as_str(), *how)).collect();
+                Bind::signed(address.dns(), dir.path(), &records, &zones, *anchor)
+            }
+        };
+        let mut discovery = self.discovery;
+        if let Some(file) = dns.trust_anchor() {
+            let _ = write!(discovery, "\ntrust_anchor = \"{}\"", file.display());
+        }
+        let control_plane = (!self.without_control_plane)
+            .then(|| ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &discovery));
         if let Some(control_plane) = &control_plane {
             if let Some(strategy) = &self.strategy {
                 control_plane.cli(&["strategy", "set", strategy]).expect("a strategy can be set");

@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) connect_timeout: Option<String>,
     pub(super) client_certificate_sds: Option<String>,
     pub(super) trust_sds: Option<String>,
+    pub(super) dnssec: Option<String>,
+    pub(super) trust_anchor: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
@@ -52,6 +54,8 @@ impl File {
             connect_timeout: egress.string("connect_timeout", errors),
             client_certificate_sds: egress.string("client_certificate_sds", errors),
             trust_sds: egress.string("trust_sds", errors),
+            dnssec: discovery.string("dnssec", errors),
+            trust_anchor: discovery.string("trust_anchor", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
         for section in [store, listen, discovery, egress] {

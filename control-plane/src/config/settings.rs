@@ -35,6 +35,12 @@ pub(crate) struct Settings {
     /// Whether SRV targets may have addresses that are not public: `true` or `false`
     #[arg(long, env = "FEDGATE_DISCOVERY_ALLOW_PRIVATE_ADDRESSES", value_name = "BOOL")]
     pub(crate) discovery_allow_private_addresses: Option<String>,
+    /// Whether DNS answers are to be proven: `off`, `opportunistic` or `require`
+    #[arg(long, env = "FEDGATE_DISCOVERY_DNSSEC", value_name = "MODE")]
+    pub(crate) discovery_dnssec: Option<String>,
+    /// The DNSKEY or DS records from which trust begins; without it, the root's
+    #[arg(long, env = "FEDGATE_DISCOVERY_TRUST_ANCHOR", value_name = "FILE")]
+    pub(crate) discovery_trust_anchor: Option<String>,
     /// How long Envoy may take to connect to one address of another backend
     #[arg(long, env = "FEDGATE_EGRESS_CONNECT_TIMEOUT", value_name = "TIME")]
     pub(crate) egress_connect_timeout: Option<String>,

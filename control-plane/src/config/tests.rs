@@ -1,4 +1,5 @@
 use super::*;
+use crate::discovery::dnssec::Demand;
 
 const DIGEST: &str = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
 
@@ -19,7 +20,7 @@ fn nothing_is_required() {
     assert!(config.servers.is_empty() && config.tokens.is_empty());
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (5, 86_400));
     assert_eq!((config.timeout.as_secs(), config.log_format), (3, LogFormat::Text));
-    assert!(!config.private_addresses);
+    assert!(!config.private_addresses && matches!(config.dnssec, Dnssec::Off));
 }
 
 #[test]
@@ -38,6 +39,7 @@ fn every_key_of_the_file_counts() {
         max_ttl = "1h"
         timeout = "500ms"
         allow_private_addresses = true
+        dnssec = "require"
         [egress]
         connect_timeout = "300ms"
         client_certificate_sds = "/run/client.yaml"
@@ -57,6 +59,7 @@ fn every_key_of_the_file_counts() {
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (10, 3600));
     assert_eq!(config.timeout.as_millis(), 500);
     assert!(config.private_addresses);
+    assert!(matches!(config.dnssec, Dnssec::On(Demand::Require, _)));
     assert_eq!(config.xds.to_string(), "127.0.0.1:3");
     let Egress { connect_timeout, client_certificate_sds, trust_sds } = config.egress;
     assert_eq!(connect_timeout.as_millis(), 300);
@@ -102,7 +105,8 @@ fn all_errors_are_shown_at_once() {
         servers = ["dns.example.com", 53]
         min_ttl = 5
         max_ttl = "a day"
-        dnssec = "off"
+        dnssec = "on"
+        trust_anchor = "/nowhere/root.key"
         allow_private_addresses = "true"
         [[token]]
         name = "alice"
@@ -133,7 +137,8 @@ fn all_errors_are_shown_at_once() {
         "discovery.servers: is not a list of strings",
         "discovery.min_ttl: is not a string",
         "discovery.max_ttl: 'a day'",
-        "discovery.dnssec: there is no such key",
+        "discovery.dnssec: 'on': is neither",
+        "discovery.trust_anchor: /nowhere/root.key: cannot be read",
         "discovery.timeout: is not between 100ms and 20s",
         "discovery.allow_private_addresses: is neither true nor false",
         "token[1].color: there is no such key",

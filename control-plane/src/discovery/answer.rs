@@ -8,13 +8,16 @@
 //! | anything else: an error code, a referral, records of other names, a loop | nothing |
 
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::op::{Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::honest;
 
 /// The most aliases between the name asked for and its records. A zone needs one, perhaps two.
 const MAX_ALIASES: usize = 8;
+
+/// Why a referral is no answer.
+pub(super) const LAME: &str = "a lame server answered with a referral";
 
 /// A question that has led, over zero or more aliases, to the name `at`.
 #[derive(Clone, Debug)]
@@ -97,6 +100,11 @@ impl Question {
         self.kind
     }
 
+    /// Both, as DNS is asked for them.
+    pub(super) fn query(&self) -> Query {
+        Query::query(self.at.clone(), self.kind)
+    }
+
     /// Follows the aliases in `answers` from here, in whatever order they stand.
     fn walk(&mut self, answers: &[Record]) -> Result<(), &'static str> {
         let alias_of = |name: &Name| {
@@ -130,7 +138,7 @@ impl Question {
         if code == ResponseCode::NoError && absent.soa.is_none() && absent.ns.is_some() {
             // Name servers without a SOA are a referral (RFC 2308 §2.2): whoever answered is not
             // responsible for the name, and did not ask on.
-            trouble("a lame server answered with a referral")
+            trouble(LAME)
         } else if [ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
             self.absent(absent.soa.as_ref().map(|soa| shorter(soa.ttl, soa.data.minimum)))
         } else {

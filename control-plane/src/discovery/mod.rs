@@ -6,15 +6,18 @@
 //! _wire-server-federator._tcp.company-a.com. 600 IN SRV 10 5 443 federator.wire.company-a.com.
 //! ```
 //!
-//! [`dns`] asks, and nothing else here does I/O: [`answer`] says what a response says, [`interpret`]
-//! and [`addresses`] what that means, for a backend domain and for a host, and for how long. [`reach`]
-//! knows which addresses the world may send us to.
+//! [`dns`] asks [`servers`]: [`answer`] says what a response says, [`interpret`] and [`addresses`] what
+//! that means, for a backend domain and for a host, and for how long. [`reach`] knows which addresses
+//! the world may send us to. [`dnssec`], where it is switched on, stands between [`servers`] and
+//! [`answer`], and lets pass what is proven. All but asking is pure.
 
 mod addresses;
 mod answer;
 pub(crate) mod dns;
+pub(crate) mod dnssec;
 mod interpret;
 mod reach;
+mod servers;
 
 use std::net::IpAddr;
 use std::pin::Pin;

@@ -8,6 +8,7 @@ mod claim;
 mod client_certificate;
 mod control_plane;
 mod discovery;
+mod dnssec;
 mod egress;
 mod feed;
 mod listener;
