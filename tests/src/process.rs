@@ -33,6 +33,11 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that was written so far, by this process and its predecessors with the same log.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

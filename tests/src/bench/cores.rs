@@ -1,5 +1,6 @@
 //! Which core runs what: the servers one, the client another, so that neither disturbs the other.
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores that this program may use, shared out.
@@ -32,6 +33,13 @@ impl Cores {
     /// As [`Cores::be_server`], on the client's core.
     pub(crate) fn be_client(&self) {
         be_on(&self.client);
+    }
+
+    /// Puts one thread of another program on the client's core.
+    pub(crate) fn be_alone(&self, thread: u32) {
+        let thread = i32::try_from(thread).ok().and_then(Pid::from_raw);
+        // What has ended meanwhile needs no core.
+        let _ = thread.map(|thread| sched_setaffinity(Some(thread), &self.client));
     }
 
     /// As [`Cores::be_server`], wherever the system puts them.

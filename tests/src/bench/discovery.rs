@@ -106,7 +106,7 @@ fn ask(verdicts: &Connections, domain: String) -> impl Future<Output = Result<()
             .header("authorization", format!("Bearer {FILTER_TOKEN}"))
             .body(())
             .map_err(failed)?;
-        match verdicts.send(request).await? {
+        match verdicts.send(request).await?.0 {
             200 => Ok(()),
             status => Err(failed(format!("the verdict on {domain} was answered with {status}"))),
         }

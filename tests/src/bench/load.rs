@@ -1,6 +1,6 @@
 //! The client: requests on kept HTTP/2 connections, a fixed number of them at any time.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -68,11 +68,11 @@ impl Connections {
     /// One federated request of `origin` on the connection `n`, modulo their number; its answer's status.
     pub(crate) async fn call(&self, n: usize, origin: &str) -> Result<u16, CallError> {
         let request = federated(origin)?;
-        exchange(self.sender(n)?, request, BODY).await
+        Ok(exchange(self.sender(n)?, request, BODY).await?.0)
     }
 
-    /// One request without a body; its answer's status.
-    pub(crate) async fn send(&self, request: Request<()>) -> Result<u16, CallError> {
+    /// One request without a body; its answer's status and body.
+    pub(crate) async fn send(&self, request: Request<()>) -> Result<(u16, Vec<u8>), CallError> {
         exchange(self.sender(0)?, request, &[]).await
     }
 
@@ -81,23 +81,17 @@ impl Connections {
         self.0.get(index).ok_or_else(|| failed("there is no connection"))
     }
 
-    /// `requests` federated requests of `origin`, `streams` of them at any time, spread over the
+    /// A federated request of each of these origins, `streams` of them at any time, spread over the
     /// connections. Fails when one is answered with anything but 200.
-    pub(crate) async fn burst(
-        &self,
-        origin: &str,
-        requests: usize,
-        streams: usize,
-    ) -> Result<Burst, CallError> {
-        let left = Rc::new(Cell::new(requests));
+    pub(crate) async fn burst(&self, origins: Vec<String>, streams: usize) -> Result<Burst, CallError> {
+        let mut latencies = Vec::with_capacity(origins.len());
+        let left = Rc::new(RefCell::new(origins));
         let start = Instant::now();
         let tasks = LocalSet::new();
-        let workers: Vec<_> = (0..streams)
-            .map(|n| tasks.spawn_local(stream(self.clone(), n, origin.to_owned(), Rc::clone(&left))))
-            .collect();
+        let workers: Vec<_> =
+            (0..streams).map(|n| tasks.spawn_local(stream(self.clone(), n, Rc::clone(&left)))).collect();
         tokio::time::timeout(TIMEOUT, tasks).await.map_err(failed)?;
         let elapsed = start.elapsed();
-        let mut latencies = Vec::with_capacity(requests);
         for worker in workers {
             latencies.extend(worker.await.map_err(failed)??);
         }
@@ -109,12 +103,11 @@ impl Connections {
 async fn stream(
     connections: Connections,
     n: usize,
-    origin: String,
-    left: Rc<Cell<usize>>,
+    left: Rc<RefCell<Vec<String>>>,
 ) -> Result<Vec<f64>, CallError> {
     let mut latencies = vec![];
-    while let Some(rest) = left.get().checked_sub(1) {
-        left.set(rest);
+    let next = || left.borrow_mut().pop();
+    while let Some(origin) = next() {
         let sent = Instant::now();
         let status = connections.call(n, &origin).await?;
         if status != 200 {
@@ -140,7 +133,7 @@ async fn exchange(
     sender: &SendRequest<Bytes>,
     request: Request<()>,
     body: &'static [u8],
-) -> Result<u16, CallError> {
+) -> Result<(u16, Vec<u8>), CallError> {
     let mut sender = sender.clone().ready().await.map_err(failed)?;
     let (response, mut stream) = sender.send_request(request, body.is_empty()).map_err(failed)?;
     if !body.is_empty() {
@@ -150,10 +143,13 @@ async fn exchange(
     let response = response.await.map_err(failed)?;
     let status = response.status().as_u16();
     let mut body = response.into_body();
+    let mut bytes = vec![];
     while let Some(data) = body.data().await {
-        body.flow_control().release_capacity(data.map_err(failed)?.len()).map_err(failed)?;
+        let data = data.map_err(failed)?;
+        bytes.extend_from_slice(&data);
+        body.flow_control().release_capacity(data.len()).map_err(failed)?;
     }
-    Ok(status)
+    Ok((status, bytes))
 }
 
 // === connecting ===

@@ -5,15 +5,21 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`revocation`] and [`discovery`] are the sections; each starts a [`site`] of its own,
-//! and gives a [`report::Report`].
+//! [`variants`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections; each starts
+//! a [`site`] of its own or several, and gives a [`report::Report`].
 
 pub(crate) mod cores;
 pub(crate) mod discovery;
+pub(crate) mod event_loop;
+pub(crate) mod feed;
 pub(crate) mod filters;
 pub(crate) mod load;
 pub(crate) mod proxy;
+pub(crate) mod race;
 pub(crate) mod report;
 pub(crate) mod revocation;
+pub(crate) mod scale;
 pub(crate) mod site;
+pub(crate) mod usage;
 pub(crate) mod variants;
+pub(crate) mod watchers;

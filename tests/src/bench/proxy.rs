@@ -11,7 +11,7 @@ use fedgate_tests::control_plane::FILTER_TOKEN;
 use fedgate_tests::process::{eventually, http, is_ok};
 use serde_json::{Value, json};
 
-use super::filters;
+use super::{event_loop, filters, usage};
 
 /// What makes one Envoy differ from the others.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) clusters: Vec<Value>,
     /// Whether the listener speaks plain HTTP, instead of mutual TLS.
     pub(crate) plain: bool,
+    /// Whether it measures the turns of its threads' event loops, which costs a little by itself.
+    pub(crate) times_turns: bool,
 }
 
 /// A running Envoy; killed when dropped.
@@ -75,23 +77,27 @@ impl Proxy {
         self.listener
     }
 
-    /// The CPU time of all its threads, in user and kernel mode, by the scheduler's exact account.
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The CPU time of all its threads.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Envoy runs");
-        let nanoseconds = tasks
-            .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-            .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
-            .sum();
-        Duration::from_nanos(nanoseconds)
+        usage::cpu_time(self.id())
     }
 
     /// The value of one of its statistics; 0 where it has no such.
     pub(crate) fn stat(&self, name: &str) -> u64 {
-        let url = format!("http://{}/stats?filter=^{name}$", self.admin);
-        let read = || http().get(url).call().ok()?.body_mut().read_to_string().ok();
-        let text = read().unwrap_or_default();
+        let text = self.stats(&format!("filter=^{name}$"));
         text.trim().rsplit_once(": ").and_then(|(_, value)| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// What the admin interface says of its statistics; nothing where it does not answer.
+    pub(crate) fn stats(&self, query: &str) -> String {
+        let url = format!("http://{}/stats?{query}", self.admin);
+        let read = || http().get(url).call().ok()?.body_mut().read_to_string().ok();
+        read().unwrap_or_default()
     }
 }
 
@@ -106,7 +112,7 @@ impl Drop for Proxy {
 /// A listener as in `envoy/ingress.yaml` without the access log, and a route that answers by itself:
 /// so what is measured is the listener, and the filters.
 fn configuration(dir: &Path, listener: SocketAddr, admin: SocketAddr, settings: Settings) -> Value {
-    let Settings { mut filters, clusters, plain } = settings;
+    let Settings { mut filters, clusters, plain, times_turns } = settings;
     filters.extend([filters::whole_request(), filters::router()]);
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -128,13 +134,17 @@ fn configuration(dir: &Path, listener: SocketAddr, admin: SocketAddr, settings: 
     if !plain {
         chain["transport_socket"] = mutual_tls(dir);
     }
-    json!({
+    let mut bootstrap = json!({
         "admin": {"address": socket(admin)},
         "static_resources": {
             "listeners": [{"name": "bench", "address": socket(listener), "filter_chains": [chain]}],
             "clusters": clusters,
         },
-    })
+    });
+    if times_turns {
+        event_loop::be_timed(&mut bootstrap);
+    }
+    bootstrap
 }
 
 fn mutual_tls(dir: &Path) -> Value {

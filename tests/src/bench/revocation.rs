@@ -67,12 +67,12 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
     let settings = Settings {
         filters: vec![filters::fedgate()],
         clusters: vec![filters::verdicts_cluster(site.verdicts())],
-        plain: false,
+        ..Settings::default()
     };
     let proxy = site.proxy(1, "fedgate", settings);
     cores.inspect(|cores| cores.be_client());
-    let connections =
-        runtime.block_on(Connections::open_tls(proxy.address(), CONNECTIONS, site.client()))?;
+    let client = site.client(PARTNER_HOST);
+    let connections = runtime.block_on(Connections::open_tls(proxy.address(), CONNECTIONS, &client))?;
 
     let (removed, redirected) = domains.split_at(REMOVALS);
     let series = |name: &str, domains: &[String], change: &dyn Fn(&str) -> Change| {

@@ -10,10 +10,11 @@ use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, VERDICTS_PORT};
 use fedgate_tests::dns::Bind;
 use fedgate_tests::pki::{Authority, Leaf};
 use fedgate_tests::process::http;
+use rusqlite::Connection;
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use super::filters::PARTNER_HOST;
 use super::load::{INGRESS, client_config};
 use super::proxy::{Proxy, Settings};
 
@@ -29,7 +30,7 @@ pub(crate) struct Site {
     pub(crate) control_plane: ControlPlane,
     /// BIND.
     pub(crate) dns: Bind,
-    client: Arc<ClientConfig>,
+    authority: Authority,
     dir: TempDir,
     address: Address,
 }
@@ -54,8 +55,15 @@ impl Site {
         let control_plane = ControlPlane::start(address.ip(), dir.path(), dns.address(), discovery);
         let authority = Authority::root("the authority that b.com trusts");
         write_certificates(dir.path(), &authority);
-        let client = client_config(&authority, &authority.issue(&Leaf::of([PARTNER_HOST])));
-        Self { control_plane, dns, client, dir, address }
+        Self { control_plane, dns, authority, dir, address }
+    }
+
+    /// Puts domains on the list of a control plane that runs, all at once, and leaves it stopped.
+    pub(crate) fn fill(&mut self, domains: &[String]) {
+        self.control_plane.process().signal(Signal::TERM);
+        let status = self.control_plane.process().wait();
+        assert!(status.success(), "the control plane ended with {status}");
+        insert(&self.control_plane.dir().join("fedgate.db"), domains).expect("the store takes domains");
     }
 
     /// Starts the Envoy number `n` of this site.
@@ -69,15 +77,31 @@ impl Site {
         (self.address.ip(), VERDICTS_PORT).into()
     }
 
-    /// The partner's certificate, and its trust in the ingress.
-    pub(crate) fn client(&self) -> &Arc<ClientConfig> {
-        &self.client
+    /// A client with a new certificate for `host`, which trusts the ingress.
+    pub(crate) fn client(&self, host: &str) -> Arc<ClientConfig> {
+        client_config(&self.authority, &self.authority.issue(&Leaf::of([host])))
     }
 
     /// The admin API.
     pub(crate) fn admin(&self) -> Admin {
         Admin { agent: http(), url: self.control_plane.url() }
     }
+}
+
+/// Writes what the control plane would have written, had somebody added one domain after the other.
+fn insert(store: &Path, domains: &[String]) -> rusqlite::Result<()> {
+    let mut store = Connection::open(store)?;
+    let transaction = store.transaction()?;
+    let mut revision: i64 = transaction.query_row("SELECT revision FROM list", [], |row| row.get(0))?;
+    {
+        let mut add = transaction.prepare("INSERT INTO domain VALUES (?1, '', ?2, 0, 0)")?;
+        for domain in domains {
+            revision += 1;
+            add.execute((domain, revision))?;
+        }
+    }
+    transaction.execute("UPDATE list SET revision = ?1", [revision])?;
+    transaction.commit()
 }
 
 fn write_certificates(dir: &Path, authority: &Authority) {

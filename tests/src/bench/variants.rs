@@ -1,12 +1,9 @@
 //! Section `variants`: what each way of deciding adds to a request.
 //!
-//! All variants are up at once. They are loaded in short bursts in turn, because a machine's speed
-//! drifts, and jumps when it has other work: what counts is the difference to `bare` within the same
-//! round, and of these the median.
+//! All variants are up at once and loaded in turn ([`super::race`]); `bare` comes first.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use fedgate_tests::caller::CallError;
 use fedgate_tests::dns::srv;
@@ -17,18 +14,10 @@ use super::cores::Cores;
 use super::filters::{self, PARTNER, PARTNER_HOST};
 use super::load::{Connections, failed};
 use super::proxy::{Proxy, Settings};
-use super::report::{Report, median, progress, quantile, rounded};
+use super::race::{self, CONNECTIONS, Runner, WARM_UP, tell_round};
+use super::report::{Report, median, quantile, rounded};
 use super::site::Site;
 
-/// Connections of the client to each Envoy.
-const CONNECTIONS: usize = 2;
-/// Requests under way at any time, on all connections together.
-const STREAMS: usize = 8;
-/// Requests in a burst: so few that the variants see the same weather, so many that a burst is nearly
-/// all steady state.
-const BURST: usize = 500;
-/// Rounds that are not counted: until then V8 compiles, and heaps grow.
-const WARM_UP: usize = 2;
 /// A domain that resolves, but for another host than the client's certificate names.
 const OTHER: &str = "c.com";
 
@@ -38,31 +27,6 @@ struct Variant {
     /// Whether it is able to refuse: the others let everything pass.
     decides: bool,
     settings: Settings,
-}
-
-/// A variant that is up, with the client's connections to it, and what was measured.
-struct Running {
-    name: &'static str,
-    proxy: Proxy,
-    connections: Connections,
-    rounds: Vec<Round>,
-}
-
-/// What the bursts of one round took together.
-#[derive(Default)]
-struct Sum {
-    cpu: Duration,
-    elapsed: Duration,
-    latencies: Vec<f64>,
-}
-
-/// One round's measures: CPU time and latencies in microseconds, requests per second.
-#[derive(Clone, Copy)]
-struct Round {
-    cpu: f64,
-    p50: f64,
-    p99: f64,
-    rate: f64,
 }
 
 /// Measures all variants.
@@ -88,24 +52,21 @@ pub(crate) fn measure(
         .collect();
     cores.inspect(|cores| cores.be_client());
 
+    let client = site.client(PARTNER_HOST);
     let mut running = vec![];
     for (name, decides, proxy) in proxies {
-        let connections = Connections::open_tls(proxy.address(), CONNECTIONS, site.client());
+        let connections = Connections::open_tls(proxy.address(), CONNECTIONS, &client);
         let connections = runtime.block_on(connections)?;
         runtime.block_on(check(name, decides, &connections))?;
-        running.push(Running { name, proxy, connections, rounds: vec![] });
+        running.push(Runner::new(name, proxy.into(), connections, vec![PARTNER.to_owned()]));
     }
     let mut warm = None;
-    for round in 0..WARM_UP + rounds {
-        progress(&format!("variants: round {round} of {}", WARM_UP + rounds - 1));
+    race::run(runtime, &mut running, rounds, requests, |round, running| {
+        tell_round("variants", round, rounds);
         if round == WARM_UP {
-            warm = Some(asked(&site, &running));
+            warm = Some(asked(&site, running));
         }
-        let measured = play_round(runtime, &running, requests)?;
-        if round >= WARM_UP {
-            running.iter_mut().zip(measured).for_each(|(variant, round)| variant.rounds.push(round));
-        }
-    }
+    })?;
     let asked = warm.zip(Some(asked(&site, &running))).map(|(before, after)| {
         json!({
             "requests": rounds * requests,
@@ -123,7 +84,7 @@ fn all(site: &Site, authz: &Proxy) -> Vec<Variant> {
         settings: Settings {
             filters: filter.into_iter().collect(),
             clusters: cluster.into_iter().collect(),
-            plain: false,
+            ..Settings::default()
         },
     };
     let server = authz.address();
@@ -162,71 +123,16 @@ async fn check(name: &str, decides: bool, connections: &Connections) -> Result<(
     Ok(())
 }
 
-/// Sends `requests` to each variant in bursts, of one variant after the other. Every second turn goes
-/// backwards, and each begins with another variant: nobody always comes after the same neighbour.
-fn play_round(runtime: &Runtime, running: &[Running], requests: usize) -> Result<Vec<Round>, CallError> {
-    let number = running.len();
-    let mut sums: Vec<_> = running.iter().map(|_| Sum::default()).collect();
-    for (turn, start) in (0..requests).step_by(BURST).enumerate() {
-        let burst = BURST.min(requests - start);
-        for step in 0..number {
-            let step = if turn % 2 == 0 { step } else { number - 1 - step };
-            let index = (step + turn / 2) % number;
-            if let (Some(variant), Some(sum)) = (running.get(index), sums.get_mut(index)) {
-                variant.burst(runtime, burst, sum)?;
-            }
-        }
-    }
-    Ok(sums.iter().map(Sum::round).collect())
-}
-
 /// How often the control plane and DNS were asked so far on behalf of `fedgate`.
-fn asked(site: &Site, running: &[Running]) -> (u64, usize) {
+fn asked(site: &Site, running: &[Runner]) -> (u64, usize) {
     let fedgate = running.iter().find(|variant| variant.name == "fedgate");
     let calls = fedgate.map(|variant| variant.proxy.stat("cluster.fedgate_verdicts.upstream_rq_total"));
     (calls.unwrap_or_default(), site.dns.queries(PARTNER) + site.dns.queries(OTHER))
 }
 
-// === impl Running ===
-
-impl Running {
-    fn burst(&self, runtime: &Runtime, requests: usize, sum: &mut Sum) -> Result<(), CallError> {
-        let before = self.proxy.cpu_time();
-        let burst = runtime.block_on(self.connections.burst(PARTNER, requests, STREAMS));
-        let burst = burst.map_err(|error| failed(format!("{}: {}", self.name, error.0)))?;
-        sum.cpu += self.proxy.cpu_time().saturating_sub(before);
-        sum.elapsed += burst.elapsed;
-        sum.latencies.extend(burst.latencies);
-        Ok(())
-    }
-
-    fn median(&self, measure: impl Fn(&Round) -> f64) -> f64 {
-        median(&self.rounds.iter().map(measure).collect::<Vec<_>>())
-    }
-
-    /// What this variant's requests cost above `bare`'s, round by round.
-    fn added(&self, bare: &Self) -> Vec<f64> {
-        self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| own.cpu - bare.cpu).collect()
-    }
-}
-
-// === impl Sum ===
-
-impl Sum {
-    fn round(&self) -> Round {
-        let requests = f64::from(u32::try_from(self.latencies.len()).unwrap_or(u32::MAX));
-        Round {
-            cpu: self.cpu.as_secs_f64() * 1e6 / requests,
-            p50: quantile(&self.latencies, 0.5),
-            p99: quantile(&self.latencies, 0.99),
-            rate: requests / self.elapsed.as_secs_f64(),
-        }
-    }
-}
-
 // === the report ===
 
-fn report(running: &[Running], asked: Value) -> Report {
+fn report(running: &[Runner], asked: Value) -> Report {
     let mut variants = Map::new();
     let mut added = BTreeMap::new();
     let mut spread = Map::new();
@@ -248,8 +154,8 @@ fn report(running: &[Running], asked: Value) -> Report {
             let [low, middle, high] =
                 [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
             let _ = write!(table, "{middle:>9.1}  {:<15}", format!("({low:.1} … {high:.1})"));
-            added.insert(variant.name, middle);
-            spread.insert(variant.name.to_owned(), json!([rounded(low), rounded(high)]));
+            added.insert(variant.name.clone(), middle);
+            spread.insert(variant.name.clone(), json!([rounded(low), rounded(high)]));
         } else {
             let _ = write!(table, "{:>9}  {:<15}", "", "");
         }
@@ -257,7 +163,7 @@ fn report(running: &[Running], asked: Value) -> Report {
         let measures = json!({
             "cpu_us": rounded(cpu), "p50_us": rounded(p50), "p99_us": rounded(p99), "rps": rounded(rate),
         });
-        variants.insert(variant.name.to_owned(), measures);
+        variants.insert(variant.name.clone(), measures);
     }
     let ratio = |to: &str| added.get("fedgate").zip(added.get(to)).map(|(own, other)| own / other);
     let mut ratios = Map::new();
@@ -271,8 +177,7 @@ fn report(running: &[Running], asked: Value) -> Report {
         "while {} requests went through fedgate: {} calls to the control plane, {} DNS queries",
         asked["requests"], asked["calls_to_control_plane"], asked["dns_queries"]
     );
-    let added: Map<_, _> =
-        added.into_iter().map(|(name, value)| (name.to_owned(), rounded(value))).collect();
+    let added: Map<_, _> = added.into_iter().map(|(name, value)| (name, rounded(value))).collect();
     let json = Map::from_iter([
         ("variants".to_owned(), variants.into()),
         ("added_cpu_us".to_owned(), added.into()),

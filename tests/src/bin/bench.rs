@@ -14,24 +14,28 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, revocation, variants};
+use bench::{discovery, revocation, scale, variants, watchers};
 
-/// Measure what a decision costs, how soon a revocation holds, and how fast discovery is.
+/// Measure what a decision costs, how soon a revocation holds, how fast discovery is, and what long
+/// lists and many filters take.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
-/// error, the result to standard output.
+/// error, the result to standard output. docs/performance.md says what the keys of the JSON mean.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Rounds of the section `variants`
+    /// Rounds of the sections `variants` and `scale`
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Requests to each variant in a round
+    /// Requests to each of their Envoys in a round
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..1_000_000))]
     requests: u32,
+    /// Filters that wait in the section `watchers`; each takes an open file here and one in the control plane
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    watchers: u16,
     /// What to measure
     #[arg(long, value_enum, default_value_t = Section::All)]
     section: Section,
@@ -42,6 +46,8 @@ enum Section {
     Variants,
     Revocation,
     Discovery,
+    Scale,
+    Watchers,
     All,
 }
 
@@ -72,8 +78,8 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     let runtime = runtime.map_err(|error| CallError(error.to_string()))?;
     let wanted = |section| [section, Section::All].contains(&args.section);
     let mut reports = vec![];
+    let (rounds, requests) = (args.rounds.into(), args.requests as usize);
     if wanted(Section::Variants) {
-        let (rounds, requests) = (args.rounds.into(), args.requests as usize);
         reports.push(variants::measure(&runtime, cores, rounds, requests)?);
     }
     if wanted(Section::Revocation) {
@@ -81,6 +87,12 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::Discovery) {
         reports.push(discovery::measure(&runtime, cores)?);
+    }
+    if wanted(Section::Scale) {
+        reports.push(scale::measure(&runtime, cores, rounds, requests)?);
+    }
+    if wanted(Section::Watchers) {
+        reports.push(watchers::measure(&runtime, cores, args.watchers.into())?);
     }
     Ok(reports)
 }
