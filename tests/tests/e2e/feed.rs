@@ -10,10 +10,11 @@ use fedgate_tests::process::{eventually, http};
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{assert_expected, check_http2, origin};
+use crate::line::{ASK_THE_LINE, Line};
 
 /// A world whose worker has a whole table of `domains` domains.
-fn informed(world: World, domains: u64) -> World {
-    eventually("the table is in force", || {
+pub(crate) fn informed(world: World, domains: u64) -> World {
+    eventually("the table is fresh and whole", || {
         let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
         (stat("feed_state") == Some(1) && stat("table_domains") == Some(domains)).then_some(())
     });
@@ -142,9 +143,61 @@ fn without_a_word_for_too_long_the_table_decides_nothing() {
     time_until(&world, &connection, "a.com", "verdict-unavailable");
     assert_eq!(label(&world, &connection, "unlisted.com"), "verdict-unavailable");
     eventually("the metrics tell", || {
-        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(2)).then_some(())
+        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(3)).then_some(())
     });
     world.control_plane().restart();
     let time = time_until(&world, &connection, "a.com", "");
     assert!(time < Duration::from_secs(2), "it took {time:?}");
+}
+
+#[test]
+fn fresh_stale_and_too_stale_are_told_in_metrics_and_log() {
+    let (from, to) = ASK_THE_LINE;
+    let world = World::builder()
+        .records([srv("a.com", 3600, "infra.x.com.")])
+        .allow(&["a.com"])
+        .edit(from, to)
+        .edit("\"max_staleness_s\": 900", "\"max_staleness_s\": 8")
+        .start();
+    let state = |expected: u64| {
+        eventually(&format!("the feed's state is {expected}"), || {
+            (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(expected)).then_some(())
+        });
+    };
+    let told = |level: &str, line: &str| {
+        eventually(&format!("the log says: {line}"), || {
+            let log = world.envoy.log();
+            log.lines().any(|l| l.contains(&format!("[{level}]")) && l.contains(line)).then_some(())
+        });
+    };
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    state(0);
+
+    let line = Line::lay(&world);
+    state(1);
+    told("info", "the table is fresh: 1 listed domains");
+
+    line.cut();
+    state(2);
+    told("warning", "the table is stale: the control plane was last heard");
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
+
+    state(3);
+    told("error", "the table is too stale: the control plane was not heard for more than 8 s");
+    time_until(&world, &connection, "a.com", "verdict-unavailable");
+
+    // Nothing has changed meanwhile, but this answer is not held back (4 s) until something does.
+    let mended = Instant::now();
+    line.flow();
+    state(1);
+    assert!(mended.elapsed() < Duration::from_secs(3), "it took {:?}", mended.elapsed());
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
+
+    // Once for each change, by the worker and by Envoy's main thread, which has a table too.
+    let log = world.envoy.log();
+    let count = |line| log.matches(line).count();
+    assert!(count("the table is stale") <= 2 && count("the table is too stale") <= 2, "{log}");
+    assert!(count("the table is fresh") <= 4, "{log}");
 }

@@ -9,7 +9,9 @@ mod client_certificate;
 mod control_plane;
 mod discovery;
 mod feed;
+mod line;
 mod listener;
+mod lookups;
 mod origin_header;
 mod store;
 
