@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::dns::Bind;
-use crate::envoy::{Edit, Envoy};
+use crate::envoy::{Envoy, Special};
 use crate::pki::{Authority, Identity, Leaf};
 
 /// The backend `b.com`, whose ingress is `infra.b.com`, with everything around it.
@@ -41,8 +41,8 @@ pub struct WorldBuilder {
     allowed: Vec<String>,
     strategy: Option<String>,
     discovery: String,
-    edits: Vec<Edit>,
-    envoy_args: Vec<String>,
+    envoy: Special,
+    launcher: Vec<String>,
     without_control_plane: bool,
     dns: Option<SocketAddr>,
 }
@@ -130,14 +130,35 @@ impl WorldBuilder {
     /// A replacement in Envoy's configuration.
     #[must_use]
     pub fn edit(mut self, from: &str, to: &str) -> Self {
-        self.edits.push((from.to_owned(), to.to_owned()));
+        self.envoy.edits.push((from.to_owned(), to.to_owned()));
         self
     }
 
     /// More arguments for Envoy's command line.
     #[must_use]
     pub fn envoy_args(mut self, args: &[&str]) -> Self {
-        self.envoy_args.extend(args.iter().map(ToString::to_string));
+        self.envoy.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Has Envoy read its listener from a file, for [`Envoy::edit_listener`].
+    #[must_use]
+    pub fn listener_from_file(mut self) -> Self {
+        self.envoy.listener_from_file = true;
+        self
+    }
+
+    /// Has Envoy ready for [`Envoy::hot_restart`].
+    #[must_use]
+    pub fn hot_restart(mut self) -> Self {
+        self.envoy.hot_restart = true;
+        self
+    }
+
+    /// A command that runs the control plane's, which is appended to it.
+    #[must_use]
+    pub fn launcher(mut self, launcher: Vec<String>) -> Self {
+        self.launcher = launcher;
         self
     }
 
@@ -165,7 +186,8 @@ impl WorldBuilder {
         let records: Vec<&str> = self.records.iter().map(String::as_str).collect();
         let dns = Bind::start(address.dns(), dir.path(), &records);
         let control_plane = (!self.without_control_plane).then(|| {
-            ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &self.discovery)
+            let dns = self.dns.unwrap_or(dns.address());
+            ControlPlane::launch(&self.launcher, ip, dir.path(), dns, &self.discovery)
         });
         if let Some(control_plane) = &control_plane {
             if let Some(strategy) = &self.strategy {
@@ -176,8 +198,7 @@ impl WorldBuilder {
         let backend = Backend::start(&runtime, ip);
         let authority = Authority::root("the authority that b.com trusts");
         let server = authority.issue(&Leaf::of(["infra.b.com"]));
-        let envoy =
-            Envoy::start(ip, dir.path(), &server, authority.pem(), &self.edits, &self.envoy_args);
+        let envoy = Envoy::start(ip, dir.path(), &server, authority.pem(), &self.envoy);
         World { envoy, control_plane, dns, backend, authority, runtime, dir, address }
     }
 }

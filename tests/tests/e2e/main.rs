@@ -9,6 +9,8 @@ mod client_certificate;
 mod control_plane;
 mod discovery;
 mod feed;
+mod flow;
+mod life_cycle;
 mod line;
 mod listener;
 mod lookups;
