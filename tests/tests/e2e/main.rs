@@ -8,6 +8,7 @@ mod claim;
 mod client_certificate;
 mod control_plane;
 mod discovery;
+mod disk_full;
 mod feed;
 mod flow;
 mod life_cycle;
