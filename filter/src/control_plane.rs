@@ -39,14 +39,14 @@ pub(crate) fn ask_verdict(control_plane: &ControlPlane, domain: &Domain) -> Resu
     ask(control_plane, &format!("/v1/verdicts/{domain}"), control_plane.timeout)
 }
 
-/// Asks for what has changed since `cursor`; the answer is held until something has, or until the
-/// table would be half as old as it may be.
+/// Asks for what has changed since `cursor`; the answer is held until something has, but no longer
+/// than `wait`.
 pub(crate) fn ask_feed(
     control_plane: &ControlPlane,
     cursor: Option<&str>,
-    max_staleness: Duration,
+    wait: Duration,
 ) -> Result<Call, AskError> {
-    let wait = (max_staleness.as_secs() / 2).clamp(1, MAX_WAIT_S);
+    let wait = wait.as_secs().min(MAX_WAIT_S);
     let cursor = cursor
         .map(|cursor| format!("&cursor={}", utf8_percent_encode(cursor, NON_ALPHANUMERIC)))
         .unwrap_or_default();

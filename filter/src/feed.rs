@@ -32,6 +32,11 @@ impl Feed {
         self.cursor.as_deref()
     }
 
+    /// Whether the last answer was none.
+    pub(crate) fn fails(&self) -> bool {
+        self.failures > 0
+    }
+
     /// The question is under way.
     pub(crate) fn asked(&mut self, call: Call) {
         self.under_way = Some(call);
@@ -99,7 +104,9 @@ mod tests {
         }
         feed.failed(&AskError::NoAnswer, at(0), 0.0);
         assert!(feed.is_due(at(500)), "by chance in half the time");
+        assert!(feed.fails());
         feed.heard("x".to_owned());
+        assert!(!feed.fails());
         feed.failed(&AskError::NoAnswer, at(0), 1.0);
         assert!(feed.is_due(at(100)), "an answer forgives");
     }

@@ -1,6 +1,6 @@
 //! What a worker remembers between requests, and how it learns: the feed, and lookups.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::rc::{Rc, Weak};
@@ -16,12 +16,14 @@ use crate::feed::Feed;
 use crate::host::{self, Call, Now};
 use crate::lookups::{Lookups, Waiting};
 use crate::metrics::{Counter, Metrics};
-use crate::table::{Known, Table};
+use crate::table::{Freshness, Known, Table};
 
 /// The most connections that are remembered; others are read anew with each request.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// How often the feed is looked after, and metrics are handed to Envoy.
 const TICK: Duration = Duration::from_millis(100);
+/// The shortest time that the feed's answer is held back while nothing changes.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest that Envoy takes: a lookup is sent on the next tick.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
@@ -38,6 +40,8 @@ pub(crate) struct Gate {
     lookups: RefCell<Lookups>,
     /// What was wrong when the control plane was last asked; told when it changes, not every time.
     trouble: RefCell<Option<AskError>>,
+    /// How the table stood when that was last told.
+    freshness: Cell<Freshness>,
 }
 
 // === impl Gate ===
@@ -54,6 +58,7 @@ impl Gate {
             feed: RefCell::default(),
             lookups: RefCell::default(),
             trouble: RefCell::default(),
+            freshness: Cell::new(Freshness::Warming),
             config,
         }
     }
@@ -106,7 +111,8 @@ impl Gate {
         if feed_is_due {
             self.poll(now);
         }
-        self.metrics.flush(self.table.borrow().freshness(now), self.table.borrow().len());
+        self.tell_freshness(now);
+        self.metrics.flush(&self.table.borrow(), now);
         host::tick_every(TICK);
     }
 
@@ -129,7 +135,13 @@ impl Gate {
         }
         let asked = {
             let feed = self.feed.borrow();
-            control_plane::ask_feed(&self.config.control_plane, feed.cursor(), self.config.max_staleness)
+            // After a failure no answer is to be held back: it says that there are answers again.
+            let wait = if feed.fails() {
+                Duration::ZERO
+            } else {
+                (self.config.max_staleness / 2).max(SHORTEST_WAIT)
+            };
+            control_plane::ask_feed(&self.config.control_plane, feed.cursor(), wait)
         };
         match asked {
             Ok(call) => self.feed.borrow_mut().asked(call),
@@ -148,6 +160,7 @@ impl Gate {
             }
             Err(error) => {
                 self.metrics.count(Counter::FeedFailures);
+                self.table.borrow_mut().miss();
                 self.feed.borrow_mut().failed(&error, now, host::random());
             }
         }
@@ -178,6 +191,35 @@ impl Gate {
             (_, Some(error)) => log::error!("no answer from the control plane: {error}"),
             (Some(_), None) => log::info!("the control plane answers again"),
             (None, None) => {}
+        }
+    }
+
+    /// Logs how the table stands, once for each change. A failed poll is told before the next is made,
+    /// since both wait for a tick.
+    fn tell_freshness(&self, now: Now) {
+        let table = self.table.borrow();
+        let freshness = table.freshness(now);
+        if self.freshness.replace(freshness) == freshness {
+            return;
+        }
+        let (age, cluster) = (table.age(now).as_secs(), &self.config.control_plane.cluster);
+        let max = self.config.max_staleness.as_secs();
+        match freshness {
+            Freshness::Warming => {}
+            Freshness::Fresh => log::info!(
+                "the table is fresh: {} listed domains; requests are decided at once, changes count at once",
+                table.len()
+            ),
+            Freshness::Stale => log::warn!(
+                "the table is stale: the control plane was last heard {age} s ago; requests are decided by \
+                 what it said, until that is {max} s old (max_staleness_s), and changes do not count; see \
+                 that `fedgate serve` runs, and that Envoy reaches it (cluster {cluster})"
+            ),
+            Freshness::TooStale => log::error!(
+                "the table is too stale: the control plane was not heard for more than {max} s \
+                 (max_staleness_s); requests are refused with 503 verdict-unavailable, but where a lookup \
+                 succeeds; see that `fedgate serve` runs, and that Envoy reaches it (cluster {cluster})"
+            ),
         }
     }
 }

@@ -4,12 +4,11 @@
 //! over on a tick, so that a request pays for no hostcall.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use fedgate_policy::{Refusal, RemoteFailure};
 
-use crate::host::{self, Metric};
-use crate::table::Freshness;
+use crate::host::{self, Metric, Now};
+use crate::table::{Freshness, Table};
 
 /// Every refusal's label, and every failure's of a call that went out.
 const LABELS: [&str; 16] = [
@@ -107,21 +106,26 @@ impl Metrics {
         }
     }
 
-    /// Hands over what was gathered, and how the table stands: state 0 warming, 1 in force, 2 too
-    /// stale; the age is that of the last word from the control plane.
-    pub(crate) fn flush(&self, freshness: Freshness, domains: usize) {
-        let (state, age) = match freshness {
-            Freshness::Warming => (0, Duration::ZERO),
-            Freshness::InForce(age) => (1, age),
-            Freshness::TooStale(age) => (2, age),
-        };
-        host::record(self.feed_state, state);
-        host::record(self.feed_age_ms, u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        host::record(self.table_domains, u64::try_from(domains).unwrap_or(u64::MAX));
+    /// Hands over what was gathered, and how the table stands at `now`.
+    pub(crate) fn flush(&self, table: &Table, now: Now) {
+        let millis = u64::try_from(table.age(now).as_millis());
+        host::record(self.feed_state, number(table.freshness(now)));
+        host::record(self.feed_age_ms, millis.unwrap_or(u64::MAX));
+        host::record(self.table_domains, u64::try_from(table.len()).unwrap_or(u64::MAX));
         let counts = [&self.permits, &self.lookups, &self.feed_pages, &self.feed_failures];
         for gathered in counts.into_iter().chain(self.refusals.iter().map(|(_, gathered)| gathered)) {
             host::increment(gathered.metric, gathered.count.take());
         }
+    }
+}
+
+/// A state's number, which dashboards and alerts are built on.
+fn number(freshness: Freshness) -> u64 {
+    match freshness {
+        Freshness::Warming => 0,
+        Freshness::Fresh => 1,
+        Freshness::Stale => 2,
+        Freshness::TooStale => 3,
     }
 }
 

@@ -3,8 +3,9 @@
 //! | the table is | when | what counts |
 //! |---|---|---|
 //! | warming | no whole table has come yet | what was looked up |
-//! | in force | the control plane was heard within `max_staleness` | strategy, list, what was looked up |
-//! | too stale | it was not | what was looked up |
+//! | fresh | the feed's last poll was answered, or still may be | strategy, list, what was looked up |
+//! | stale | it failed; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
+//! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -25,6 +26,8 @@ pub(crate) struct Table {
     /// The entries of this generation.
     current: usize,
     heard: Option<Heard>,
+    /// Whether the control plane was asked in vain since.
+    missed: bool,
     max_staleness: Duration,
 }
 
@@ -52,15 +55,17 @@ pub(crate) enum Known<'a> {
     Nothing,
 }
 
-/// The state of the table, as metrics tell it.
+/// The state of the table, as metrics and log tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
     /// No whole table has come yet.
     Warming,
-    /// In force; the control plane was heard so long ago.
-    InForce(Duration),
-    /// The control plane was heard longer ago than is allowed.
-    TooStale(Duration),
+    /// The control plane tells of each change.
+    Fresh,
+    /// The control plane does not answer; what it last said is in force.
+    Stale,
+    /// What it last said is too old to be in force.
+    TooStale,
 }
 
 // === impl Table ===
@@ -75,6 +80,7 @@ impl Table {
             generation: 0,
             current: 0,
             heard: None,
+            missed: false,
             max_staleness,
         }
     }
@@ -130,17 +136,29 @@ impl Table {
         }
         let since = if whole { Some(self.generation) } else { self.heard.map(|heard| heard.since) };
         self.heard = since.map(|since| Heard { at: now, since });
+        self.missed = false;
+    }
+
+    /// The feed's poll failed: from now on there may be changes that we do not hear of.
+    pub(crate) fn miss(&mut self) {
+        self.missed = true;
     }
 
     /// How the table stands at `now`.
     pub(crate) fn freshness(&self, now: Now) -> Freshness {
         match self.heard {
             None => Freshness::Warming,
-            Some(heard) => match now.since(heard.at).filter(|age| *age <= self.max_staleness) {
-                Some(age) => Freshness::InForce(age),
-                None => Freshness::TooStale(now.since(heard.at).unwrap_or_default()),
-            },
+            Some(heard) if now.since(heard.at).is_none_or(|age| age > self.max_staleness) => {
+                Freshness::TooStale
+            }
+            Some(_) if self.missed => Freshness::Stale,
+            Some(_) => Freshness::Fresh,
         }
+    }
+
+    /// How long ago the control plane was heard; nothing where it never was, or the clock was set back.
+    pub(crate) fn age(&self, now: Now) -> Duration {
+        self.heard.and_then(|heard| now.since(heard.at)).unwrap_or_default()
     }
 
     /// How many domains are listed.
@@ -150,8 +168,8 @@ impl Table {
 
     fn in_force(&self, now: Now) -> Option<Heard> {
         match self.freshness(now) {
-            Freshness::InForce(_) => self.heard,
-            Freshness::Warming | Freshness::TooStale(_) => None,
+            Freshness::Fresh | Freshness::Stale => self.heard,
+            Freshness::Warming | Freshness::TooStale => None,
         }
     }
 }
@@ -212,7 +230,7 @@ mod tests {
         table.keep(verdict("a.com", 1_000), at(0));
         assert_known(&mut table, "a.com", at(0), "verdict");
         table.apply(page(Strategy::AllowDynamic, &["b.com"]), at(1));
-        assert_eq!(table.freshness(at(1)), Freshness::InForce(Duration::ZERO));
+        assert_eq!(table.freshness(at(1)), Freshness::Fresh);
         assert_known(&mut table, "a.com", at(1), "verdict");
         assert_known(&mut table, "b.com", at(1), "verdict");
         assert_known(&mut table, "c.com", at(1), "denied");
@@ -279,9 +297,41 @@ mod tests {
         assert_known(&mut table, "b.com", at(900_000), "verdict");
         assert_known(&mut table, "b.com", at(900_001), "nothing");
         assert_known(&mut table, "c.com", at(900_001), "nothing");
-        assert_eq!(table.freshness(at(900_001)), Freshness::TooStale(Duration::from_millis(900_001)));
         table.apply(page(Strategy::AllowDynamic, &[]), at(900_002));
         assert_known(&mut table, "b.com", at(900_002), "verdict");
+    }
+
+    #[test]
+    fn it_is_fresh_while_polls_are_answered_and_stale_from_the_first_that_is_not() {
+        let mut table = table();
+        let mut standings = vec![];
+        let mut stands = |table: &Table, ms: u64| standings.push((ms, table.freshness(at(ms))));
+        stands(&table, 0);
+        table.miss();
+        stands(&table, 1);
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(2));
+        stands(&table, 30_000);
+        table.miss();
+        stands(&table, 30_001);
+        assert_known(&mut table, "a.com", at(30_001), "verdict");
+        assert_known(&mut table, "b.com", at(30_001), "denied");
+        stands(&table, 900_002);
+        stands(&table, 900_003);
+        assert_eq!(table.age(at(900_003)), Duration::from_millis(900_001));
+        table.apply(page(Strategy::AllowDynamic, &[]), at(900_004));
+        stands(&table, 900_005);
+        assert_eq!(
+            standings,
+            [
+                (0, Freshness::Warming),
+                (1, Freshness::Warming),
+                (30_000, Freshness::Fresh),
+                (30_001, Freshness::Stale),
+                (900_002, Freshness::Stale),
+                (900_003, Freshness::TooStale),
+                (900_005, Freshness::Fresh),
+            ]
+        );
     }
 
     #[test]
@@ -305,5 +355,6 @@ mod tests {
         let mut table = table();
         table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(10_000));
         assert_known(&mut table, "a.com", at(9_999), "nothing");
+        assert_eq!(table.freshness(at(9_999)), Freshness::TooStale);
     }
 }

@@ -1,5 +1,6 @@
 //! `fedgate serve`, and the command line against it.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +33,7 @@ pub struct ControlPlane {
     ip: Ipv4Addr,
     dir: PathBuf,
     process: Option<Process>,
+    launcher: Vec<String>,
 }
 
 // === impl ControlPlane ===
@@ -40,12 +42,23 @@ impl ControlPlane {
     /// Starts the control plane on `ip`, with its store in `dir`, asking the DNS server `dns`.
     /// `discovery` holds more lines of that section of the configuration.
     pub fn start(ip: Ipv4Addr, dir: &Path, dns: SocketAddr, discovery: &str) -> Self {
+        Self::launch(&[], ip, dir, dns, discovery)
+    }
+
+    /// Starts it as [`ControlPlane::start`] does, its command appended to `launcher`.
+    pub fn launch(
+        launcher: &[String],
+        ip: Ipv4Addr,
+        dir: &Path,
+        dns: SocketAddr,
+        discovery: &str,
+    ) -> Self {
         let secrets = dir.join("envoy/secrets");
         let dir = dir.join("control-plane");
         fs::create_dir_all(&dir).expect("a folder for the control plane");
         fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, dns, discovery))
             .expect("the configuration");
-        let mut control_plane = Self { ip, dir, process: None };
+        let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned() };
         control_plane.restart();
         control_plane
     }
@@ -53,8 +66,10 @@ impl ControlPlane {
     /// Starts it again, on the same store, and waits until it is ready.
     pub fn restart(&mut self) {
         self.process = None;
-        let mut command = Command::new(artifacts::fedgate());
-        command.args(["serve", "--config", "fedgate.toml"]).current_dir(&self.dir);
+        let fedgate = artifacts::fedgate().into_os_string();
+        let mut words = self.launcher.iter().map(OsString::from).chain([fedgate]);
+        let mut command = Command::new(words.next().expect("at least fedgate"));
+        command.args(words).args(["serve", "--config", "fedgate.toml"]).current_dir(&self.dir);
         let mut process = Process::start(&mut command, &self.dir.join("log"));
         let url = format!("{}/readyz", self.url());
         process.wait_until("the control plane is ready", || is_ok(&url));

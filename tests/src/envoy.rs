@@ -19,6 +19,7 @@ pub const INGRESS_PORT: u16 = 8443;
 /// The port of the listener for our own services.
 pub const EGRESS_PORT: u16 = 8097;
 const ADMIN_PORT: u16 = 9901;
+const LISTENER_FILE: &str = "listener.yaml";
 
 const SECRETS: [&str; 4] =
     ["server-certificate.yaml", "client-trust.yaml", "federation-client.yaml", "federation-trust.yaml"];
@@ -26,16 +27,20 @@ const SECRETS: [&str; 4] =
 /// One exact replacement in the configuration: what stands there, and what is to stand there.
 pub type Edit = (String, String);
 
-/// Which of the repository's configurations.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// `envoy/ingress.yaml`.
-    Ingress,
-    /// `envoy/both.yaml`, of this backend.
-    Both {
-        /// The backend domain that calls are made for.
-        own_domain: &'a str,
-    },
+/// What is special about an Envoy.
+#[derive(Debug, Default)]
+pub struct Special {
+    /// Replacements in the configuration.
+    pub edits: Vec<Edit>,
+    /// More arguments of the command line.
+    pub args: Vec<String>,
+    /// The backend domain that calls are made for, where there is an egress beside the ingress
+    /// (`envoy/both.yaml`).
+    pub egress: Option<String>,
+    /// Whether the listener comes from a file of its own, which may be replaced.
+    pub listener_from_file: bool,
+    /// Whether it can hand over to a successor ([`Envoy::hot_restart`]).
+    pub hot_restart: bool,
 }
 
 /// A running Envoy.
@@ -44,34 +49,66 @@ pub struct Envoy {
     ip: Ipv4Addr,
     dir: PathBuf,
     process: Process,
+    args: Vec<String>,
 }
 
 // === impl Envoy ===
 
 impl Envoy {
     /// Starts Envoy on `ip`, with its files in `dir`, and waits until its listener is live.
-    /// `identity` is shown to those who call, and to those who are called; `args` are more arguments of
-    /// the command line.
-    pub fn start(
-        ip: Ipv4Addr,
-        dir: &Path,
-        source: Source<'_>,
-        identity: &Identity,
-        trust: &str,
-        edits: &[Edit],
-        args: &[String],
-    ) -> Self {
-        let dir = write_files(ip, dir, source, identity, trust, edits);
-        let mut process = Process::start(command(&dir).args(args), &dir.join("log"));
+    /// `identity` is shown to those who call, and to those who are called.
+    pub fn start(ip: Ipv4Addr, dir: &Path, identity: &Identity, trust: &str, special: &Special) -> Self {
+        let dir = write_files(ip, dir, identity, trust, special);
+        if special.listener_from_file {
+            move_listener_to_file(&dir);
+        }
+        let mut first = command(&dir);
+        if special.hot_restart {
+            first.arg("--use-dynamic-base-id").arg("--base-id-path").arg(dir.join("base-id"));
+        } else {
+            first.arg("--disable-hot-restart");
+        }
+        let mut process = Process::start(first.args(&special.args), &dir.join("log"));
         let url = format!("http://{ip}:{ADMIN_PORT}/ready");
         process.wait_until("Envoy is live", || is_ok(&url));
-        Self { ip, dir, process }
+        Self { ip, dir, process, args: special.args.clone() }
+    }
+
+    /// Starts the next Envoy on the same configuration, to which this one hands its listener over.
+    /// Gives the one before, which drains and ends by itself.
+    pub fn hot_restart(&mut self) -> Process {
+        let base_id = read(&self.dir.join("base-id"));
+        let mut command = command(&self.dir);
+        command.args(["--restart-epoch", "1", "--base-id", base_id.trim()]).args(&self.args);
+        let next = Process::start(&mut command, &self.dir.join("log"));
+        let before = std::mem::replace(&mut self.process, next);
+        eventually("the next Envoy is live", || {
+            let stat = |name| self.stat(&format!("server.{name}"));
+            (stat("hot_restart_generation") == Some(2) && stat("live") == Some(1)).then_some(())
+        });
+        before
+    }
+
+    /// Puts another listener in place of the one in the file: the same with one more replacement.
+    /// Envoy sees it a moment later.
+    pub fn edit_listener(&self, from: &str, to: &str) {
+        let (file, next) = (self.dir.join(LISTENER_FILE), self.dir.join("next-listener"));
+        fs::write(&next, edited(&read(&file), from, to)).expect("the next listener's file");
+        fs::rename(next, file).expect("the file moves into place");
+    }
+
+    /// Tells Envoy something on its admin interface.
+    pub fn tell(&self, path: &str) {
+        let answer = http().post(format!("http://{}:{ADMIN_PORT}{path}", self.ip)).send_empty();
+        assert_eq!(answer.expect("Envoy's admin interface answers").status(), 200, "{path}");
     }
 
     /// What Envoy says of a configuration that it is expected to refuse.
     pub fn refusal(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: &[Edit]) -> String {
-        let dir = write_files(ip, dir, Source::Ingress, server, trust, edits);
-        run(command(&dir).args(["--mode", "validate"])).expect_err("Envoy refuses the configuration")
+        let special = Special { edits: edits.to_vec(), ..Special::default() };
+        let dir = write_files(ip, dir, server, trust, &special);
+        run(command(&dir).args(["--disable-hot-restart", "--mode", "validate"]))
+            .expect_err("Envoy refuses the configuration")
     }
 
     /// The listener's address.
@@ -118,7 +155,10 @@ impl Envoy {
         assert!(active.is_some_and(|vms| vms > 0), "no VM is active: {active:?}");
         let log = self.log();
         let crash = ["panicked", "[critical]", "Function: proxy_on", "unreachable"];
-        let line = log.lines().find(|line| crash.iter().any(|word| line.contains(word)));
+        // So Envoy tells of a configuration that was refused, which is no crash.
+        let refused = |line: &str| line.contains("failed to load");
+        let mut lines = log.lines().filter(|line| !refused(line));
+        let line = lines.find(|line| crash.iter().any(|word| line.contains(word)));
         assert_eq!(line, None, "the VM crashed");
     }
 }
@@ -128,15 +168,7 @@ fn command(dir: &Path) -> Command {
     command
         .arg("-c")
         .arg(dir.join("envoy.yaml"))
-        .args([
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "info",
-            "--drain-time-s",
-            "1",
-        ])
+        .args(["--concurrency", "1", "--log-level", "info", "--drain-time-s", "1"])
         .args(["--file-flush-interval-msec", "20"])
         .env("FEDGATE_TOKEN", FILTER_TOKEN);
     command
@@ -145,10 +177,9 @@ fn command(dir: &Path) -> Command {
 fn write_files(
     ip: Ipv4Addr,
     dir: &Path,
-    configuration: Source<'_>,
     identity: &Identity,
     trust: &str,
-    edits: &[Edit],
+    special: &Special,
 ) -> PathBuf {
     let dir = dir.join("envoy");
     fs::create_dir_all(dir.join("secrets")).expect("a folder for Envoy");
@@ -171,9 +202,9 @@ fn write_files(
         ("address: galley, port_value: 8080", at(galley)),
         ("address: cargohold, port_value: 8080", at(cargohold)),
     ];
-    let file = match configuration {
-        Source::Ingress => "ingress.yaml",
-        Source::Both { own_domain } => {
+    let file = match &special.egress {
+        None => "ingress.yaml",
+        Some(own_domain) => {
             moves.push(("address: 127.0.0.1, port_value: 8097", at(EGRESS_PORT)));
             moves.push(("address: 127.0.0.1, port_value: 8602", at(XDS_PORT)));
             moves.push((r#""own_domain": "b.com""#, format!(r#""own_domain": "{own_domain}""#)));
@@ -185,7 +216,7 @@ fn write_files(
     for (from, to) in moves {
         text = edited(&text, from, &to);
     }
-    for (from, to) in edits {
+    for (from, to) in &special.edits {
         text = edited(&text, from, to);
     }
     fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
@@ -208,8 +239,31 @@ fn for_older_versions() -> Vec<(&'static str, String)> {
                  {indent}set_current_client_cert_details: {{cert: true}}\n"
             ),
         ));
+        let cookie = "- remove: cookie";
+        edits.push((cookie, format!("{cookie}\n                - remove: x-forwarded-client-cert")));
     }
     edits
+}
+
+/// Moves the listener out of the configuration into a file that Envoy watches (LDS).
+fn move_listener_to_file(dir: &Path) {
+    let text = read(&dir.join("envoy.yaml"));
+    let (before, rest) = text.split_once("  listeners:\n").expect("a list of listeners");
+    let (listener, clusters) = rest.split_once("\n  clusters:\n").expect("a list of clusters after it");
+    let kind = "\"@type\": type.googleapis.com/envoy.config.listener.v3.Listener";
+    let listener = edited(
+        listener,
+        "- name: federation_ingress",
+        &format!("- {kind}\n    name: federation_ingress"),
+    );
+    fs::write(dir.join(LISTENER_FILE), format!("resources:\n{listener}")).expect("the listener's file");
+    let path = dir.join(LISTENER_FILE);
+    let text = format!(
+        "dynamic_resources:\n  lds_config: {{resource_api_version: V3, path_config_source: {{path: {}}}}}\n\n\
+         {before}  clusters:\n{clusters}",
+        path.display()
+    );
+    fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
 }
 
 fn code() -> String {

@@ -48,11 +48,16 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a running child can be signalled");
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
     /// Waits until it has ended.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(Instant::now() < deadline, "the process has not ended:\n{}", self.log());
@@ -71,7 +76,7 @@ impl Process {
     pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+            if let Some(status) = self.ended() {
                 panic!("waiting for: {what}; the process ended with {status}:\n{}", self.log());
             }
             assert!(Instant::now() < deadline, "waited in vain for: {what}\n{}", self.log());

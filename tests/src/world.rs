@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::dns::{Bind, service};
-use crate::envoy::{Edit, Envoy, Source};
+use crate::envoy::{Envoy, Special};
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
 use crate::signing::{Anchor, Signing};
@@ -46,8 +46,8 @@ pub struct WorldBuilder {
     allowed: Vec<String>,
     strategy: Option<String>,
     discovery: String,
-    edits: Vec<Edit>,
-    envoy_args: Vec<String>,
+    envoy: Special,
+    launcher: Vec<String>,
     without_control_plane: bool,
     dns: Option<SocketAddr>,
     domain: Option<String>,
@@ -163,14 +163,35 @@ impl WorldBuilder {
     /// A replacement in Envoy's configuration.
     #[must_use]
     pub fn edit(mut self, from: &str, to: &str) -> Self {
-        self.edits.push((from.to_owned(), to.to_owned()));
+        self.envoy.edits.push((from.to_owned(), to.to_owned()));
         self
     }
 
     /// More arguments for Envoy's command line.
     #[must_use]
     pub fn envoy_args(mut self, args: &[&str]) -> Self {
-        self.envoy_args.extend(args.iter().map(ToString::to_string));
+        self.envoy.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Has Envoy read its listener from a file, for [`Envoy::edit_listener`].
+    #[must_use]
+    pub fn listener_from_file(mut self) -> Self {
+        self.envoy.listener_from_file = true;
+        self
+    }
+
+    /// Has Envoy ready for [`Envoy::hot_restart`].
+    #[must_use]
+    pub fn hot_restart(mut self) -> Self {
+        self.envoy.hot_restart = true;
+        self
+    }
+
+    /// A command that runs the control plane's, which is appended to it.
+    #[must_use]
+    pub fn launcher(mut self, launcher: Vec<String>) -> Self {
+        self.launcher = launcher;
         self
     }
 
@@ -237,8 +258,10 @@ impl WorldBuilder {
         if let Some(file) = dns.trust_anchor() {
             let _ = write!(discovery, "\ntrust_anchor = \"{}\"", file.display());
         }
-        let control_plane = (!self.without_control_plane)
-            .then(|| ControlPlane::start(ip, dir.path(), self.dns.unwrap_or(dns.address()), &discovery));
+        let control_plane = (!self.without_control_plane).then(|| {
+            let dns = self.dns.unwrap_or(dns.address());
+            ControlPlane::launch(&self.launcher, ip, dir.path(), dns, &discovery)
+        });
         if let Some(control_plane) = &control_plane {
             if let Some(strategy) = &self.strategy {
                 control_plane.cli(&["strategy", "set", strategy]).expect("a strategy can be set");
@@ -251,16 +274,9 @@ impl WorldBuilder {
             .unwrap_or_else(|| Arc::new(Authority::root("the authority that all backends trust")));
         let domain = self.domain.unwrap_or_else(|| "b.com".to_owned());
         let identity = authority.issue(&Leaf::of([format!("infra.{domain}").as_str()]));
-        let source = if self.egress { Source::Both { own_domain: &domain } } else { Source::Ingress };
-        let envoy = Envoy::start(
-            ip,
-            dir.path(),
-            source,
-            &identity,
-            authority.pem(),
-            &self.edits,
-            &self.envoy_args,
-        );
+        let mut special = self.envoy;
+        special.egress = self.egress.then(|| domain.clone());
+        let envoy = Envoy::start(ip, dir.path(), &identity, authority.pem(), &special);
         World { envoy, control_plane, dns, backend, authority, domain, runtime, dir, address }
     }
 }

@@ -273,7 +273,7 @@ fn bind_that_does_not_answer_is_a_discovery_failure_and_no_hang() {
 }
 
 /// A name server that lies: answers every question with what `lie` makes of it.
-fn lying_server(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
+pub(crate) fn lying_server(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -289,7 +289,7 @@ fn lying_server(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> S
     address
 }
 
-fn answer(question: &Message, owner: &str, ttl: u32, target: &str) -> Message {
+pub(crate) fn answer(question: &Message, owner: &str, ttl: u32, target: &str) -> Message {
     let mut answer = question.clone();
     answer.metadata.message_type = MessageType::Response;
     answer.metadata.response_code = ResponseCode::NoError;

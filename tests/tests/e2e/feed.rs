@@ -10,12 +10,20 @@ use fedgate_tests::process::{eventually, http};
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{assert_expected, check_http2, origin};
+use crate::line::{ASK_THE_LINE, Line};
 
-/// A world whose worker has a whole table of `domains` domains.
-fn informed(world: World, domains: u64) -> World {
-    eventually("the table is in force", || {
+/// How often Envoy's log has this in a line of this level.
+fn told(world: &World, level: &str, words: &str) -> usize {
+    let level = format!("[{level}]");
+    world.envoy.log().lines().filter(|line| line.contains(&level) && line.contains(words)).count()
+}
+
+/// A world whose tables, the worker's and that of Envoy's main thread, are whole, with `domains` domains.
+pub(crate) fn informed(world: World, domains: u64) -> World {
+    eventually("both tables are fresh and whole", || {
         let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
-        (stat("feed_state") == Some(1) && stat("table_domains") == Some(domains)).then_some(())
+        (stat("feed_state") == Some(1) && stat("table_domains") == Some(domains)).then_some(())?;
+        (told(&world, "info", "the table is fresh") >= 2).then_some(())
     });
     world
 }
@@ -59,9 +67,9 @@ fn listed_and_unlisted_domains_are_decided_without_a_question() {
         assert_expected(&world, "unlisted", answer, Refuse(400, "federation-denied"));
     });
     eventually("the metrics tell of all requests", || {
-        (world.envoy.stat("wasmcustom.fedgate_permits") == Some(1000)).then_some(())
+        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
+        (stat("permits") == Some(1000) && stat("refusals_federation_denied") == Some(1)).then_some(())
     });
-    assert_eq!(world.envoy.stat("wasmcustom.fedgate_refusals_federation_denied"), Some(1));
     assert_eq!(world.envoy.stat("wasmcustom.fedgate_lookups").unwrap_or(0), 0, "nobody was asked");
     assert_eq!(world.dns.queries("a.com"), queries);
     assert_eq!(world.dns.queries("unlisted.com"), 0);
@@ -142,9 +150,50 @@ fn without_a_word_for_too_long_the_table_decides_nothing() {
     time_until(&world, &connection, "a.com", "verdict-unavailable");
     assert_eq!(label(&world, &connection, "unlisted.com"), "verdict-unavailable");
     eventually("the metrics tell", || {
-        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(2)).then_some(())
+        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(3)).then_some(())
     });
     world.control_plane().restart();
     let time = time_until(&world, &connection, "a.com", "");
     assert!(time < Duration::from_secs(2), "it took {time:?}");
+}
+
+#[test]
+fn fresh_stale_and_too_stale_are_told_in_metrics_and_log() {
+    let (from, to) = ASK_THE_LINE;
+    let world = World::builder()
+        .records([srv("a.com", 3600, "infra.x.com.")])
+        .allow(&["a.com"])
+        .edit(from, to)
+        .edit("\"max_staleness_s\": 900", "\"max_staleness_s\": 8")
+        .start();
+    // Each change is told once by each of the two tables, whose gauge is one.
+    let becomes = |state: u64, level: &str, words: &str, times: usize| {
+        eventually(&format!("both tables are in state {state}: {words}"), || {
+            let told = told(&world, level, words);
+            assert!(told <= times, "{words:?} stands {told} times in the log");
+            let stat = world.envoy.stat("wasmcustom.fedgate_feed_state");
+            (told == times && stat == Some(state)).then_some(())
+        });
+    };
+    let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
+    assert_eq!(world.envoy.stat("wasmcustom.fedgate_feed_state"), Some(0));
+
+    let line = Line::lay(&world);
+    becomes(1, "info", "the table is fresh: 1 listed domains", 2);
+
+    line.cut();
+    becomes(2, "warning", "the table is stale: the control plane was last heard", 2);
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
+
+    becomes(3, "error", "the table is too stale: the control plane was not heard for more than 8 s", 2);
+    assert_eq!(label(&world, &connection, "a.com"), "verdict-unavailable");
+
+    // Nothing has changed meanwhile, but this answer is not held back (4 s) until something does.
+    let mended = Instant::now();
+    line.flow();
+    becomes(1, "info", "the table is fresh: 1 listed domains", 4);
+    assert!(mended.elapsed() < Duration::from_secs(3), "it took {:?}", mended.elapsed());
+    assert_eq!(label(&world, &connection, "a.com"), "");
+    assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
 }

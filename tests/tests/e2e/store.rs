@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use fedgate_tests::World;
 use fedgate_tests::artifacts;
-use fedgate_tests::control_plane::ADMIN_TOKEN;
-use fedgate_tests::process::{PATIENCE, http, run};
+use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN};
+use fedgate_tests::dns::service;
+use fedgate_tests::process::{PATIENCE, eventually, http, run};
+use hickory_proto::serialize::binary::BinEncodable;
 use rustix::process::Signal;
+
+use crate::discovery::{answer, lying_server};
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_in_the_middle_of_writes() {
@@ -66,6 +70,35 @@ fn a_term_signal_ends_it_in_good_order() {
 }
 
 #[test]
+fn a_term_signal_leaves_time_to_what_is_under_way() {
+    let (asked, was_asked) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let dns = lying_server(move |question| {
+        asked.send(()).unwrap();
+        // Once it may, it always may: the other end is gone.
+        let _ = may_go_on.recv();
+        answer(question, &service("a.com"), 60, "infra.a.com.").to_bytes().ok()
+    });
+    let mut world = World::builder().ask(dns).discovery("timeout = \"20s\"").start();
+    world.control_plane().cli(&["strategy", "set", "allowAll"]).unwrap();
+    let url = format!("{}/v1/verdicts/a.com", world.control_plane().verdicts_url());
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let request = http().get(&url).header("authorization", format!("Bearer {FILTER_TOKEN}"));
+            request.call().unwrap().body_mut().read_to_string().unwrap()
+        });
+        was_asked.recv_timeout(PATIENCE).unwrap();
+        world.control_plane().process().signal(Signal::TERM);
+        eventually("nobody new is let in", || http().get(&url).call().err());
+        drop(go_on);
+        let answer = asking.join().unwrap();
+        assert!(answer.contains("infra.a.com"), "{answer}");
+    });
+    let status = world.control_plane().process().wait();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
 fn a_second_control_plane_on_the_same_store_is_refused() {
     let mut world = World::builder().start();
     let dir = world.control_plane().dir().to_owned();
@@ -93,6 +126,13 @@ fn a_corrupt_store_is_told_and_left_as_it_is() {
 fn serve_elsewhere(dir: &std::path::Path) -> String {
     let mut command = Command::new(artifacts::fedgate());
     command.current_dir(dir).args(["serve", "--config", "fedgate.toml"]);
-    command.args(["--listen-admin", "127.0.0.1:0", "--listen-verdicts", "127.0.0.1:0"]);
+    command.args([
+        "--listen-admin",
+        "127.0.0.1:0",
+        "--listen-verdicts",
+        "127.0.0.1:0",
+        "--listen-xds",
+        "127.0.0.1:0",
+    ]);
     run(&mut command).expect_err("it does not start")
 }
