@@ -18,6 +18,7 @@ mod line;
 mod listener;
 mod lookups;
 mod origin_header;
+mod reference;
 mod store;
 mod targets;
 

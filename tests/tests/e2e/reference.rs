@@ -1,0 +1,44 @@
+//! The reference configurations hold together: `both.yaml` is the other two in one.
+
+use std::fs;
+
+use fedgate_tests::artifacts;
+
+fn read(file: &str) -> String {
+    fs::read_to_string(artifacts::repository().join("envoy").join(file)).unwrap()
+}
+
+/// The blocks of a list, such as `  listeners:`, with the comments before them.
+fn blocks(text: &str, list: &str) -> Vec<String> {
+    let (_, rest) = text.split_once(list).unwrap_or_else(|| panic!("no list {list}"));
+    let end = ["\n  clusters:\n", "\nstatic_resources:"].iter().filter_map(|next| rest.find(next)).min();
+    let list = &rest[..end.unwrap_or(rest.len())];
+    list.split("\n\n")
+        .map(|block| block.trim_end().to_owned())
+        .filter(|block| !block.is_empty())
+        .collect()
+}
+
+#[test]
+fn both_doors_in_one_envoy_are_the_two_doors_as_they_stand_alone() {
+    let (ingress, egress, both) = (read("ingress.yaml"), read("egress.yaml"), read("both.yaml"));
+    for list in ["  listeners:\n", "  clusters:\n"] {
+        let mut expected = blocks(&ingress, list);
+        expected.extend(blocks(&egress, list));
+        let mut found = blocks(&both, list);
+        for blocks in [&mut expected, &mut found] {
+            blocks.sort_unstable();
+            blocks.dedup();
+        }
+        assert_eq!(found.len(), expected.len(), "{list}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected);
+        }
+    }
+    for section in ["\nadmin:\n", "\ndynamic_resources:\n", "\noverload_manager:\n"] {
+        let source = if ingress.contains(section) { &ingress } else { &egress };
+        let block =
+            |text: &str| text.split_once(section).unwrap().1.split("\n\n").next().unwrap().to_owned();
+        assert_eq!(block(&both), block(source), "{section}");
+    }
+}
