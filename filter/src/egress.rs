@@ -17,8 +17,9 @@ use crate::reply::{self, Origin};
 const CLUSTER_HEADER: &str = "x-fedgate-cluster";
 /// What goes along to the other backend; all else, credentials and identities among it, stays here.
 /// (Envoy finds no route without `x-forwarded-proto`; the route takes it away.)
-const OUTGOING: [&str; 15] = [
+const OUTGOING: [&str; 16] = [
     ":method",
+    ":path",
     ":scheme",
     ":authority",
     "accept",
@@ -173,15 +174,15 @@ impl Stream {
     }
 
     /// Makes the call one from our backend to the other, and leaves behind what is nobody's business.
+    ///
+    /// The path stays as it is, for the route to rewrite: some Envoys begin anew with a stream once its
+    /// cluster has come, and then the call is to be read again.
     fn address(&self, call: &RemoteCall) -> Result<(), host::Status> {
         let cluster = format!("federation/{}", call.domain());
         let mut headers = host::request_headers()?;
         headers.retain(|(name, _)| OUTGOING.contains(&name.as_str()));
-        let ours: [(&str, &str); 3] = [
-            (":path", call.path()),
-            ("wire-origin-domain", self.own_domain.as_str()),
-            (CLUSTER_HEADER, &cluster),
-        ];
+        let ours: [(&str, &str); 2] =
+            [("wire-origin-domain", self.own_domain.as_str()), (CLUSTER_HEADER, &cluster)];
         headers.extend(ours.map(|(name, value)| -> Header { (name.to_owned(), value.into()) }));
         host::replace_request_headers(&headers)
     }

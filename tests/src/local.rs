@@ -32,6 +32,12 @@ impl Local {
         self.request("POST", &format!("/rpc/{domain}/brig/{rpc}"), &[])
     }
 
+    /// Calls it without a body.
+    pub fn call_without_body(&self, domain: &str, rpc: &str) -> Result<Answer, CallError> {
+        let url = format!("http://{}/rpc/{domain}/brig/{rpc}", self.egress);
+        read(self.agent.post(url).send_empty().map_err(|error| CallError(error.to_string()))?)
+    }
+
     /// Sends a request of any method and path.
     pub fn request(
         &self,
@@ -39,18 +45,7 @@ impl Local {
         path: &str,
         headers: &[Header<'_>],
     ) -> Result<Answer, CallError> {
-        let response = self.open(method, path, headers)?;
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let (head, mut body) = response.into_parts();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
-                .collect(),
-            body: body.read_to_vec().map_err(|error| CallError(error.to_string()))?,
-        })
+        read(self.open(method, path, headers)?)
     }
 
     /// Sends a request, and gives the answer as it comes.
@@ -70,4 +65,18 @@ impl Local {
         let request = request.body("{}").map_err(|error| CallError(error.to_string()))?;
         self.agent.run(request).map_err(|error| CallError(error.to_string()))
     }
+}
+
+fn read(response: Response<Body>) -> Result<Answer, CallError> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let (head, mut body) = response.into_parts();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
+            .collect(),
+        body: body.read_to_vec().map_err(|error| CallError(error.to_string()))?,
+    })
 }

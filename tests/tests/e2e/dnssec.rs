@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use fedgate_tests::World;
+use fedgate_tests::address::Address;
 use fedgate_tests::dns::{service, srv};
+use fedgate_tests::peer::Peer;
 use fedgate_tests::process::eventually;
 use fedgate_tests::signing::{Anchor, Signing};
 
@@ -176,4 +178,41 @@ fn a_name_whose_proof_takes_too_many_questions_is_a_failure() {
     assert_eq!(said(&world, &deep(105)), Ok(Bogus));
     let asked = world.dns.all_queries();
     assert!(asked < 150, "{asked} questions for both");
+}
+
+#[test]
+fn an_address_that_is_not_proven_is_not_called() {
+    for (mode, unsigned) in [("opportunistic", 200), ("require", 521)] {
+        let elsewhere = Address::claim();
+        let targets =
+            [("a.nsec", "infra.nsec"), ("b.nsec", "infra.unsigned"), ("c.nsec", "infra.expired")];
+        let mut records: Vec<_> = targets
+            .iter()
+            .map(|(domain, target)| format!("{} 60 IN SRV 10 5 7001 {target}.", service(domain)))
+            .collect();
+        records
+            .extend(targets.iter().map(|(_, target)| format!("{target}. 60 IN A {}", elsewhere.ip())));
+        let world = World::builder()
+            .records(records)
+            .signed(
+                &[
+                    ("nsec", Signing::Nsec),
+                    ("unsigned", Signing::Unsigned),
+                    ("expired", Signing::Expired),
+                ],
+                Anchor::Dnskey,
+            )
+            .discovery(&format!("dnssec = \"{mode}\"\nallow_private_addresses = true"))
+            .backend("a.com")
+            .egress()
+            .allow(&["a.nsec", "b.nsec", "c.nsec"])
+            .start();
+        let identity = world.identity(&["infra.nsec", "infra.unsigned", "infra.expired"]);
+        let at = (elsewhere.ip(), 7001).into();
+        let _peer = Peer::echo(at, "peer", &identity, world.authority.pem());
+        for (domain, expected) in [("a.nsec", 200), ("b.nsec", unsigned), ("c.nsec", 521)] {
+            let answer = world.local().call(domain, "search-users").unwrap();
+            assert_eq!(answer.status, expected, "{mode} {domain}: {}", answer.json());
+        }
+    }
 }
