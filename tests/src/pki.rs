@@ -87,6 +87,13 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, chain: String::new() }
     }
 
+    /// An authority that exists already, from its certificate and its key, both PEM.
+    pub fn load(pem: &str, key: &str) -> Self {
+        let key = KeyPair::from_pem(key).expect("a key in PEM");
+        let issuer = Issuer::from_ca_cert_pem(pem, key).expect("an authority's certificate in PEM");
+        Self { issuer, pem: pem.to_owned(), chain: String::new() }
+    }
+
     /// A new authority under this one.
     #[must_use]
     pub fn intermediate(&self, name: &str) -> Self {

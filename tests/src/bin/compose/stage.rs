@@ -1,0 +1,124 @@
+//! The containers as the stage of the demo's scenarios.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Stdio;
+
+use fedgate_tests::pki::Authority;
+use fedgate_tests::scenario::{self, ALLOWED, Side, Stage};
+use tokio::io::{copy_bidirectional, join};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::runtime::Runtime;
+
+use crate::project::{Project, service};
+
+/// The project with everything that callers need.
+pub(crate) struct Containers {
+    pub(crate) project: Project,
+    authority: Authority,
+    egresses: [SocketAddr; 2],
+    pub(crate) runtime: Runtime,
+}
+
+// === impl Containers ===
+
+impl Containers {
+    /// Announces names, fills the allow lists, and takes the authority out of its volume, to make
+    /// callers of every kind.
+    pub(crate) fn set(project: Project) -> Result<Self, String> {
+        let pem = project.file("secrets", "/secrets/authority/root.pem")?;
+        let key = project.file("secrets", "/secrets/authority/root.key")?;
+        let runtime = Runtime::new().map_err(|error| error.to_string())?;
+        let mut egresses = [(Ipv4Addr::LOCALHOST, 0).into(); 2];
+        for side in [Side::A, Side::B] {
+            let brig = project.container(&service(side, "brig"))?;
+            egresses[side as usize] = relay(&runtime, brig).map_err(|error| error.to_string())?;
+        }
+        let authority = Authority::load(&pem, &key);
+        let containers = Self { project, authority, egresses, runtime };
+        scenario::announce(&containers);
+        for (side, domains) in ALLOWED {
+            for domain in domains {
+                containers.administer(side, &["domain", "add", domain])?;
+            }
+        }
+        Ok(containers)
+    }
+
+    /// `kill -9` of one of a backend's parts.
+    pub(crate) fn kill(&self, side: Side, part: &str) {
+        self.project.kill(&service(side, part)).expect("a running part can be killed");
+    }
+
+    /// Starts it again, and waits until it is healthy.
+    pub(crate) fn revive(&self, side: Side, part: &str) {
+        self.project.revive(&service(side, part)).expect("a killed part can be started");
+    }
+}
+
+impl Stage for Containers {
+    fn ingress(&self, side: Side) -> SocketAddr {
+        self.project.ingress(side)
+    }
+
+    fn egress(&self, side: Side) -> SocketAddr {
+        self.egresses[side as usize]
+    }
+
+    fn announced(&self, side: Side) -> SocketAddr {
+        Project::announced(side)
+    }
+
+    fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
+        let token = ["--token-file", "/run/fedgate/admin.token"];
+        self.project.exec(&service(side, "control-plane"), &[&["fedgate"], command, &token].concat())
+    }
+
+    fn update_dns(&self, commands: &[&str]) {
+        // One update for each line: they are of several zones.
+        let script = format!("server 127.0.0.1\n{}\nsend\n", commands.join("\nsend\n"));
+        let nsupdate = ["bash", "-c", "nsupdate <<<\"$0\"", &script];
+        self.project.exec("dns", &nsupdate).expect("BIND takes the update");
+    }
+
+    fn kill_control_plane(&mut self, side: Side) {
+        self.kill(side, "control-plane");
+    }
+
+    fn restart_control_plane(&mut self, side: Side) {
+        self.revive(side, "control-plane");
+    }
+}
+
+/// A port of this machine that leads to the egress beside the brig in this container. The egress
+/// itself listens for its own backend only; so each connection is carried by a program in there.
+fn relay(runtime: &Runtime, brig: String) -> io::Result<SocketAddr> {
+    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = listener.local_addr()?;
+    runtime.spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            // A connection that breaks is its caller's to tell of.
+            tokio::spawn(carry(connection, brig.clone()));
+        }
+    });
+    Ok(address)
+}
+
+async fn carry(mut connection: TcpStream, brig: String) -> io::Result<()> {
+    let both_ways = "exec 3<>/dev/tcp/127.0.0.1/8097; cat <&3 & cat >&3; kill $!";
+    let mut program = Command::new("docker")
+        .args(["exec", "--interactive", &brig, "bash", "-c", both_ways])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let (Some(to), Some(from)) = (program.stdin.take(), program.stdout.take()) {
+        copy_bidirectional(&mut connection, &mut join(from, to)).await?;
+    }
+    program.wait().await.map(drop)
+}
