@@ -19,6 +19,9 @@ const CERTIFICATE_HEADER: &str = "x-ssl-certificate";
 /// Filter state for the access log: `%FILTER_STATE(wasm.fedgate_refusal:PLAIN)%`.
 const REFUSAL_STATE: &str = "fedgate_refusal";
 
+/// The host that the control plane is asked as; it does not look at it.
+const AUTHORITY: &str = "fedgate";
+
 /// A header's name, in lower case, and its value.
 pub(crate) type Header = (String, Vec<u8>);
 
@@ -208,7 +211,9 @@ pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) ->
     let headers = vec![
         (":method", "GET"),
         (":path", path),
-        (":authority", cluster),
+        // Not the cluster's name: others name clusters as no host can be named, such as
+        // `outbound|8601||fedgate.wire.svc.cluster.local`, and a server refuses that.
+        (":authority", AUTHORITY),
         ("accept", "application/json"),
         ("authorization", bearer),
     ];
