@@ -26,6 +26,7 @@ mod feed;
 mod gate;
 mod host;
 mod ingress;
+mod listing;
 mod lookups;
 mod metrics;
 mod plugin;

@@ -7,18 +7,17 @@
 //! | stale | it failed; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
 //! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
 
-use std::collections::HashMap;
-use std::hash::RandomState;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
 
 use crate::host::Now;
+use crate::listing::{Listed, Listing};
 use crate::verdict_cache::{Held, VerdictCache};
 
 /// The table of listed domains, kept by the feed, and the cache of looked-up verdicts.
 pub(crate) struct Table {
-    listed: HashMap<Domain, Listed, RandomState>,
+    listed: Listing,
     looked_up: VerdictCache,
     strategy: Strategy,
     /// Counts the whole tables that were begun; an entry of an earlier one is no longer listed.
@@ -29,11 +28,6 @@ pub(crate) struct Table {
     /// Whether the control plane was asked in vain since.
     missed: bool,
     max_staleness: Duration,
-}
-
-struct Listed {
-    held: Held,
-    generation: u32,
 }
 
 /// When the control plane was last heard, once a whole table had come.
@@ -74,7 +68,7 @@ impl Table {
     /// An empty table, which is in force for `max_staleness` after the control plane is heard.
     pub(crate) fn new(max_staleness: Duration) -> Self {
         Self {
-            listed: HashMap::default(),
+            listed: Listing::new(),
             looked_up: VerdictCache::new(max_staleness),
             strategy: Strategy::AllowNone,
             generation: 0,
@@ -124,7 +118,7 @@ impl Table {
             self.looked_up.remove(&verdict.domain);
             let listed =
                 Listed { generation: self.generation, held: Held::new(verdict, now, Duration::MAX) };
-            let before = self.listed.insert(listed.held.domain().clone(), listed);
+            let before = self.listed.insert(listed);
             if before.is_none_or(|before| before.generation != self.generation) {
                 self.current = self.current.saturating_add(1);
             }
@@ -132,7 +126,7 @@ impl Table {
         let whole = !page.more;
         if whole && self.current != self.listed.len() {
             // Rare: a new table, of another control plane, that has fewer domains than the one before.
-            self.listed.retain(|_, listed| listed.generation == self.generation);
+            self.listed.retain(self.generation);
         }
         let since = if whole { Some(self.generation) } else { self.heard.map(|heard| heard.since) };
         self.heard = since.map(|since| Heard { at: now, since });
