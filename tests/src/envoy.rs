@@ -103,6 +103,17 @@ impl Envoy {
         assert_eq!(answer.expect("Envoy's admin interface answers").status(), 200, "{path}");
     }
 
+    /// What its admin interface answers.
+    pub fn ask(&self, path: &str) -> Option<String> {
+        let url = format!("http://{}:{ADMIN_PORT}{path}", self.ip);
+        http().get(url).call().ok()?.body_mut().read_to_string().ok()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What Envoy says of a configuration that it is expected to refuse.
     pub fn refusal(ip: Ipv4Addr, dir: &Path, server: &Identity, trust: &str, edits: &[Edit]) -> String {
         let special = Special { edits: edits.to_vec(), ..Special::default() };
@@ -144,8 +155,7 @@ impl Envoy {
 
     /// The value of one of Envoy's statistics.
     pub fn stat(&self, name: &str) -> Option<u64> {
-        let url = format!("http://{}:{ADMIN_PORT}/stats?filter=^{name}$", self.ip);
-        let text = http().get(url).call().ok()?.body_mut().read_to_string().ok()?;
+        let text = self.ask(&format!("/stats?filter=^{name}$"))?;
         text.trim().rsplit_once(": ")?.1.parse().ok()
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
     let site = Site::start(&records, "");
     // Whatever is listed is looked up before it is asked for; so nothing is, and all is allowed.
     site.admin().set_strategy("allowAll").map_err(failed)?;
-    let verdicts = runtime.block_on(Connections::open_plain(site.verdicts()))?;
+    let verdicts = runtime.block_on(Connections::open_plain(site.verdicts(), 1))?;
     let resolver = resolver(site.dns.address())?;
 
     let (mut control_plane, mut plain) = (vec![], vec![]);

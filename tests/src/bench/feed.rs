@@ -21,7 +21,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Connects, and has read nothing yet.
     pub(crate) async fn open(verdicts: SocketAddr) -> Result<Self, CallError> {
-        Ok(Self { connection: Connections::open_plain(verdicts).await?, cursor: String::new() })
+        Ok(Self { connection: Connections::open_plain(verdicts, 1).await?, cursor: String::new() })
     }
 
     /// The next page; where nothing is new, that is waited for so long.

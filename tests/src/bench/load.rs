@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use fedgate_tests::caller::CallError;
 use fedgate_tests::pki::{Authority, Identity};
 use h2::client::SendRequest;
-use http::Request;
+use http::{Request, request};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -30,7 +30,11 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// HTTP/2 connections to one server that stay open.
 #[derive(Clone)]
-pub(crate) struct Connections(Vec<SendRequest<Bytes>>);
+pub(crate) struct Connections {
+    senders: Vec<SendRequest<Bytes>>,
+    /// The requests that are made, of a domain each.
+    request: fn(&str) -> Result<Request<()>, CallError>,
+}
 
 /// What a burst took.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub(crate) struct Burst {
 // === impl Connections ===
 
 impl Connections {
-    /// Opens mutual TLS connections.
+    /// Opens mutual TLS connections, for federated requests, whose domain is their origin.
     pub(crate) async fn open_tls(
         server: SocketAddr,
         number: usize,
@@ -57,17 +61,21 @@ impl Connections {
             let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
             senders.push(handshake(stream.map_err(failed)?).await?);
         }
-        Ok(Self(senders))
+        Ok(Self { senders, request: federated })
     }
 
-    /// Opens one connection without TLS.
-    pub(crate) async fn open_plain(server: SocketAddr) -> Result<Self, CallError> {
-        Ok(Self(vec![handshake(connect(server).await?).await?]))
+    /// Opens connections without TLS, for calls of our own services, whose domain is the one called.
+    pub(crate) async fn open_plain(server: SocketAddr, number: usize) -> Result<Self, CallError> {
+        let mut senders = vec![];
+        for _ in 0..number {
+            senders.push(handshake(connect(server).await?).await?);
+        }
+        Ok(Self { senders, request: outgoing })
     }
 
-    /// One federated request of `origin` on the connection `n`, modulo their number; its answer's status.
-    pub(crate) async fn call(&self, n: usize, origin: &str) -> Result<u16, CallError> {
-        let request = federated(origin)?;
+    /// One request of `domain` on the connection `n`, modulo their number; its answer's status.
+    pub(crate) async fn call(&self, n: usize, domain: &str) -> Result<u16, CallError> {
+        let request = (self.request)(domain)?;
         Ok(exchange(self.sender(n)?, request, BODY).await?.0)
     }
 
@@ -77,15 +85,15 @@ impl Connections {
     }
 
     fn sender(&self, n: usize) -> Result<&SendRequest<Bytes>, CallError> {
-        let index = n.checked_rem(self.0.len()).unwrap_or_default();
-        self.0.get(index).ok_or_else(|| failed("there is no connection"))
+        let index = n.checked_rem(self.senders.len()).unwrap_or_default();
+        self.senders.get(index).ok_or_else(|| failed("there is no connection"))
     }
 
-    /// A federated request of each of these origins, `streams` of them at any time, spread over the
+    /// A request of each of these domains, `streams` of them at any time, spread over the
     /// connections. Fails when one is answered with anything but 200.
-    pub(crate) async fn burst(&self, origins: Vec<String>, streams: usize) -> Result<Burst, CallError> {
-        let mut latencies = Vec::with_capacity(origins.len());
-        let left = Rc::new(RefCell::new(origins));
+    pub(crate) async fn burst(&self, domains: Vec<String>, streams: usize) -> Result<Burst, CallError> {
+        let mut latencies = Vec::with_capacity(domains.len());
+        let left = Rc::new(RefCell::new(domains));
         let start = Instant::now();
         let tasks = LocalSet::new();
         let workers: Vec<_> =
@@ -107,9 +115,9 @@ async fn stream(
 ) -> Result<Vec<f64>, CallError> {
     let mut latencies = vec![];
     let next = || left.borrow_mut().pop();
-    while let Some(origin) = next() {
+    while let Some(domain) = next() {
         let sent = Instant::now();
-        let status = connections.call(n, &origin).await?;
+        let status = connections.call(n, &domain).await?;
         if status != 200 {
             return Err(failed(format!("a request under load was answered with {status}")));
         }
@@ -121,8 +129,16 @@ async fn stream(
 // === one exchange ===
 
 fn federated(origin: &str) -> Result<Request<()>, CallError> {
-    Request::post("https://infra.b.com/federation/brig/search-users")
-        .header("wire-origin-domain", origin)
+    let request = Request::post("https://infra.b.com/federation/brig/search-users");
+    json(request.header("wire-origin-domain", origin))
+}
+
+fn outgoing(domain: &str) -> Result<Request<()>, CallError> {
+    json(Request::post(format!("http://fedgate/rpc/{domain}/brig/search-users")))
+}
+
+fn json(request: request::Builder) -> Result<Request<()>, CallError> {
+    request
         .header("content-type", "application/json")
         .header("accept", "application/json")
         .body(())

@@ -5,11 +5,13 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections; each starts
-//! a [`site`] of its own or several, and gives a [`report::Report`].
+//! [`variants`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections; each starts
+//! a [`site`] of its own or several (`egress`: whole worlds, as the end-to-end tests do), and gives a
+//! [`report::Report`].
 
 pub(crate) mod cores;
 pub(crate) mod discovery;
+pub(crate) mod egress;
 pub(crate) mod event_loop;
 pub(crate) mod feed;
 pub(crate) mod filters;

@@ -11,6 +11,7 @@ use fedgate_tests::control_plane::FILTER_TOKEN;
 use fedgate_tests::process::{eventually, http, is_ok};
 use serde_json::{Value, json};
 
+use super::race::Measured;
 use super::{event_loop, filters, usage};
 
 /// What makes one Envoy differ from the others.
@@ -82,11 +83,6 @@ impl Proxy {
         self.child.id()
     }
 
-    /// The CPU time of all its threads.
-    pub(crate) fn cpu_time(&self) -> Duration {
-        usage::cpu_time(self.id())
-    }
-
     /// The value of one of its statistics; 0 where it has no such.
     pub(crate) fn stat(&self, name: &str) -> u64 {
         let text = self.stats(&format!("filter=^{name}$"));
@@ -98,6 +94,12 @@ impl Proxy {
         let url = format!("http://{}/stats?{query}", self.admin);
         let read = || http().get(url).call().ok()?.body_mut().read_to_string().ok();
         read().unwrap_or_default()
+    }
+}
+
+impl Measured for Proxy {
+    fn cpu_times(&self) -> Vec<Duration> {
+        vec![usage::cpu_time(self.id())]
     }
 }
 

@@ -22,27 +22,35 @@ const STREAMS: usize = 8;
 /// Requests in a burst: so few that all see the same weather, so many that a burst is nearly all
 /// steady state.
 const BURST: usize = 500;
-/// Has no divisor in common with a power of ten: steps of it meet each origin of such a list once before
+/// Has no divisor in common with a power of ten: steps of it meet each domain of such a list once before
 /// any comes again, and leave out about a third of the list each time.
 const STEP: usize = 618_033_989;
 
-/// An Envoy that is up, with the client's connections to it, and what was measured.
-pub(crate) struct Runner {
+/// What is loaded.
+pub(crate) trait Measured {
+    /// The CPU time so far of each process that counts.
+    fn cpu_times(&self) -> Vec<Duration>;
+}
+
+/// An Envoy that is up, or several that pass requests on, with the client's connections, and what was
+/// measured.
+pub(crate) struct Runner<M = Proxy> {
     /// Its name in the report.
     pub(crate) name: String,
     /// The Envoy, which several runners may load in turn.
-    pub(crate) proxy: Rc<Proxy>,
-    /// Who claims to send; a request each in turn.
-    origins: Vec<String>,
+    pub(crate) proxy: Rc<M>,
+    /// The domains that requests name; one each in turn.
+    domains: Vec<String>,
     sent: Cell<usize>,
     connections: Connections,
     rounds: Vec<Round>,
 }
 
 /// One round's measures: CPU time and latencies in microseconds, requests per second.
-#[derive(Clone, Copy)]
 pub(crate) struct Round {
     pub(crate) cpu: f64,
+    /// The CPU time of each process.
+    pub(crate) each: Vec<f64>,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) rate: f64,
@@ -51,19 +59,19 @@ pub(crate) struct Round {
 /// What the bursts of one round took together.
 #[derive(Default)]
 struct Sum {
-    cpu: Duration,
+    each: Vec<Duration>,
     elapsed: Duration,
     latencies: Vec<f64>,
 }
 
 /// Plays [`WARM_UP`] rounds and then these, of so many requests to each runner. `before` is called
 /// ahead of each round with its number.
-pub(crate) fn run(
+pub(crate) fn run<M: Measured>(
     runtime: &Runtime,
-    runners: &mut [Runner],
+    runners: &mut [Runner<M>],
     rounds: usize,
     requests: usize,
-    mut before: impl FnMut(usize, &[Runner]),
+    mut before: impl FnMut(usize, &[Runner<M>]),
 ) -> Result<(), CallError> {
     for round in 0..WARM_UP + rounds {
         before(round, runners);
@@ -82,7 +90,11 @@ pub(crate) fn tell_round(section: &str, round: usize, rounds: usize) {
 
 /// Sends `requests` to each runner in bursts, of one after the other. Every second turn goes
 /// backwards, and each begins with another runner: nobody always comes after the same neighbour.
-fn play(runtime: &Runtime, runners: &[Runner], requests: usize) -> Result<Vec<Round>, CallError> {
+fn play<M: Measured>(
+    runtime: &Runtime,
+    runners: &[Runner<M>],
+    requests: usize,
+) -> Result<Vec<Round>, CallError> {
     let number = runners.len();
     let mut sums: Vec<_> = runners.iter().map(|_| Sum::default()).collect();
     for (turn, start) in (0..requests).step_by(BURST).enumerate() {
@@ -100,16 +112,16 @@ fn play(runtime: &Runtime, runners: &[Runner], requests: usize) -> Result<Vec<Ro
 
 // === impl Runner ===
 
-impl Runner {
-    /// A runner that has not been loaded yet. There is one origin at least.
+impl<M: Measured> Runner<M> {
+    /// A runner that has not been loaded yet. There is one domain at least.
     pub(crate) fn new(
         name: impl Into<String>,
-        proxy: Rc<Proxy>,
+        proxy: Rc<M>,
         connections: Connections,
-        origins: Vec<String>,
+        domains: Vec<String>,
     ) -> Self {
         let sent = Cell::new(0);
-        Self { name: name.into(), proxy, origins, sent, connections, rounds: vec![] }
+        Self { name: name.into(), proxy, domains, sent, connections, rounds: vec![] }
     }
 
     /// The median of a measure over all rounds.
@@ -119,17 +131,26 @@ impl Runner {
 
     /// What this runner's requests cost above another's, round by round.
     pub(crate) fn added(&self, bare: &Self) -> Vec<f64> {
-        self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| own.cpu - bare.cpu).collect()
+        self.added_of(bare, |round| round.cpu)
+    }
+
+    /// As [`Runner::added`], of any measure.
+    pub(crate) fn added_of(&self, bare: &Self, measure: impl Fn(&Round) -> f64) -> Vec<f64> {
+        self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| measure(own) - measure(bare)).collect()
     }
 
     fn burst(&self, runtime: &Runtime, requests: usize, sum: &mut Sum) -> Result<(), CallError> {
         let start = self.sent.replace(self.sent.get() + requests);
-        let origin = |n: usize| self.origins.get((start + n) * STEP % self.origins.len()).cloned();
-        let origins = (0..requests).filter_map(origin).collect();
-        let before = self.proxy.cpu_time();
-        let burst = runtime.block_on(self.connections.burst(origins, STREAMS));
+        let domain = |n: usize| self.domains.get((start + n) * STEP % self.domains.len()).cloned();
+        let domains = (0..requests).filter_map(domain).collect();
+        let before = self.proxy.cpu_times();
+        let burst = runtime.block_on(self.connections.burst(domains, STREAMS));
         let burst = burst.map_err(|error| failed(format!("{}: {}", self.name, error.0)))?;
-        sum.cpu += self.proxy.cpu_time().saturating_sub(before);
+        let after = self.proxy.cpu_times();
+        sum.each.resize(after.len(), Duration::ZERO);
+        for (each, (after, before)) in sum.each.iter_mut().zip(after.into_iter().zip(before)) {
+            *each += after.saturating_sub(before);
+        }
         sum.elapsed += burst.elapsed;
         sum.latencies.extend(burst.latencies);
         Ok(())
@@ -141,8 +162,10 @@ impl Runner {
 impl Sum {
     fn round(&self) -> Round {
         let requests = f64::from(u32::try_from(self.latencies.len()).unwrap_or(u32::MAX));
+        let each: Vec<_> = self.each.iter().map(|cpu| cpu.as_secs_f64() * 1e6 / requests).collect();
         Round {
-            cpu: self.cpu.as_secs_f64() * 1e6 / requests,
+            cpu: each.iter().sum(),
+            each,
             p50: quantile(&self.latencies, 0.5),
             p99: quantile(&self.latencies, 0.99),
             rate: requests / self.elapsed.as_secs_f64(),

@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, revocation, scale, variants, watchers};
+use bench::{discovery, egress, revocation, scale, variants, watchers};
 
-/// Measure what a decision costs, how soon a revocation holds, how fast discovery is, and what long
+/// Measure what a decision costs, what a call costs all the way, how soon a revocation holds, how fast discovery is, and what long
 /// lists and many filters take.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
@@ -27,7 +27,7 @@ struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Rounds of the sections `variants` and `scale`
+    /// Rounds of the sections `variants`, `egress` and `scale`
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Requests to each of their Envoys in a round
@@ -37,13 +37,14 @@ struct Args {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=20_000))]
     watchers: u16,
     /// What to measure
-    #[arg(long, value_enum, default_value_t = Section::All)]
+    #[arg(value_enum, default_value_t = Section::All)]
     section: Section,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Section {
     Variants,
+    Egress,
     Revocation,
     Discovery,
     Scale,
@@ -81,6 +82,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     let (rounds, requests) = (args.rounds.into(), args.requests as usize);
     if wanted(Section::Variants) {
         reports.push(variants::measure(&runtime, cores, rounds, requests)?);
+    }
+    if wanted(Section::Egress) {
+        reports.push(egress::measure(&runtime, cores, rounds, requests)?);
     }
     if wanted(Section::Revocation) {
         reports.push(revocation::measure(&runtime, cores)?);

@@ -1,0 +1,192 @@
+//! Section `egress`: what a call costs on its whole way from one backend to another, with Fedgate and
+//! without.
+//!
+//! ```text
+//!  load ──HTTP/2──► egress ──mTLS, HTTP/2──► ingress ──HTTP/1.1──► brig (Envoy)
+//!                   └── a.com's Envoy ─┘    └ b.com's Envoy ┘
+//!                   └────────── CPU time of both ───────────┘
+//! ```
+//!
+//! Both ways are up at once and loaded in turn ([`super::race`]); that without Fedgate comes first.
+
+mod without;
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fedgate_tests::caller::CallError;
+use fedgate_tests::process::eventually;
+use fedgate_tests::{World, WorldBuilder};
+use serde_json::{Map, json};
+use tokio::runtime::Runtime;
+
+use super::cores::Cores;
+use super::filters::{self, PARTNER};
+use super::load::{Connections, failed};
+use super::proxy::{Proxy, Settings};
+use super::race::{self, CONNECTIONS, Measured, Round, Runner, WARM_UP, tell_round};
+use super::report::{Report, median, quantile, rounded};
+use super::usage;
+
+/// The domain that is called, by [`PARTNER`].
+const CALLED: &str = "b.com";
+/// A domain that nobody listed.
+const STRANGER: &str = "c.com";
+/// Where `b.com`'s brig listens; the harness's own, which tells all it received, costs too much.
+const BRIG_PORT: u16 = 8081;
+const BRIG_ADMIN_PORT: u16 = 9902;
+
+/// Two backends, one of which calls the other; fields are in the order in which they are to end.
+struct Way {
+    _brig: Proxy,
+    caller: World,
+    peer: World,
+}
+
+/// Measures both ways.
+pub(crate) fn measure(
+    runtime: &Runtime,
+    cores: Option<&Cores>,
+    rounds: usize,
+    requests: usize,
+) -> Result<Report, CallError> {
+    cores.inspect(|cores| cores.be_server());
+    let with = Way::with();
+    let without = Way::without(&with);
+    cores.inspect(|cores| cores.be_client());
+
+    let mut running = vec![];
+    for (name, way, refusal) in [("without", without, 403), ("with", with, 400)] {
+        let connections = Connections::open_plain(way.caller.envoy.egress(), CONNECTIONS);
+        let connections = runtime.block_on(connections)?;
+        runtime.block_on(check(name, refusal, &connections))?;
+        running.push(Runner::new(name, Rc::new(way), connections, vec![CALLED.to_owned()]));
+    }
+    race::run(runtime, &mut running, rounds, requests, |round, _| tell_round("egress", round, rounds))?;
+    let [without, with] = &running[..] else { return Err(failed("there are two ways")) };
+    let permits = ((WARM_UP + rounds) * requests) as u64;
+    eventually("each of the calls was permitted at both gates", || with.proxy.permits(permits));
+    Ok(report(without, with))
+}
+
+/// A way that does not do its work is not worth measuring. That the brig gets what it is to get, it
+/// looks at itself, with every call.
+async fn check(name: &str, refusal: u16, connections: &Connections) -> Result<(), CallError> {
+    for n in 0..CONNECTIONS {
+        for (domain, expected) in [(CALLED, 200), (STRANGER, refusal)] {
+            let status = connections.call(n, domain).await?;
+            if status != expected {
+                return Err(failed(format!("{name}: a call of {domain} is answered with {status}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+// === impl Way ===
+
+impl Way {
+    /// Two backends that trust each other, with all of Fedgate.
+    fn with() -> Self {
+        let world = |builder: WorldBuilder| {
+            builder.egress().discovery("allow_private_addresses = true\n").start()
+        };
+        let caller = world(World::builder().backend(PARTNER));
+        let peer = world(own_brig(World::builder().joins(&caller)));
+        for (world, other) in [(&caller, CALLED), (&peer, PARTNER)] {
+            world.announce(&caller.dns);
+            world.control_plane.as_ref().expect("a control plane").add(&[other]);
+        }
+        let way = Self::between(caller, peer);
+        eventually("b.com answers a.com", || {
+            way.caller.local().call(CALLED, "search-users").ok().filter(|answer| answer.status == 200)
+        });
+        way
+    }
+
+    /// The same without Fedgate.
+    fn without(with: &Self) -> Self {
+        let world = |domain| {
+            let builder = World::builder().backend(domain).joins(&with.caller);
+            without::without_fedgate(builder.without_control_plane().egress(), domain)
+        };
+        let peer = own_brig(world(CALLED)).start();
+        let cluster = eventually("a.com knows b.com's cluster", || without::cluster(&with.caller));
+        let caller = without::calling(world(PARTNER), &cluster, peer.envoy.address()).start();
+        Self::between(caller, peer)
+    }
+
+    fn between(caller: World, peer: World) -> Self {
+        let settings = Settings {
+            filters: vec![filters::as_a_brig_receives_it()],
+            plain: true,
+            ..Settings::default()
+        };
+        let at = |port| (peer.ip(), port).into();
+        let brig = Proxy::start("brig", peer.dir(), at(BRIG_PORT), at(BRIG_ADMIN_PORT), settings);
+        Self { _brig: brig, caller, peer }
+    }
+
+    /// Whether both filters say that they permitted so many.
+    fn permits(&self, number: u64) -> Option<()> {
+        let told = |world: &World| world.envoy.stat("wasmcustom.fedgate_permits");
+        let all = [&self.caller, &self.peer].map(|world| told(world) >= Some(number));
+        (all == [true; 2]).then_some(())
+    }
+}
+
+impl Measured for Way {
+    /// Egress and ingress.
+    fn cpu_times(&self) -> Vec<Duration> {
+        [&self.caller, &self.peer].map(|world| usage::cpu_time(world.envoy.id())).into()
+    }
+}
+
+/// Moves the brig to where that of this section listens.
+fn own_brig(builder: WorldBuilder) -> WorldBuilder {
+    builder.edit("port_value: 8080}", &format!("port_value: {BRIG_PORT}}}"))
+}
+
+// === the report ===
+
+/// What is told of each way: its key, its title, and how it is read.
+type Measure = (&'static str, &'static str, fn(&Round) -> f64);
+const MEASURES: [Measure; 6] = [
+    ("cpu_us", "CPU µs", |round| round.cpu),
+    ("egress_cpu_us", "egress", |round| part(round, 0)),
+    ("ingress_cpu_us", "ingress", |round| part(round, 1)),
+    ("p50_us", "p50 µs", |round| round.p50),
+    ("p99_us", "p99 µs", |round| round.p99),
+    ("rps", "calls/s", |round| round.rate),
+];
+
+fn part(round: &Round, index: usize) -> f64 {
+    round.each.get(index).copied().unwrap_or_default()
+}
+
+fn report(without: &Runner<Way>, with: &Runner<Way>) -> Report {
+    let mut json = Map::new();
+    let mut table = String::from("way       ");
+    for (_, title, _) in MEASURES {
+        let _ = write!(table, " {title:>10}");
+    }
+    for way in [without, with] {
+        let _ = write!(table, "\n{:<10}", way.name);
+        for (key, _, measure) in MEASURES {
+            let value = way.median(measure);
+            let _ = write!(table, " {value:>10.1}");
+            json.insert(format!("{}_{key}", way.name), rounded(value));
+        }
+    }
+    let differences = with.added(without);
+    let [low, added, high] =
+        [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
+    let ratio = 1.0 + added / without.median(|round| round.cpu);
+    let _ =
+        writeln!(table, "\nfedgate adds {added:.1} µs ({low:.1} … {high:.1}): {ratio:.2} of without");
+    json.insert("added_cpu_us".to_owned(), rounded(added));
+    json.insert("added_cpu_us_quartiles".to_owned(), json!([rounded(low), rounded(high)]));
+    json.insert("ratio".to_owned(), rounded(ratio));
+    Report { json: Map::from_iter([("egress".to_owned(), json.into())]), table }
+}

@@ -1,0 +1,91 @@
+//! The reference configuration without Fedgate, which says in its route whom it calls.
+//!
+//! It is `envoy/both.yaml` still, with parts cut out and one route told what else the filter says. So
+//! whatever is not Fedgate's is the same on both sides, also when that file changes.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use fedgate_tests::{World, WorldBuilder, artifacts};
+use serde_json::{Value, json};
+
+use super::super::filters::PARTNER;
+use super::super::load::INGRESS;
+use super::CALLED;
+
+/// The cluster that the control plane made known to the Envoy of `world`, once it has.
+pub(super) fn cluster(world: &World) -> Option<Value> {
+    let dump = world.envoy.ask("/config_dump?resource=dynamic_active_clusters")?;
+    let dump: Value = serde_json::from_str(&dump).ok()?;
+    let clusters = dump["configs"].as_array()?.iter().map(|config| &config["cluster"]);
+    clusters.into_iter().find(|cluster| cluster["name"] == format!("federation/{CALLED}")).cloned()
+}
+
+/// Takes out the filter, in both roles, and what it needs.
+pub(super) fn without_fedgate(builder: WorldBuilder, own_domain: &str) -> WorldBuilder {
+    let file = artifacts::repository().join("envoy/both.yaml");
+    let text = fs::read_to_string(file).expect("the reference configuration");
+    let filter = artifacts::filter().display().to_string();
+    let text = text
+        .replace("/etc/fedgate/fedgate_filter.wasm", &filter)
+        .replace(r#""own_domain": "b.com""#, &format!(r#""own_domain": "{own_domain}""#));
+    let (ingress, egress) =
+        text.split_once("  - name: federation_egress\n").expect("the ingress, and then the egress");
+    let filter = "          - name: fedgate\n";
+    builder
+        .edit(part(&text, "# Where clusters come from", "# Under pressure"), "")
+        .edit(part(ingress, filter, "          # What must not come from outside"), "")
+        .edit(part(egress, filter, "          - name: envoy.filters.http.router\n"), "")
+}
+
+/// Calls `peer`, which is at that address, by a route and with a cluster as the control plane makes it.
+pub(super) fn calling(builder: WorldBuilder, cluster: &Value, peer: SocketAddr) -> WorldBuilder {
+    let mut cluster = cluster.clone();
+    let made = cluster.as_object_mut().expect("a cluster");
+    for key in ["@type", "eds_cluster_config"] {
+        made.remove(key).unwrap_or_else(|| panic!("a cluster with {key}"));
+    }
+    made.insert("type".to_owned(), "STATIC".into());
+    made.insert("load_assignment".to_owned(), endpoints(peer));
+    builder
+        .edit("  clusters:\n", &format!("  clusters:\n  - {cluster}\n"))
+        .edit(
+            "prefix: /rpc/\n                  headers: \
+             [{name: x-fedgate-cluster, string_match: {prefix: federation/}}]\n",
+            &format!("prefix: /rpc/{CALLED}/brig/\n"),
+        )
+        .edit("cluster_header: x-fedgate-cluster\n", &format!("cluster: federation/{CALLED}\n"))
+        .edit(
+            r#"regex_rewrite: {pattern: {regex: "^/rpc/[^/]+/"}, substitution: /federation/}"#,
+            "prefix_rewrite: /federation/brig/",
+        )
+        .edit(
+            "request_headers_to_remove: [x-fedgate-cluster, x-forwarded-proto]\n",
+            &format!(
+                "request_headers_to_remove: [x-forwarded-proto]\n                \
+                 request_headers_to_add:\n                \
+                 - header: {{key: Wire-Origin-Domain, value: {PARTNER}}}\n                  \
+                 append_action: OVERWRITE_IF_EXISTS_OR_ADD\n"
+            ),
+        )
+}
+
+fn endpoints(peer: SocketAddr) -> Value {
+    let address = json!({"socket_address": {"address": peer.ip(), "port_value": peer.port()}});
+    json!({
+        "cluster_name": format!("federation/{CALLED}"),
+        "endpoints": [{
+            "locality": {"sub_zone": INGRESS},
+            "lb_endpoints": [{"endpoint": {"address": address, "hostname": INGRESS}}],
+        }],
+        "policy": {"overprovisioning_factor": 10_000},
+    })
+}
+
+/// What stands in a text from `start` until `end`.
+fn part<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let from = text.find(start).unwrap_or_else(|| panic!("the configuration no longer has: {start}"));
+    let (_, rest) = text.split_at(from);
+    let to = rest.find(end).unwrap_or_else(|| panic!("the configuration no longer has: {end}"));
+    rest.split_at(to).0
+}
