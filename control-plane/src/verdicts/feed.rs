@@ -100,7 +100,7 @@ impl Feed {
         self.published.send_modify(|published| published.ended = true);
     }
 
-    fn follow(&self, change: &Change) {
+    fn follow(self: &Arc<Self>, change: &Change) {
         let mut log = self.log_for_writing();
         let changed = match change {
             Change::Put(domain, _) => log.add(domain),
@@ -110,7 +110,10 @@ impl Feed {
         let sequence = log.sequence();
         drop(log);
         if changed {
-            self.publish(sequence);
+            // In a task, because whoever made the change waits too, and would stand in line behind all
+            // who are woken. From here on whoever asks is told of it.
+            let feed = self.clone();
+            tokio::spawn(async move { feed.publish(sequence) });
         }
     }
 

@@ -50,9 +50,10 @@ async fn an_edit_is_published_before_the_write_returns() {
     list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
     assert_eq!(feed.page(&added.cursor, Duration::ZERO).await.strategy, Strategy::AllowNone);
     let note = Some("a note is no news".to_owned());
-    let before = feed.published.borrow().sequence;
+    let sequence = || feed.log.read().unwrap().sequence();
+    let before = sequence();
     list.put(domain("b.com"), note, Condition::None, SystemTime::now()).await.unwrap();
-    assert_eq!(feed.published.borrow().sequence, before);
+    assert_eq!(sequence(), before);
 }
 
 #[tokio::test]
