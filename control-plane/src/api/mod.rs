@@ -10,7 +10,7 @@ mod health;
 mod problem;
 mod verdicts;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -30,7 +30,8 @@ use problem::Problem;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// The longest that a filter may wait for changes.
+/// The longest that a filter may wait for changes. Nothing else bounds that request: a second limit
+/// would take 1.5 KiB of memory for each filter that waits.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// What the handlers work on.
@@ -60,7 +61,7 @@ pub(crate) fn verdicts(api: Api, tokens: Tokens) -> Router {
     let guard = from_fn_with_state((tokens, Listener::Verdicts), guard::authorize);
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
         .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
-        .merge(within(MAX_WAIT.saturating_add(TIME_LIMIT), verdicts::waiting().route_layer(guard)))
+        .merge(verdicts::waiting().route_layer(guard))
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
     common(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
@@ -73,7 +74,7 @@ fn common(router: Router) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
         })
-        .layer(map_response(not_to_be_sniffed))
+        .layer(map_response(with_headers))
 }
 
 /// Routes that may take so long, and no longer.
@@ -88,9 +89,17 @@ async fn limit_time(State(limit): State<Duration>, request: Request, next: Next)
     })
 }
 
-/// A browser that is made to open our JSON is not to take it for anything else.
-async fn not_to_be_sniffed(mut response: Response) -> Response {
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// Adds what every answer carries.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    // A browser that is made to open our JSON is not to take it for anything else.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Else the HTTP server sets it, and every connection keeps each second's date to compress later
+    // headers with (HPACK): several KiB for each filter. What is sensitive is not kept.
+    if let Ok(mut date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+        date.set_sensitive(true);
+        headers.insert(header::DATE, date);
+    }
     response
 }
 

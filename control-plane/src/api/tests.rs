@@ -196,6 +196,17 @@ async fn a_body_that_is_not_what_it_should_be_is_a_problem() {
 }
 
 #[tokio::test]
+async fn the_date_of_an_answer_is_not_kept_for_the_next() {
+    let service = service();
+    for (caller, line) in
+        [("filter", "GET /v1/verdicts"), ("admin", "GET /v1/domains"), ("none", "GET /x")]
+    {
+        let date = &service.call(caller, line, &[], "").await.headers["date"];
+        assert!(date.is_sensitive() && date.to_str().unwrap().ends_with(" GMT"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_feed_tells_what_the_list_becomes() {
     let service = service();
     let ask = async |query: &str| {
