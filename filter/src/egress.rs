@@ -46,10 +46,16 @@ struct Stream {
     id: u32,
     gate: Rc<Gate>,
     own_domain: Rc<Domain>,
-    call: OnceCell<RemoteCall>,
+    facts: OnceCell<Facts>,
     passes: Cell<bool>,
     /// What becomes of the other backend's answer.
     reply: Cell<Reply>,
+}
+
+struct Facts {
+    call: RemoteCall,
+    /// The names of the headers that do not go along.
+    private: Vec<String>,
 }
 
 /// How far the other backend's answer has come.
@@ -68,8 +74,8 @@ enum Reply {
 impl Egress {
     /// The call whose context is `id`, made in the name of `own_domain`.
     pub(crate) fn new(id: u32, gate: Rc<Gate>, own_domain: Rc<Domain>) -> Self {
-        let (call, passes, reply) = (OnceCell::new(), Cell::new(false), Cell::new(Reply::Passes));
-        Self(Rc::new(Stream { id, gate, own_domain, call, passes, reply }))
+        let (facts, passes, reply) = (OnceCell::new(), Cell::new(false), Cell::new(Reply::Passes));
+        Self(Rc::new(Stream { id, gate, own_domain, facts, passes, reply }))
     }
 }
 
@@ -78,14 +84,13 @@ impl Context for Egress {}
 impl HttpContext for Egress {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let stream = &self.0;
-        let (method, path) = host::request_line();
-        match RemoteCall::parse(&method, &path) {
-            Ok(call) => {
-                let call = stream.call.get_or_init(|| call);
-                let known = stream.gate.judge(call.domain(), host::now(), |verdict| call.judge(verdict));
-                match known {
-                    Some(decision) => stream.act(call, decision),
-                    None => stream.wait_for(call),
+        match Facts::read(host::request_headers()) {
+            Ok(facts) => {
+                let facts = stream.facts.get_or_init(|| facts);
+                let call = &facts.call;
+                match stream.gate.judge(call.domain(), host::now(), |verdict| call.judge(verdict)) {
+                    Some(decision) => stream.act(facts, decision),
+                    None => stream.wait_for(facts),
                 }
             }
             Err(refusal) => stream.refuse(&refusal, &refusal.to_json()),
@@ -93,27 +98,20 @@ impl HttpContext for Egress {
         stream.action()
     }
 
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.0.action()
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.0.action()
-    }
-
     fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
         let stream = &self.0;
-        let Some(call) = stream.call.get().filter(|_| stream.passes.get()) else {
+        let Some(facts) = stream.facts.get().filter(|_| stream.passes.get()) else {
             return Action::Continue;
         };
+        let status = host::response_status();
+        if (200..=299).contains(&status) {
+            return Action::Continue;
+        }
         match reply::origin(&host::response_details()) {
             Origin::Caller => Action::Continue,
-            Origin::Failure(failure) => stream.answer(call, &failure),
-            Origin::Backend => match host::response_status() {
-                200..=299 => Action::Continue,
-                status if ends => stream.answer(call, &reply::remote_error(status, &[])),
-                status => stream.answer_with_body(status),
-            },
+            Origin::Failure(failure) => stream.answer(&facts.call, &failure),
+            Origin::Backend if ends => stream.answer(&facts.call, &reply::remote_error(status, &[])),
+            Origin::Backend => stream.answer_with_body(status),
         }
     }
 
@@ -125,17 +123,30 @@ impl HttpContext for Egress {
     }
 }
 
+// === impl Facts ===
+
+impl Facts {
+    fn read(headers: Vec<Header>) -> Result<Self, Refusal> {
+        let value = |name| headers.iter().find(|header| header.0 == name).map(|header| &*header.1);
+        let call =
+            RemoteCall::parse(value(":method").unwrap_or_default(), value(":path").unwrap_or_default())?;
+        let names = headers.into_iter().map(|(name, _)| name);
+        Ok(Self { call, private: names.filter(|name| !OUTGOING.contains(&name.as_str())).collect() })
+    }
+}
+
 // === impl Stream ===
 
 impl Waiting for Stream {
     fn conclude(&self, verdict: Option<&Verdict>, now: Now) {
-        let Some(call) = self.call.get() else { return };
+        let Some(facts) = self.facts.get() else { return };
+        let call = &facts.call;
         if host::act_for(self.id).is_err() {
             log::error!("a waiting stream is gone");
             return;
         }
         let known = self.gate.judge(call.domain(), now, |verdict| call.judge(verdict));
-        self.act(call, known.unwrap_or_else(|| call.judge(verdict)));
+        self.act(facts, known.unwrap_or_else(|| call.judge(verdict)));
         if self.passes.get() {
             host::resume();
         }
@@ -143,17 +154,19 @@ impl Waiting for Stream {
 }
 
 impl Stream {
-    fn wait_for(self: &Rc<Self>, call: &RemoteCall) {
+    fn wait_for(self: &Rc<Self>, facts: &Facts) {
         let waiting: Weak<Self> = Rc::downgrade(self);
-        if !self.gate.look_up(call.domain().clone(), waiting) {
-            self.act(call, Err(Refusal::VerdictUnavailable(call.domain().clone())));
+        let domain = facts.call.domain();
+        if !self.gate.look_up(domain.clone(), waiting) {
+            self.act(facts, Err(Refusal::VerdictUnavailable(domain.clone())));
         }
     }
 
     /// Acts on a decision: afterwards the call passes, or it has been answered.
-    fn act(&self, call: &RemoteCall, decision: Result<(), Refusal>) {
+    fn act(&self, facts: &Facts, decision: Result<(), Refusal>) {
+        let call = &facts.call;
         let sent = decision.and_then(|()| {
-            self.address(call).map_err(|status| {
+            self.address(facts).map_err(|status| {
                 log::error!("a permitted call's headers could not be set: {status:?}");
                 Refusal::VerdictUnavailable(call.domain().clone())
             })
@@ -177,14 +190,13 @@ impl Stream {
     ///
     /// The path stays as it is, for the route to rewrite: some Envoys begin anew with a stream once its
     /// cluster has come, and then the call is to be read again.
-    fn address(&self, call: &RemoteCall) -> Result<(), host::Status> {
-        let cluster = format!("federation/{}", call.domain());
-        let mut headers = host::request_headers()?;
-        headers.retain(|(name, _)| OUTGOING.contains(&name.as_str()));
-        let ours: [(&str, &str); 2] =
-            [("wire-origin-domain", self.own_domain.as_str()), (CLUSTER_HEADER, &cluster)];
-        headers.extend(ours.map(|(name, value)| -> Header { (name.to_owned(), value.into()) }));
-        host::replace_request_headers(&headers)
+    fn address(&self, facts: &Facts) -> Result<(), host::Status> {
+        for name in &facts.private {
+            host::set_request_header(name, None)?;
+        }
+        let cluster = format!("federation/{}", facts.call.domain());
+        host::set_request_header(CLUSTER_HEADER, Some(&cluster))?;
+        host::set_origin_header(self.own_domain.as_str())
     }
 
     /// Answers in Wire's terms, in place of a response of which there are only headers yet.
@@ -207,8 +219,8 @@ impl Stream {
 
     /// Tells in the place of an error's body what that says, in its first piece: errors are short.
     fn replace_body(&self, size: usize) {
-        match (self.call.get(), self.reply.get()) {
-            (Some(call), Reply::Error(status)) => {
+        match (self.facts.get(), self.reply.get()) {
+            (Some(Facts { call, .. }), Reply::Error(status)) => {
                 let failure =
                     reply::remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
                 host::replace_response_body(&call.failure_json(&failure));
@@ -224,7 +236,7 @@ impl Stream {
         host::note_refusal(failure.label());
     }
 
-    /// What becomes of the request's headers, body and trailers alike.
+    /// What becomes of the request: a pause holds headers, body and trailers (see `filter/trim`).
     fn action(&self) -> Action {
         if self.passes.get() { Action::Continue } else { Action::Pause }
     }

@@ -102,15 +102,9 @@ fn forwarded_certificate() -> Option<Vec<u8>> {
     fedgate_policy::forwarded_certificate(&header, &digest)
 }
 
-/// Method and path of the current request; empty where the host has none.
-pub(crate) fn request_line() -> (Vec<u8>, Vec<u8>) {
-    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten();
-    (header(":method").unwrap_or_default(), header(":path").unwrap_or_default())
-}
-
-/// All headers of the current request.
-pub(crate) fn request_headers() -> Result<Vec<Header>, Status> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders)
+/// All headers of the current request; none where the host has none.
+pub(crate) fn request_headers() -> Vec<Header> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
 }
 
 /// The status of the current response; 0, which is no success, where the host has none.
@@ -144,20 +138,19 @@ pub(crate) fn panic_if_told() {
 
 // === acts ===
 
-/// Replaces all values of `Wire-Origin-Domain` by this one.
-pub(crate) fn set_origin_header(origin: &str) -> Result<(), Status> {
-    hostcalls::set_map_value(MapType::HttpRequestHeaders, ORIGIN_HEADER, Some(origin))
+/// Puts this in the place of all values of a header, or nothing.
+pub(crate) fn set_request_header(name: &str, value: Option<&str>) -> Result<(), Status> {
+    hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value)
 }
 
-/// Puts these headers in the place of all that the request has.
-pub(crate) fn replace_request_headers(headers: &[Header]) -> Result<(), Status> {
-    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-    hostcalls::set_map_bytes(MapType::HttpRequestHeaders, headers)
+/// Replaces all values of `Wire-Origin-Domain` by this one.
+pub(crate) fn set_origin_header(origin: &str) -> Result<(), Status> {
+    set_request_header(ORIGIN_HEADER, Some(origin))
 }
 
 /// Puts this in the place of what the client says of its own certificate, or nothing.
 pub(crate) fn set_certificate_header(certificate: Option<&str>) -> Result<(), Status> {
-    hostcalls::set_map_value(MapType::HttpRequestHeaders, CERTIFICATE_HEADER, certificate)
+    set_request_header(CERTIFICATE_HEADER, certificate)
 }
 
 /// Leaves the refusal's label for the access log.

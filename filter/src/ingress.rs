@@ -62,14 +62,6 @@ impl HttpContext for Ingress {
         }
         stream.action()
     }
-
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.0.action()
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.0.action()
-    }
 }
 
 // === impl Facts ===
@@ -150,8 +142,7 @@ impl Stream {
         }
     }
 
-    /// What becomes of headers, body and trailers alike. Envoy can be configured to let a body go
-    /// on while its headers are paused; so the body asks for itself.
+    /// What becomes of the request: a pause holds headers, body and trailers (see `filter/trim`).
     fn action(&self) -> Action {
         if self.passes.get() { Action::Continue } else { Action::Pause }
     }

@@ -13,6 +13,8 @@ use fedgate_tests::process::eventually;
 use fedgate_tests::{World, WorldBuilder};
 use serde_json::{Value, json};
 
+use super::listener::hostcalls;
+
 /// The port of the one peer that most tests need.
 const PORT: u16 = 7001;
 
@@ -97,12 +99,16 @@ fn a_call_leaves_the_house_in_our_name_and_without_what_is_ours_alone() {
             "/rpc/B.com/galley/on-message-sent",
             &[
                 ("wire-origin-domain", b"evil.example"),
+                ("Wire-Origin-Domain", b"a.com"),
                 ("authorization", b"Bearer secret"),
                 ("cookie", b"zuid=secret"),
                 ("z-user", b"secret"),
                 ("x-forwarded-for", b"10.0.0.1"),
                 ("x-envoy-retry-on", b"5xx"),
                 ("x-fedgate-cluster", b"federation/c.com"),
+                ("x-fedgate-cluster", b"federation/d.com"),
+                ("z-bytes", b"\xff\xfe"),
+                ("z-user", b"another secret"),
                 ("x-wire-api-version", b"v1"),
                 ("request-id", b"request-1"),
             ],
@@ -133,6 +139,30 @@ fn a_call_leaves_the_house_in_our_name_and_without_what_is_ours_alone() {
         ]
     );
     assert_eq!(header(&received, "wire-origin-domain"), Some("a.com"));
+}
+
+#[test]
+fn a_warm_call_costs_two_hostcalls_that_return_data() {
+    let world = caller().envoy_args(&["--component-log-level", "wasm:trace"]).start();
+    let _peer = echo(&world, &world.identity(&["infra.b.com"]));
+    let call = |rpc| {
+        let answer = world.local().call("b.com", rpc).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        world.envoy.access_log(rpc);
+        world.envoy.log()
+    };
+    let before = call("cold").len();
+    let after = &call("warm")[before..];
+    assert_eq!(
+        hostcalls(after, "proxy_on_request_headers"),
+        [
+            "proxy_get_current_time_nanoseconds",
+            "proxy_get_header_map_pairs",
+            "proxy_replace_header_map_value",
+            "proxy_replace_header_map_value",
+        ]
+    );
+    assert_eq!(hostcalls(after, "proxy_on_response_headers"), ["proxy_get_header_map_value"]);
 }
 
 #[test]

@@ -111,6 +111,21 @@ fn the_access_log_tells_who_was_refused_and_why() {
     assert!(entry["refusal"].is_null(), "{entry}");
 }
 
+/// The hostcalls of a callback, in the order of their names, by a log with `wasm:trace`: what stands
+/// between its call and its return, since the feed's ticks come in between.
+pub(super) fn hostcalls<'a>(log: &'a str, callback: &str) -> Vec<&'a str> {
+    let (calls, returns) = (format!("[host->vm] {callback}("), format!("[host<-vm] {callback} "));
+    let mut hostcalls: Vec<_> = log
+        .lines()
+        .skip_while(|line| !line.contains(&calls))
+        .take_while(|line| !line.contains(&returns))
+        .filter_map(|line| line.split_once("[vm->host] env.")?.1.split_once('('))
+        .map(|(hostcall, _)| hostcall)
+        .collect();
+    hostcalls.sort_unstable();
+    hostcalls
+}
+
 #[test]
 fn a_warm_request_costs_two_hostcalls_that_return_data_and_the_time() {
     let world = World::builder()
@@ -127,17 +142,8 @@ fn a_warm_request_costs_two_hostcalls_that_return_data_and_the_time() {
     };
     let before = call("cold").len();
     let after = call("warm");
-    // From the callback to its return; the feed's ticks come in between requests.
-    let request =
-        after[before..].lines().skip_while(|line| !line.contains("[host->vm] proxy_on_request_headers"));
-    let mut calls: Vec<_> = request
-        .take_while(|line| !line.contains("[host<-vm] proxy_on_request_headers"))
-        .filter_map(|line| line.split_once("[vm->host] env.")?.1.split_once('('))
-        .map(|(hostcall, _)| hostcall)
-        .collect();
-    calls.sort_unstable();
     assert_eq!(
-        calls,
+        hostcalls(&after[before..], "proxy_on_request_headers"),
         [
             "proxy_get_current_time_nanoseconds",
             "proxy_get_property",
