@@ -1,5 +1,5 @@
-//! Section `egress`: what a call costs on its whole way from one backend to another, with Fedgate and
-//! without.
+//! Section `egress`: what a call costs on its whole way from one backend to another, with Fedgate,
+//! without, and with an empty filter in its place.
 //!
 //! ```text
 //!  load ──HTTP/2──► egress ──mTLS, HTTP/2──► ingress ──HTTP/1.1──► brig (Envoy)
@@ -7,11 +7,12 @@
 //!                   └────────── CPU time of both ───────────┘
 //! ```
 //!
-//! Both ways are up at once and loaded in turn ([`super::race`]); that without Fedgate comes first.
+//! All ways are up at once and loaded in turn ([`super::race`]); that without Fedgate comes first.
 
 mod without;
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ struct Way {
     peer: World,
 }
 
-/// Measures both ways.
+/// Measures all ways.
 pub(crate) fn measure(
     runtime: &Runtime,
     cores: Option<&Cores>,
@@ -53,21 +54,22 @@ pub(crate) fn measure(
 ) -> Result<Report, CallError> {
     cores.inspect(|cores| cores.be_server());
     let with = Way::with();
-    let without = Way::without(&with);
+    let without = Way::without(&with, None);
+    let null = Way::without(&with, Some(&filters::null_module()));
     cores.inspect(|cores| cores.be_client());
 
     let mut running = vec![];
-    for (name, way, refusal) in [("without", without, 403), ("with", with, 400)] {
+    for (name, way, refusal) in [("without", without, 403), ("null", null, 403), ("with", with, 400)] {
         let connections = Connections::open_plain(way.caller.envoy.egress(), CONNECTIONS);
         let connections = runtime.block_on(connections)?;
         runtime.block_on(check(name, refusal, &connections))?;
         running.push(Runner::new(name, Rc::new(way), connections, vec![CALLED.to_owned()]));
     }
     race::run(runtime, &mut running, rounds, requests, |round, _| tell_round("egress", round, rounds))?;
-    let [without, with] = &running[..] else { return Err(failed("there are two ways")) };
+    let [without, null, with] = &running[..] else { return Err(failed("there are three ways")) };
     let permits = ((WARM_UP + rounds) * requests) as u64;
     eventually("each of the calls was permitted at both gates", || with.proxy.permits(permits));
-    Ok(report(without, with))
+    Ok(report(without, null, with))
 }
 
 /// A way that does not do its work is not worth measuring. That the brig gets what it is to get, it
@@ -105,11 +107,11 @@ impl Way {
         way
     }
 
-    /// The same without Fedgate.
-    fn without(with: &Self) -> Self {
+    /// The same without Fedgate, or with another filter instead.
+    fn without(with: &Self, instead: Option<&Path>) -> Self {
         let world = |domain| {
             let builder = World::builder().backend(domain).joins(&with.caller);
-            without::without_fedgate(builder.without_control_plane().egress(), domain)
+            without::without_fedgate(builder.without_control_plane().egress(), domain, instead)
         };
         let peer = own_brig(world(CALLED)).start();
         let cluster = eventually("a.com knows b.com's cluster", || without::cluster(&with.caller));
@@ -165,13 +167,13 @@ fn part(round: &Round, index: usize) -> f64 {
     round.each.get(index).copied().unwrap_or_default()
 }
 
-fn report(without: &Runner<Way>, with: &Runner<Way>) -> Report {
+fn report(without: &Runner<Way>, null: &Runner<Way>, with: &Runner<Way>) -> Report {
     let mut json = Map::new();
     let mut table = String::from("way       ");
     for (_, title, _) in MEASURES {
         let _ = write!(table, " {title:>10}");
     }
-    for way in [without, with] {
+    for way in [without, null, with] {
         let _ = write!(table, "\n{:<10}", way.name);
         for (key, _, measure) in MEASURES {
             let value = way.median(measure);
@@ -179,14 +181,19 @@ fn report(without: &Runner<Way>, with: &Runner<Way>) -> Report {
             json.insert(format!("{}_{key}", way.name), rounded(value));
         }
     }
-    let differences = with.added(without);
-    let [low, added, high] =
-        [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
-    let ratio = 1.0 + added / without.median(|round| round.cpu);
-    let _ =
-        writeln!(table, "\nfedgate adds {added:.1} µs ({low:.1} … {high:.1}): {ratio:.2} of without");
-    json.insert("added_cpu_us".to_owned(), rounded(added));
-    json.insert("added_cpu_us_quartiles".to_owned(), json!([rounded(low), rounded(high)]));
-    json.insert("ratio".to_owned(), rounded(ratio));
+    table.push('\n');
+    for (way, name, prefix) in [(null, "an empty filter", "null_"), (with, "fedgate", "")] {
+        let differences = way.added(without);
+        let [low, added, high] =
+            [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
+        let ratio = 1.0 + added / without.median(|round| round.cpu);
+        let _ = writeln!(
+            table,
+            "{name} on both sides adds {added:.1} µs ({low:.1} … {high:.1}): {ratio:.2} of without"
+        );
+        json.insert(format!("{prefix}added_cpu_us"), rounded(added));
+        json.insert(format!("{prefix}added_cpu_us_quartiles"), json!([rounded(low), rounded(high)]));
+        json.insert(format!("{prefix}ratio"), rounded(ratio));
+    }
     Report { json: Map::from_iter([("egress".to_owned(), json.into())]), table }
 }

@@ -1,7 +1,7 @@
 //! The HTTP filters that are compared, each as Envoy's configuration has it, and the clusters they use.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedgate_tests::artifacts;
 use serde_json::{Value, json};
@@ -24,9 +24,14 @@ pub(crate) fn fedgate() -> Value {
 
 /// The filter of `bench/null-filter`.
 pub(crate) fn null() -> Value {
+    wasm("null", &null_module(), None)
+}
+
+/// The module of [`null`].
+pub(crate) fn null_module() -> PathBuf {
     let file = artifacts::filter().with_file_name("fedgate_null_filter.wasm");
     assert!(file.exists(), "{} is missing; `scripts/bench` makes it", file.display());
-    wasm("null", &file, None)
+    file
 }
 
 fn wasm(name: &str, file: &Path, configuration: Option<&Value>) -> Value {

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use fedgate_tests::{World, WorldBuilder, artifacts};
 use serde_json::{Value, json};
@@ -21,21 +22,35 @@ pub(super) fn cluster(world: &World) -> Option<Value> {
     clusters.into_iter().find(|cluster| cluster["name"] == format!("federation/{CALLED}")).cloned()
 }
 
-/// Takes out the filter, in both roles, and what it needs.
-pub(super) fn without_fedgate(builder: WorldBuilder, own_domain: &str) -> WorldBuilder {
+/// Takes out the filter, in both roles, and what it needs; or puts another module in its place.
+pub(super) fn without_fedgate(
+    builder: WorldBuilder,
+    own_domain: &str,
+    instead: Option<&Path>,
+) -> WorldBuilder {
     let file = artifacts::repository().join("envoy/both.yaml");
     let text = fs::read_to_string(file).expect("the reference configuration");
-    let filter = artifacts::filter().display().to_string();
+    let fedgate = artifacts::filter().display().to_string();
     let text = text
-        .replace("/etc/fedgate/fedgate_filter.wasm", &filter)
+        .replace("/etc/fedgate/fedgate_filter.wasm", &fedgate)
         .replace(r#""own_domain": "b.com""#, &format!(r#""own_domain": "{own_domain}""#));
     let (ingress, egress) =
         text.split_once("  - name: federation_egress\n").expect("the ingress, and then the egress");
     let filter = "          - name: fedgate\n";
-    builder
+    let on_demand = "          # Holds a call until";
+    let replaced = |part: &str| {
+        instead.map(|module| part.replace(&fedgate, &module.display().to_string())).unwrap_or_default()
+    };
+    let mut builder = builder
         .edit(part(&text, "# Where clusters come from", "# Under pressure"), "")
-        .edit(part(ingress, filter, "          # What must not come from outside"), "")
-        .edit(part(egress, filter, "          - name: envoy.filters.http.router\n"), "")
+        .edit(part(egress, on_demand, "          - name: envoy.filters.http.router\n"), "");
+    for filter in [
+        part(ingress, filter, "          # What must not come from outside"),
+        part(egress, filter, on_demand),
+    ] {
+        builder = builder.edit(filter, &replaced(filter));
+    }
+    builder
 }
 
 /// Calls `peer`, which is at that address, by a route and with a cluster as the control plane makes it.
