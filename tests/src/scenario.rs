@@ -38,6 +38,32 @@ pub trait Stage {
     fn kill_control_plane(&mut self, side: Side);
     /// Starts it again, and waits until it is ready.
     fn restart_control_plane(&mut self, side: Side);
+    /// What requests run on.
+    fn runtime(&self) -> &Runtime;
+
+    /// A service of one backend searches for a user of another.
+    fn send(&self, from: Side, domain: &str) -> Result<Answer, CallError> {
+        Local::new(self.egress(from)).call(domain, "search-users")
+    }
+
+    /// Somebody searches for a user at a backend's ingress.
+    fn receive(
+        &self,
+        at: Side,
+        identity: Option<&Identity>,
+        origin: Option<&str>,
+    ) -> Result<Answer, CallError> {
+        let (name, trust) = (at.infrastructure(), self.authority().pem());
+        let caller = Caller::new(self.ingress(at), name, trust, identity);
+        let headers: Vec<_> =
+            origin.map(|origin| ("wire-origin-domain", origin.as_bytes())).into_iter().collect();
+        self.runtime().block_on(async { caller.http2().await?.call("search-users", &headers).await })
+    }
+
+    /// A certificate with these names, of the authority that both backends trust.
+    fn identity(&self, names: &[&str]) -> Identity {
+        self.authority().issue(&Leaf::of(names))
+    }
 }
 
 /// One request, and what is to become of it.
@@ -66,10 +92,12 @@ pub const ALLOWED: [(Side, &[&str]); 2] = [
     (Side::B, &["a.com", "moved.com", "closed.com", "absent.com", "x.broken.example"]),
 ];
 
+/// How long a change may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The requests that are played.
 pub struct Play<'a> {
     stage: &'a mut dyn Stage,
-    runtime: Runtime,
     tell: &'a mut dyn FnMut(Scenario),
 }
 
@@ -97,8 +125,7 @@ pub fn announce(stage: &dyn Stage) {
 
 /// Plays all scenarios, and tells of each when it is over.
 pub fn play(stage: &mut dyn Stage, tell: &mut dyn FnMut(Scenario)) {
-    let runtime = Runtime::new().expect("a runtime");
-    let mut play = Play { stage, runtime, tell };
+    let mut play = Play { stage, tell };
     play.whole_way();
     play.ingress();
     play.egress();
@@ -121,15 +148,15 @@ impl Play<'_> {
 
     fn whole_way(&mut self) {
         self.tell("search", "Alice's brig at a.com searches for a user of b.com", (200, ""), |play| {
-            play.send(Side::A, "b.com")
+            play.stage.send(Side::A, "b.com")
         });
         self.tell("search-back", "and a brig at b.com for a user of a.com", (200, ""), |play| {
-            play.send(Side::B, "a.com")
+            play.stage.send(Side::B, "a.com")
         });
     }
 
     fn ingress(&mut self) {
-        let brig = self.identity(&["infra.a.com"]);
+        let brig = self.stage.identity(&["infra.a.com"]);
         for (name, story, expected, header) in [
             ("permit", "infra.a.com calls in the name of a.com", (200, ""), Some("a.com")),
             (
@@ -163,13 +190,13 @@ impl Play<'_> {
                 Some("x.broken.example"),
             ),
         ] {
-            self.tell(name, story, expected, |play| play.receive(Side::B, Some(&brig), header));
+            self.tell(name, story, expected, |play| play.stage.receive(Side::B, Some(&brig), header));
         }
         self.tell(
             "no-client-certificate",
             "somebody without a certificate says to be a.com",
             (403, "no-client-certificate"),
-            |play| play.receive(Side::B, None, Some("a.com")),
+            |play| play.stage.receive(Side::B, None, Some("a.com")),
         );
         self.tell(
             "other-authority",
@@ -177,26 +204,32 @@ impl Play<'_> {
             NO_ANSWER,
             |play| {
                 let stranger = Authority::root("somebody else").issue(&Leaf::of(["infra.a.com"]));
-                play.receive(Side::B, Some(&stranger), Some("a.com"))
+                play.stage.receive(Side::B, Some(&stranger), Some("a.com"))
             },
         );
         self.tell(
             "federation-denied",
             "c.com is not on b.com's allow list",
             (400, "federation-denied"),
-            |play| play.receive(Side::B, Some(&play.identity(&["infra.c.com"])), Some("c.com")),
+            |play| {
+                play.stage.receive(Side::B, Some(&play.stage.identity(&["infra.c.com"])), Some("c.com"))
+            },
         );
         self.tell(
             "authentication-failure",
             "a trusted certificate for evil.example says to be a.com",
             (403, "authentication-failure"),
-            |play| play.receive(Side::B, Some(&play.identity(&["evil.example"])), Some("a.com")),
+            |play| {
+                play.stage.receive(Side::B, Some(&play.stage.identity(&["evil.example"])), Some("a.com"))
+            },
         );
         self.tell(
             "authentication-failure-back",
             "infra.c.com says to b.com's neighbour a.com that it is b.com",
             (403, "authentication-failure"),
-            |play| play.receive(Side::A, Some(&play.identity(&["infra.c.com"])), Some("b.com")),
+            |play| {
+                play.stage.receive(Side::A, Some(&play.stage.identity(&["infra.c.com"])), Some("b.com"))
+            },
         );
     }
 
@@ -245,13 +278,13 @@ impl Play<'_> {
                 "spare.com",
             ),
         ] {
-            self.tell(name, story, expected, |play| play.send(Side::A, domain));
+            self.tell(name, story, expected, |play| play.stage.send(Side::A, domain));
         }
         self.tell(
             "call-invalid-endpoint",
             "brig at a.com asks its egress for what is no call",
             (403, "invalid-endpoint"),
-            |play| play.local(Side::A).request("POST", "/users/search", &[]),
+            |play| Local::new(play.stage.egress(Side::A)).request("POST", "/users/search", &[]),
         );
     }
 
@@ -261,17 +294,17 @@ impl Play<'_> {
             "out-of-step",
             "a.com removes b.com from its list: b.com's calls come back with a.com's reason",
             (533, "federation-remote-error"),
-            |play| until(|| play.send(Side::B, "a.com"), |answer| answer.status != 200),
+            |play| until(PATIENCE, || play.stage.send(Side::B, "a.com"), |answer| answer.status != 200),
         );
         self.tell(
             "removed",
             "and a.com's own calls to b.com stay at home",
             (400, "federation-denied"),
-            |play| play.send(Side::A, "b.com"),
+            |play| play.stage.send(Side::A, "b.com"),
         );
         self.administer(Side::A, &["domain", "add", "b.com"]);
         self.tell("added", "a.com adds b.com again", (200, ""), |play| {
-            until(|| play.send(Side::A, "b.com"), |answer| answer.status == 200)
+            until(PATIENCE, || play.stage.send(Side::A, "b.com"), |answer| answer.status == 200)
         });
         self.tell(
             "moved",
@@ -280,34 +313,34 @@ impl Play<'_> {
             Self::receive_after_move,
         );
         self.stage.kill_control_plane(Side::B);
-        let brig = self.identity(&["infra.a.com"]);
+        let brig = self.stage.identity(&["infra.a.com"]);
         self.tell(
             "without-control-plane",
             "b.com's control plane is killed: the verdict on a.com is still valid",
             (200, ""),
-            |play| play.receive(Side::B, Some(&brig), Some("a.com")),
+            |play| play.stage.receive(Side::B, Some(&brig), Some("a.com")),
         );
-        let moved = self.identity(&["new.moved.com"]);
+        let moved = self.stage.identity(&["new.moved.com"]);
         self.tell(
             "verdict-unavailable",
             "b.com's control plane is killed: the verdict on moved.com ends",
             (503, "verdict-unavailable"),
             |play| {
-                let receive = || play.receive(Side::B, Some(&moved), Some("moved.com"));
-                until(receive, |answer| answer.status != 200)
+                let receive = || play.stage.receive(Side::B, Some(&moved), Some("moved.com"));
+                until(PATIENCE, receive, |answer| answer.status != 200)
             },
         );
         self.stage.restart_control_plane(Side::B);
         self.tell("healed", "b.com's control plane is back", (200, ""), |play| {
-            let receive = || play.receive(Side::B, Some(&moved), Some("moved.com"));
-            until(receive, |answer| answer.status == 200)
+            let receive = || play.stage.receive(Side::B, Some(&moved), Some("moved.com"));
+            until(PATIENCE, receive, |answer| answer.status == 200)
         });
     }
 
     /// Admitted by the old name's certificate; then, once the record has moved, by the new one's.
     fn receive_after_move(&self) -> Result<Answer, CallError> {
-        let [old, new] = ["old.moved.com", "new.moved.com"].map(|name| self.identity(&[name]));
-        let before = self.receive(Side::B, Some(&old), Some("moved.com"))?;
+        let [old, new] = ["old.moved.com", "new.moved.com"].map(|name| self.stage.identity(&[name]));
+        let before = self.stage.receive(Side::B, Some(&old), Some("moved.com"))?;
         if before.status != 200 {
             return Ok(before);
         }
@@ -316,37 +349,8 @@ impl Play<'_> {
             &format!("update delete {owner} SRV"),
             &format!("update add {owner} 5 SRV 10 5 443 new.moved.com."),
         ]);
-        let receive = || self.receive(Side::B, Some(&new), Some("moved.com"));
-        until(receive, |answer| answer.status == 200)
-    }
-
-    // === what is done ===
-
-    /// A service of one backend searches for a user of another.
-    fn send(&self, from: Side, domain: &str) -> Result<Answer, CallError> {
-        self.local(from).call(domain, "search-users")
-    }
-
-    /// Somebody searches for a user at a backend's ingress.
-    fn receive(
-        &self,
-        at: Side,
-        identity: Option<&Identity>,
-        origin: Option<&str>,
-    ) -> Result<Answer, CallError> {
-        let (name, trust) = (at.infrastructure(), self.stage.authority().pem());
-        let caller = Caller::new(self.stage.ingress(at), name, trust, identity);
-        let headers: Vec<_> =
-            origin.map(|origin| ("wire-origin-domain", origin.as_bytes())).into_iter().collect();
-        self.runtime.block_on(async { caller.http2().await?.call("search-users", &headers).await })
-    }
-
-    fn local(&self, side: Side) -> Local {
-        Local::new(self.stage.egress(side))
-    }
-
-    fn identity(&self, names: &[&str]) -> Identity {
-        self.stage.authority().issue(&Leaf::of(names))
+        let receive = || self.stage.receive(Side::B, Some(&new), Some("moved.com"));
+        until(PATIENCE, receive, |answer| answer.status == 200)
     }
 
     fn administer(&self, side: Side, command: &[&str]) {
@@ -354,12 +358,13 @@ impl Play<'_> {
     }
 }
 
-/// Makes a request again and again until its answer is the wanted one, or for 15 s.
-fn until(
+/// Makes a request again and again until its answer is the wanted one, or for so long.
+pub fn until(
+    patience: Duration,
     request: impl Fn() -> Result<Answer, CallError>,
     is_wanted: impl Fn(&Answer) -> bool,
 ) -> Result<Answer, CallError> {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + patience;
     loop {
         let answer = request();
         if answer.as_ref().is_ok_and(&is_wanted) || Instant::now() > deadline {
@@ -371,11 +376,28 @@ fn until(
 // === impl Side ===
 
 impl Side {
+    /// The backend domain.
+    pub fn domain(self) -> &'static str {
+        match self {
+            Self::A => "a.com",
+            Self::B => "b.com",
+        }
+    }
+
     /// The infrastructure domain.
     pub fn infrastructure(self) -> &'static str {
         match self {
             Self::A => "infra.a.com",
             Self::B => "infra.b.com",
+        }
+    }
+
+    /// The other backend.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
         }
     }
 }

@@ -16,6 +16,7 @@ use fedgate_tests::pki::{Authority, Identity, Leaf};
 use fedgate_tests::scenario::{self, ALLOWED, NO_ANSWER, Scenario, Side, Stage};
 use fedgate_tests::world::accept_untrusted;
 use fedgate_tests::{World, artifacts};
+use tokio::runtime::Runtime;
 
 /// Play federated requests between two real backends, and show what becomes of them.
 ///
@@ -121,6 +122,10 @@ impl Stage for Backends {
 
     fn restart_control_plane(&mut self, side: Side) {
         self.world_mut(side).control_plane().restart();
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.a.runtime()
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
+use fedgate_tests::envoy::EGRESS_PORT;
 use fedgate_tests::pki::Authority;
 use fedgate_tests::scenario::{self, ALLOWED, Side, Stage};
 use tokio::io::{copy_bidirectional, join};
@@ -18,7 +19,7 @@ pub(crate) struct Containers {
     pub(crate) project: Project,
     authority: Authority,
     egresses: [SocketAddr; 2],
-    pub(crate) runtime: Runtime,
+    runtime: Runtime,
 }
 
 // === impl Containers ===
@@ -93,6 +94,10 @@ impl Stage for Containers {
     fn restart_control_plane(&mut self, side: Side) {
         self.revive(side, "control-plane");
     }
+
+    fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
 }
 
 /// A port of this machine that leads to the egress beside the brig in this container. The egress
@@ -110,9 +115,9 @@ fn relay(runtime: &Runtime, brig: String) -> io::Result<SocketAddr> {
 }
 
 async fn carry(mut connection: TcpStream, brig: String) -> io::Result<()> {
-    let both_ways = "exec 3<>/dev/tcp/127.0.0.1/8097; cat <&3 & cat >&3; kill $!";
+    let both_ways = format!("exec 3<>/dev/tcp/127.0.0.1/{EGRESS_PORT}; cat <&3 & cat >&3; kill $!");
     let mut program = Command::new("docker")
-        .args(["exec", "--interactive", &brig, "bash", "-c", both_ways])
+        .args(["exec", "--interactive", &brig, "bash", "-c", &both_ways])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
