@@ -7,6 +7,11 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
 }
 
+/// A file of the repository, by its path there.
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 /// The control plane and command line, of the same build as this program.
 pub fn fedgate() -> PathBuf {
     existing(build_folder().join("fedgate"), "cargo build")

@@ -194,9 +194,8 @@ fn write_files(
     let dir = dir.join("envoy");
     fs::create_dir_all(dir.join("secrets")).expect("a folder for Envoy");
     write_tls(&dir, identity, trust);
-    let source = artifacts::repository().join("envoy");
     for file in SECRETS {
-        let text = read(&source.join("secrets").join(file));
+        let text = artifacts::read(&format!("envoy/secrets/{file}"));
         let text = edited(&text, "/etc/fedgate/tls", &dir.join("tls").display().to_string());
         fs::write(dir.join("secrets").join(file), text).expect("a secret's file");
     }
@@ -222,7 +221,7 @@ fn write_files(
         }
     };
     moves.extend(for_older_versions());
-    let mut text = read(&source.join(file));
+    let mut text = artifacts::read(&format!("envoy/{file}"));
     for (from, to) in moves {
         text = edited(&text, from, &to);
     }

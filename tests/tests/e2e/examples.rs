@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{check, origin, received};
-use crate::manifest::{documents, files, parse, read, resource, text};
+use crate::manifest::{documents, files, parse, resource, text};
 
 const ENVOY_GATEWAY: &str = "envoy-gateway/1-envoy.yaml";
 const ENVOY_GATEWAY_FILTER: &str = "envoy-gateway/3-filter.yaml";
@@ -60,7 +60,7 @@ fn the_filter_finds_the_control_plane_by_the_names_that_the_examples_give() {
     let variables = container["env"].as_array().unwrap();
     let listens = json!({"name": "FEDGATE_LISTEN_VERDICTS", "value": format!("0.0.0.0:{port}")});
     assert!(variables.contains(&listens), "{variables:?}");
-    let settings = read(&artifacts::repository().join("docs/configuration.md"));
+    let settings = artifacts::read("docs/configuration.md");
     for variable in variables {
         let name = text(variable, "/name");
         assert!(settings.contains(&format!("`{name}`")), "{name} is no setting");
@@ -195,7 +195,7 @@ fn certificates(world: &World, caller: &Caller, forged: &Identity) -> Vec<Vec<St
 /// A world whose filter has this configuration, and whose Envoy does not take `X-SSL-Certificate`
 /// away behind it, as the reference does.
 fn world(config: &Value) -> World {
-    let reference = read(&artifacts::repository().join("envoy/ingress.yaml"));
+    let reference = artifacts::read("envoy/ingress.yaml");
     let (_, rest) = reference.split_once("value: |\n").unwrap();
     let (json, _) = rest.split_once("\n          # What must not come").unwrap();
     let mut json = format!("value: |\n{json}");

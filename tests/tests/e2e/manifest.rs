@@ -1,7 +1,7 @@
 //! The YAML files of `examples/`, read as JSON; each is named by its path there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fedgate_tests::artifacts;
 use serde_json::{Map, Number, Value};
@@ -31,7 +31,7 @@ pub(crate) fn resource(file: &str, kind: &str) -> Value {
 
 /// All documents in a file.
 pub(crate) fn documents(file: &str) -> Vec<Value> {
-    parse(&read(&folder().join(file)))
+    parse(&artifacts::read(&format!("examples/{file}")))
 }
 
 /// All documents in a text.
@@ -44,11 +44,6 @@ pub(crate) fn parse(text: &str) -> Vec<Value> {
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     let text = value.pointer(pointer).and_then(Value::as_str);
     text.unwrap_or_else(|| panic!("no text {pointer}: {value}"))
-}
-
-/// A file of the repository.
-pub(crate) fn read(file: &Path) -> String {
-    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 fn folder() -> PathBuf {

@@ -1,12 +1,6 @@
 //! The reference configurations hold together: `both.yaml` is the other two in one.
 
-use std::fs;
-
 use fedgate_tests::artifacts;
-
-fn read(file: &str) -> String {
-    fs::read_to_string(artifacts::repository().join("envoy").join(file)).unwrap()
-}
 
 /// The blocks of a list, such as `  listeners:`, with the comments before them.
 fn blocks(text: &str, list: &str) -> Vec<String> {
@@ -21,7 +15,8 @@ fn blocks(text: &str, list: &str) -> Vec<String> {
 
 #[test]
 fn both_doors_in_one_envoy_are_the_two_doors_as_they_stand_alone() {
-    let (ingress, egress, both) = (read("ingress.yaml"), read("egress.yaml"), read("both.yaml"));
+    let [ingress, egress, both] =
+        ["ingress", "egress", "both"].map(|name| artifacts::read(&format!("envoy/{name}.yaml")));
     for list in ["  listeners:\n", "  clusters:\n"] {
         let mut expected = blocks(&ingress, list);
         expected.extend(blocks(&egress, list));
