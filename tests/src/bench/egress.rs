@@ -19,7 +19,7 @@ use std::time::Duration;
 use fedgate_tests::caller::CallError;
 use fedgate_tests::process::eventually;
 use fedgate_tests::{World, WorldBuilder};
-use serde_json::{Map, json};
+use serde_json::Map;
 use tokio::runtime::Runtime;
 
 use super::cores::Cores;
@@ -27,7 +27,7 @@ use super::filters::{self, PARTNER};
 use super::load::{Connections, failed};
 use super::proxy::{Proxy, Settings};
 use super::race::{self, CONNECTIONS, Measured, Round, Runner, WARM_UP, tell_round};
-use super::report::{Report, median, quantile, rounded};
+use super::report::{Report, rounded};
 use super::usage;
 
 /// The domain that is called, by [`PARTNER`].
@@ -183,16 +183,16 @@ fn report(without: &Runner<Way>, null: &Runner<Way>, with: &Runner<Way>) -> Repo
     }
     table.push('\n');
     for (way, name, prefix) in [(null, "an empty filter", "null_"), (with, "fedgate", "")] {
-        let differences = way.added(without);
-        let [low, added, high] =
-            [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
-        let ratio = 1.0 + added / without.median(|round| round.cpu);
+        let added = way.added(without);
+        let ratio = 1.0 + added.median / without.median(|round| round.cpu);
         let _ = writeln!(
             table,
-            "{name} on both sides adds {added:.1} µs ({low:.1} … {high:.1}): {ratio:.2} of without"
+            "{name} on both sides adds {:.1} µs {}: {ratio:.2} of without",
+            added.median,
+            added.quartiles()
         );
-        json.insert(format!("{prefix}added_cpu_us"), rounded(added));
-        json.insert(format!("{prefix}added_cpu_us_quartiles"), json!([rounded(low), rounded(high)]));
+        json.insert(format!("{prefix}added_cpu_us"), rounded(added.median));
+        json.insert(format!("{prefix}added_cpu_us_quartiles"), added.quartiles_json());
         json.insert(format!("{prefix}ratio"), rounded(ratio));
     }
     Report { json: Map::from_iter([("egress".to_owned(), json.into())]), table }

@@ -5,9 +5,9 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections; each starts
-//! a [`site`] of its own or several (`egress`: whole worlds, as the end-to-end tests do), and gives a
-//! [`report::Report`].
+//! [`variants`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections;
+//! each starts a [`site`] of its own or several (`egress`: whole worlds, as the end-to-end tests do), and
+//! gives a [`report::Report`].
 
 pub(crate) mod cores;
 pub(crate) mod discovery;

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fedgate_tests::caller::CallError;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::load::{Connections, failed};
 use super::proxy::Proxy;
-use super::report::{median, progress, quantile};
+use super::report::{median, progress, quantile, rounded};
 
 /// Connections of the client to each Envoy.
 pub(crate) const CONNECTIONS: usize = 2;
@@ -54,6 +55,15 @@ pub(crate) struct Round {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) rate: f64,
+}
+
+/// What requests cost above others, in microseconds of CPU time: quartiles and median of the
+/// differences within a round.
+#[derive(Clone, Copy)]
+pub(crate) struct Added {
+    low: f64,
+    pub(crate) median: f64,
+    high: f64,
 }
 
 /// What the bursts of one round took together.
@@ -129,14 +139,10 @@ impl<M: Measured> Runner<M> {
         median(&self.rounds.iter().map(measure).collect::<Vec<_>>())
     }
 
-    /// What this runner's requests cost above another's, round by round.
-    pub(crate) fn added(&self, bare: &Self) -> Vec<f64> {
-        self.added_of(bare, |round| round.cpu)
-    }
-
-    /// As [`Runner::added`], of any measure.
-    pub(crate) fn added_of(&self, bare: &Self, measure: impl Fn(&Round) -> f64) -> Vec<f64> {
-        self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| measure(own) - measure(bare)).collect()
+    /// What this runner's requests cost above another's.
+    pub(crate) fn added(&self, bare: &Self) -> Added {
+        let differences = self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| own.cpu - bare.cpu);
+        Added::of(&differences.collect::<Vec<_>>())
     }
 
     fn burst(&self, runtime: &Runtime, requests: usize, sum: &mut Sum) -> Result<(), CallError> {
@@ -154,6 +160,25 @@ impl<M: Measured> Runner<M> {
         sum.elapsed += burst.elapsed;
         sum.latencies.extend(burst.latencies);
         Ok(())
+    }
+}
+
+// === impl Added ===
+
+impl Added {
+    fn of(differences: &[f64]) -> Self {
+        let [low, high] = [0.25, 0.75].map(|q| quantile(differences, q));
+        Self { low, median: median(differences), high }
+    }
+
+    /// The quartiles, for people.
+    pub(crate) fn quartiles(self) -> String {
+        format!("({:.1} … {:.1})", self.low, self.high)
+    }
+
+    /// The quartiles, for machines.
+    pub(crate) fn quartiles_json(self) -> Value {
+        json!([rounded(self.low), rounded(self.high)])
     }
 }
 

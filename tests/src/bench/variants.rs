@@ -15,7 +15,7 @@ use super::filters::{self, PARTNER, PARTNER_HOST};
 use super::load::{Connections, failed};
 use super::proxy::{Proxy, Settings};
 use super::race::{self, CONNECTIONS, Runner, WARM_UP, tell_round};
-use super::report::{Report, median, quantile, rounded};
+use super::report::{Report, rounded};
 use super::site::Site;
 
 /// A domain that resolves, but for another host than the client's certificate names.
@@ -150,12 +150,10 @@ fn report(running: &[Runner], asked: Value) -> Report {
         ];
         let _ = write!(table, "{:<10} {cpu:>9.1} ", variant.name);
         if let Some(bare) = bare.filter(|bare| bare.name != variant.name) {
-            let differences = variant.added(bare);
-            let [low, middle, high] =
-                [quantile(&differences, 0.25), median(&differences), quantile(&differences, 0.75)];
-            let _ = write!(table, "{middle:>9.1}  {:<15}", format!("({low:.1} … {high:.1})"));
-            added.insert(variant.name.clone(), middle);
-            spread.insert(variant.name.clone(), json!([rounded(low), rounded(high)]));
+            let own = variant.added(bare);
+            let _ = write!(table, "{:>9.1}  {:<15}", own.median, own.quartiles());
+            added.insert(variant.name.clone(), own.median);
+            spread.insert(variant.name.clone(), own.quartiles_json());
         } else {
             let _ = write!(table, "{:>9}  {:<15}", "", "");
         }

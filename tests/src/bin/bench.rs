@@ -16,8 +16,8 @@ use bench::cores::Cores;
 use bench::report::{Report, progress};
 use bench::{discovery, egress, revocation, scale, variants, watchers};
 
-/// Measure what a decision costs, what a call costs all the way, how soon a revocation holds, how fast discovery is, and what long
-/// lists and many filters take.
+/// Measure what a decision costs, what a call costs all the way, how soon a revocation holds, how fast
+/// discovery is, and what long lists and many filters take.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
 /// error, the result to standard output. docs/performance.md says what the keys of the JSON mean.

@@ -3,7 +3,6 @@
 //! It is `envoy/both.yaml` still, with parts cut out and one route told what else the filter says. So
 //! whatever is not Fedgate's is the same on both sides, also when that file changes.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -28,29 +27,23 @@ pub(super) fn without_fedgate(
     own_domain: &str,
     instead: Option<&Path>,
 ) -> WorldBuilder {
-    let file = artifacts::repository().join("envoy/both.yaml");
-    let text = fs::read_to_string(file).expect("the reference configuration");
     let fedgate = artifacts::filter().display().to_string();
-    let text = text
+    let text = artifacts::read("envoy/both.yaml")
         .replace("/etc/fedgate/fedgate_filter.wasm", &fedgate)
         .replace(r#""own_domain": "b.com""#, &format!(r#""own_domain": "{own_domain}""#));
     let (ingress, egress) =
         text.split_once("  - name: federation_egress\n").expect("the ingress, and then the egress");
     let filter = "          - name: fedgate\n";
     let on_demand = "          # Holds a call until";
-    let replaced = |part: &str| {
-        instead.map(|module| part.replace(&fedgate, &module.display().to_string())).unwrap_or_default()
-    };
-    let mut builder = builder
+    let builder = builder
         .edit(part(&text, "# Where clusters come from", "# Under pressure"), "")
         .edit(part(egress, on_demand, "          - name: envoy.filters.http.router\n"), "");
-    for filter in [
-        part(ingress, filter, "          # What must not come from outside"),
-        part(egress, filter, on_demand),
-    ] {
-        builder = builder.edit(filter, &replaced(filter));
+    match instead {
+        Some(module) => builder.edit(&fedgate, &module.display().to_string()),
+        None => builder
+            .edit(part(ingress, filter, "          # What must not come from outside"), "")
+            .edit(part(egress, filter, on_demand), ""),
     }
-    builder
 }
 
 /// Calls `peer`, which is at that address, by a route and with a cluster as the control plane makes it.

@@ -13,14 +13,6 @@ use crate::bench::report::{Report, median, quantile, rounded};
 /// A worker is not to be held for longer than this.
 const LONG_US: u64 = 2_000;
 
-/// What requests cost above `bare`'s, in microseconds of CPU time.
-#[derive(Clone, Copy)]
-struct Added {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
 /// There are four runners for each scale, in the same order: `bare` and Fedgate with requests of all
 /// domains, `bare` and Fedgate with requests of one.
 pub(super) fn report(scales: &[Scale], runners: &[Runner]) -> Report {
@@ -45,7 +37,7 @@ pub(super) fn report(scales: &[Scale], runners: &[Runner]) -> Report {
     for (scale, runners) in scales.iter().zip(runners.chunks_exact(4)) {
         let [bare_of_all, of_all, bare_of_one, of_one] = runners else { continue };
         let size = scale.domains.len();
-        let (all, one) = (Added::of(of_all, bare_of_all), Added::of(of_one, bare_of_one));
+        let (all, one) = (of_all.added(bare_of_all), of_one.added(bare_of_one));
         let least = *smallest.get_or_insert((all, one, scale.envoy_mib));
         let ratios = [all.median / least.0.median, one.median / least.1.median];
         let per_instance = (scale.envoy_mib - least.2) / f64::from(INSTANCES);
@@ -81,10 +73,10 @@ pub(super) fn report(scales: &[Scale], runners: &[Runner]) -> Report {
         );
         let measures = json!({
             "added_cpu_us": rounded(all.median),
-            "added_cpu_us_quartiles": [rounded(all.low), rounded(all.high)],
+            "added_cpu_us_quartiles": all.quartiles_json(),
             "added_cpu_relative_to_10": rounded(ratios[0]),
             "added_cpu_of_one_domain_us": rounded(one.median),
-            "added_cpu_of_one_domain_us_quartiles": [rounded(one.low), rounded(one.high)],
+            "added_cpu_of_one_domain_us_quartiles": one.quartiles_json(),
             "added_cpu_of_one_domain_relative_to_10": rounded(ratios[1]),
             "envoy_mib": rounded(scale.envoy_mib),
             "memory_per_worker_mib": rounded(per_instance),
@@ -104,20 +96,6 @@ pub(super) fn report(scales: &[Scale], runners: &[Runner]) -> Report {
     Report {
         json: Map::from_iter([("scale".to_owned(), Value::from(sizes))]),
         table: format!("{requests}\n{memory}\n{loading}"),
-    }
-}
-
-// === impl Added ===
-
-impl Added {
-    fn of(runner: &Runner, bare: &Runner) -> Self {
-        let differences = runner.added(bare);
-        let [low, high] = [0.25, 0.75].map(|q| quantile(&differences, q));
-        Self { low, median: median(&differences), high }
-    }
-
-    fn quartiles(self) -> String {
-        format!("({:.1} … {:.1})", self.low, self.high)
     }
 }
 
