@@ -1,28 +1,22 @@
 //! Another backend's federator: calls an ingress over mutual TLS, well-behaved or not.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use h2::client::SendRequest;
-use http::{HeaderName, HeaderValue, Request};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme, SupportedProtocolVersion};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use crate::http2::{Answer, CallError, Header, Http2};
+use crate::http2::{bounded, with_wires};
 use crate::pki::Identity;
-
-/// How long one exchange may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Who calls, and whom. Each connection makes its own TLS session, unless it says otherwise.
 #[derive(Clone)]
@@ -32,35 +26,13 @@ pub struct Caller {
     config: ClientConfig,
 }
 
-/// Why a call brought no answer.
-#[derive(Debug)]
-pub struct CallError(pub String);
-
-/// An answer to one request.
-#[derive(Debug)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The whole body.
-    pub body: Vec<u8>,
-}
-
 /// One HTTP/1.1 connection.
 #[derive(Debug)]
 pub struct Http1(TlsStream<TcpStream>);
 
-/// One HTTP/2 connection; clones share it.
-#[derive(Clone, Debug)]
-pub struct Http2(SendRequest<axum::body::Bytes>);
-
 /// One HTTP/2 connection of raw frames, for what a client library refuses to send.
 #[derive(Debug)]
 pub struct RawHttp2(TlsStream<TcpStream>);
-
-/// A header: name and raw value.
-pub type Header<'a> = (&'a str, &'a [u8]);
 
 // === impl Caller ===
 
@@ -114,6 +86,11 @@ impl Caller {
         bounded(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
     }
 
+    /// Calls a remote procedure of brig as Wire's federator does: on a connection of its own.
+    pub async fn call(&self, rpc: &str, headers: &[Header<'_>]) -> Result<Answer, CallError> {
+        self.http2().await?.call(rpc, headers).await
+    }
+
     /// Opens a connection for HTTP/1.1.
     pub async fn http1(&self) -> Result<Http1, CallError> {
         Ok(Http1(self.connect(b"http/1.1").await?))
@@ -121,10 +98,7 @@ impl Caller {
 
     /// Opens a connection for HTTP/2.
     pub async fn http2(&self) -> Result<Http2, CallError> {
-        let stream = self.connect(b"h2").await?;
-        let (sender, connection) = bounded(h2::client::handshake(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Http2(sender))
+        Http2::over(self.connect(b"h2").await?, "https://infra.b.com").await
     }
 
     /// Opens a connection for HTTP/2 in raw frames.
@@ -190,7 +164,7 @@ impl Http1 {
     /// Calls a remote procedure of brig.
     pub async fn call(&mut self, rpc: &str, headers: &[Header<'_>]) -> Result<Answer, CallError> {
         let mut request = format!("POST {} HTTP/1.1\r\nhost: infra.b.com\r\n", path(rpc)).into_bytes();
-        for (name, value) in headers {
+        for (name, value) in with_wires(headers) {
             request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         request.extend_from_slice(b"content-length: 2\r\n\r\n{}");
@@ -212,67 +186,6 @@ fn parse_head(read: &[u8]) -> Result<Option<(Answer, usize, usize)>, CallError> 
     let answer = Answer { status: response.code.unwrap_or_default(), headers, body: vec![] };
     let length = answer.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
     Ok(Some((answer, head, length)))
-}
-
-// === impl Http2 ===
-
-impl Http2 {
-    /// Calls a remote procedure of brig.
-    pub async fn call(&self, rpc: &str, headers: &[Header<'_>]) -> Result<Answer, CallError> {
-        self.request("POST", &path(rpc), headers).await
-    }
-
-    /// Sends a request of any method and path.
-    pub async fn request(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[Header<'_>],
-    ) -> Result<Answer, CallError> {
-        let mut request = Request::builder().method(method).uri(format!("https://infra.b.com{path}"));
-        for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(CallError::from_display)?;
-            request =
-                request.header(name, HeaderValue::from_bytes(value).map_err(CallError::from_display)?);
-        }
-        let request = request.body(()).map_err(CallError::from_display)?;
-        let mut sender = bounded(self.0.clone().ready()).await?;
-        let (response, mut body) =
-            sender.send_request(request, false).map_err(CallError::from_display)?;
-        // A server may answer, and end the stream, before it has the body: the answer counts.
-        let _ = body.send_data("{}".into(), true);
-        let (head, mut body) = bounded(response).await?.into_parts();
-        let mut answer = Answer {
-            status: head.status.as_u16(),
-            headers: head
-                .headers
-                .iter()
-                .map(|(n, v)| {
-                    (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())
-                })
-                .collect(),
-            body: vec![],
-        };
-        while let Some(data) = bounded(async { body.data().await.transpose() }).await? {
-            body.flow_control().release_capacity(data.len()).map_err(CallError::from_display)?;
-            answer.body.extend_from_slice(&data);
-        }
-        Ok(answer)
-    }
-
-    /// Sends a request's headers, and resets the stream without waiting for an answer.
-    pub async fn call_and_reset(&self, rpc: &str, headers: &[Header<'_>]) -> Result<(), CallError> {
-        let mut request =
-            Request::builder().method("POST").uri(format!("https://infra.b.com{}", path(rpc)));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).map_err(CallError::from_display)?;
-        let mut sender = bounded(self.0.clone().ready()).await?;
-        let (_, mut body) = sender.send_request(request, false).map_err(CallError::from_display)?;
-        body.send_reset(h2::Reason::CANCEL);
-        Ok(())
-    }
 }
 
 // === impl RawHttp2 ===
@@ -319,38 +232,4 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 fn path(rpc: &str) -> String {
     format!("/federation/brig/{rpc}")
-}
-
-// === impl Answer ===
-
-impl Answer {
-    /// The first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The body as JSON; null where it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-
-    /// The label of a refusal; empty where there is none.
-    pub fn label(&self) -> String {
-        self.json()["label"].as_str().unwrap_or_default().to_owned()
-    }
-}
-
-// === impl CallError ===
-
-impl CallError {
-    fn from_display(error: impl fmt::Display) -> Self {
-        Self(error.to_string())
-    }
-}
-
-async fn bounded<T, E: fmt::Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, CallError> {
-    match tokio::time::timeout(TIMEOUT, work).await {
-        Ok(result) => result.map_err(CallError::from_display),
-        Err(_) => Err(CallError(format!("nothing came within {TIMEOUT:?}"))),
-    }
 }

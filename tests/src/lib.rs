@@ -23,6 +23,7 @@ pub mod caller;
 pub mod control_plane;
 pub mod dns;
 pub mod envoy;
+pub mod http2;
 pub mod local;
 pub mod peer;
 pub mod pki;

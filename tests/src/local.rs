@@ -1,17 +1,23 @@
-//! One of our own services: calls other backends through the egress, in plain HTTP.
+//! One of our own services: calls other backends through the egress as Wire's client does, in plain
+//! HTTP/2 with prior knowledge.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use ureq::http::Response;
-use ureq::{Agent, Body};
+use axum::body::Bytes;
+use h2::RecvStream;
+use http::Response;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::caller::{Answer, CallError, Header};
+use crate::http2::{self, Answer, CallError, Header, Http2, bounded};
 
 /// Where a service finds the egress. Each call is made on a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Local {
     egress: SocketAddr,
-    agent: Agent,
+    runtime: Arc<Runtime>,
 }
 
 // === impl Local ===
@@ -19,12 +25,8 @@ pub struct Local {
 impl Local {
     /// A service beside this egress.
     pub fn new(egress: SocketAddr) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_idle_connections(0)
-            .timeout_global(Some(std::time::Duration::from_secs(40)))
-            .build();
-        Self { egress, agent: config.into() }
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Self { egress, runtime: Arc::new(runtime.expect("a runtime")) }
     }
 
     /// Calls a remote procedure of the brig of `domain`.
@@ -34,8 +36,7 @@ impl Local {
 
     /// Calls it without a body.
     pub fn call_without_body(&self, domain: &str, rpc: &str) -> Result<Answer, CallError> {
-        let url = format!("http://{}/rpc/{domain}/brig/{rpc}", self.egress);
-        read(self.agent.post(url).send_empty().map_err(|error| CallError(error.to_string()))?)
+        self.read(self.open("POST", &format!("/rpc/{domain}/brig/{rpc}"), &[], Bytes::new())?)
     }
 
     /// Sends a request of any method and path.
@@ -45,38 +46,48 @@ impl Local {
         path: &str,
         headers: &[Header<'_>],
     ) -> Result<Answer, CallError> {
-        read(self.open(method, path, headers)?)
+        self.read(self.open(method, path, headers, "{}".into())?)
     }
 
-    /// Sends a request, and gives the answer as it comes.
+    /// Sends a request with this body, and gives the answer as it comes.
     pub fn open(
         &self,
         method: &str,
         path: &str,
         headers: &[Header<'_>],
-    ) -> Result<Response<Body>, CallError> {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.egress))
-            .header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body("{}").map_err(|error| CallError(error.to_string()))?;
-        self.agent.run(request).map_err(|error| CallError(error.to_string()))
+        body: Bytes,
+    ) -> Result<Response<RecvStream>, CallError> {
+        let id = request_id();
+        let has_id = headers.iter().any(|header| header.0.eq_ignore_ascii_case("request-id"));
+        let own = [("request-id", id.as_bytes())];
+        let headers = [if has_id { &[] } else { &own[..] }, headers].concat();
+        self.runtime.block_on(async { self.connect().await?.open(method, path, &headers, body).await })
+    }
+
+    /// Opens a connection, for several calls.
+    pub async fn connect(&self) -> Result<Http2, CallError> {
+        let stream = bounded(TcpStream::connect(self.egress)).await?;
+        Http2::over(stream, "http://federator:8080").await
+    }
+
+    /// Reads an answer to its end.
+    pub fn read(&self, response: Response<RecvStream>) -> Result<Answer, CallError> {
+        self.runtime.block_on(Answer::read(response))
+    }
+
+    /// The next piece of an answer's body.
+    pub fn next(&self, body: &mut RecvStream) -> Result<Option<Bytes>, CallError> {
+        self.runtime.block_on(http2::next(body))
+    }
+
+    /// What calls run on.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 }
 
-fn read(response: Response<Body>) -> Result<Answer, CallError> {
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let (head, mut body) = response.into_parts();
-    Ok(Answer {
-        status: head.status.as_u16(),
-        headers: head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
-            .collect(),
-        body: body.read_to_vec().map_err(|error| CallError(error.to_string()))?,
-    })
+/// A number for a request, as Wire's services give each.
+fn request_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("local-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

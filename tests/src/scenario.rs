@@ -57,7 +57,7 @@ pub trait Stage {
         let caller = Caller::new(self.ingress(at), name, trust, identity);
         let headers: Vec<_> =
             origin.map(|origin| ("wire-origin-domain", origin.as_bytes())).into_iter().collect();
-        self.runtime().block_on(async { caller.http2().await?.call("search-users", &headers).await })
+        self.runtime().block_on(async { caller.call("search-users", &headers).await })
     }
 
     /// A certificate with these names, of the authority that both backends trust.

@@ -50,6 +50,12 @@ pub(crate) struct Egress {
 /// three that are Envoy's default would be the end of failing over where a few requests come at once.
 const CIRCUIT: u32 = 1024;
 
+/// The groups of the key exchange, the wanted ones first: Wire's own ingress takes the first alone.
+const KEY_EXCHANGES: [&str; 4] = ["X25519MLKEM768", "X25519", "P-256", "P-384"];
+/// How much of an answer may be under way to us that the caller has not taken, on one stream and on all
+/// of a connection, in octets. Envoy's default is 256 MiB, and so much it would keep in memory.
+const WINDOWS: [u32; 2] = [1 << 20, 16 << 20];
+
 /// The cluster of a domain.
 pub(super) fn cluster(domain: &Domain, egress: &Egress) -> Cluster {
     let eds = source(ConfigSourceSpecifier::Ads(AggregatedConfigSource {}));
@@ -89,6 +95,9 @@ fn tls(egress: &Egress) -> UpstreamTlsContext {
     let common = CommonTlsContext {
         tls_params: Some(TlsParameters {
             tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
+            // Without it Envoy, as a client, offers nothing above TLS 1.2.
+            tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
+            ecdh_curves: KEY_EXCHANGES.map(str::to_owned).into(),
             ..Default::default()
         }),
         tls_certificate_sds_secret_configs: vec![secret(
@@ -111,8 +120,11 @@ fn tls(egress: &Egress) -> UpstreamTlsContext {
 
 /// HTTP/2 where the peer offers it, else HTTP/1.1. A peer that is silent for 40 seconds is gone.
 fn http() -> HttpProtocolOptions {
+    let [of_stream, of_connection] = WINDOWS;
     let http2 = Http2ProtocolOptions {
         max_concurrent_streams: number(100),
+        initial_stream_window_size: number(of_stream),
+        initial_connection_window_size: number(of_connection),
         connection_keepalive: Some(KeepaliveSettings {
             interval: Some(time(Duration::from_secs(30))),
             timeout: Some(time(Duration::from_secs(10))),
@@ -221,11 +233,10 @@ mod tests {
         assert!(tls.auto_host_sni && tls.auto_sni_san_validation && tls.sni.is_empty());
         assert_eq!(tls.max_session_keys.unwrap().value, 0);
         let common = tls.common_tls_context.unwrap();
-        assert_eq!(
-            common.tls_params.unwrap().tls_minimum_protocol_version(),
-            TlsProtocol::TlSv12,
-            "nothing older"
-        );
+        let parameters = common.tls_params.unwrap();
+        assert_eq!(parameters.tls_minimum_protocol_version(), TlsProtocol::TlSv12, "nothing older");
+        assert_eq!(parameters.tls_maximum_protocol_version(), TlsProtocol::TlSv13);
+        assert_eq!(parameters.ecdh_curves[0], "X25519MLKEM768");
         let path = |secret: &SdsSecretConfig| {
             let source = secret.sds_config.clone().unwrap().config_source_specifier;
             let Some(ConfigSourceSpecifier::PathConfigSource(source)) = source else { panic!() };

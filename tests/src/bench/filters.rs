@@ -96,12 +96,13 @@ pub(crate) fn rbac() -> Value {
 /// Lets pass what a brig is to receive of a call from [`PARTNER`], and nothing else.
 pub(crate) fn as_a_brig_receives_it() -> Value {
     let origin = json!({"name": "wire-origin-domain", "string_match": {"exact": PARTNER}});
+    let json_type = json!({"name": "content-type", "string_match": {"exact": "application/json"}});
     let path = json!({"path": {"exact": "/federation/search-users"}});
     filter(
         "envoy.filters.http.rbac",
         "rbac.v3.RBAC",
         &json!({"rules": {"action": "ALLOW", "policies": {"call": {
-            "permissions": [{"and_rules": {"rules": [{"header": origin}, {"url_path": path}]}}],
+            "permissions": [{"and_rules": {"rules": [{"header": origin}, {"header": json_type}, {"url_path": path}]}}],
             "principals": [{"any": true}],
         }}}}),
     )

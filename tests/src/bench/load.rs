@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use fedgate_tests::caller::CallError;
+use fedgate_tests::http2::WIRE_HEADERS;
 use fedgate_tests::pki::{Authority, Identity};
 use h2::client::SendRequest;
 use http::{Request, request};
@@ -130,19 +131,18 @@ async fn stream(
 
 fn federated(origin: &str) -> Result<Request<()>, CallError> {
     let request = Request::post("https://infra.b.com/federation/brig/search-users");
-    json(request.header("wire-origin-domain", origin))
+    as_wire_does(request.header("wire-origin-domain", origin))
 }
 
 fn outgoing(domain: &str) -> Result<Request<()>, CallError> {
-    json(Request::post(format!("http://fedgate/rpc/{domain}/brig/search-users")))
+    as_wire_does(Request::post(format!("http://federator/rpc/{domain}/brig/search-users")))
 }
 
-fn json(request: request::Builder) -> Result<Request<()>, CallError> {
-    request
-        .header("content-type", "application/json")
-        .header("accept", "application/json")
-        .body(())
-        .map_err(failed)
+fn as_wire_does(mut request: request::Builder) -> Result<Request<()>, CallError> {
+    for (name, value) in WIRE_HEADERS {
+        request = request.header(name, value);
+    }
+    request.header("request-id", "bench").body(()).map_err(failed)
 }
 
 async fn exchange(

@@ -163,7 +163,7 @@ fn rare_certificates(world: &World, tell: &mut dyn FnMut(Scenario)) {
 /// Searches for a user in the name of a.com.
 fn call(world: &World, identity: &Identity) -> Result<Answer, CallError> {
     let caller = world.caller(identity);
-    world.run(async { caller.http2().await?.call("search-users", &FROM_A).await })
+    world.run(async { caller.call("search-users", &FROM_A).await })
 }
 
 const FROM_A: [(&str, &[u8]); 1] = [("wire-origin-domain", b"a.com")];

@@ -11,7 +11,7 @@ use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{check_http2, origin};
 
 fn label(world: &World, caller: &Caller, domain: &str) -> String {
-    world.run(async { caller.http2().await?.call("probe", &[origin(domain)]).await }).unwrap().label()
+    world.run(async { caller.call("probe", &[origin(domain)]).await }).unwrap().label()
 }
 
 #[test]

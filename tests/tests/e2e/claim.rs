@@ -44,7 +44,7 @@ pub(crate) fn check_http2(
     expect: Expect,
 ) {
     let rpc = format!("{}-h2", name.replace('_', "-"));
-    let answer = world.run(async { caller.http2().await?.call(&rpc, headers).await });
+    let answer = world.run(async { caller.call(&rpc, headers).await });
     assert_expected(world, &rpc, answer, expect);
 }
 

@@ -81,8 +81,7 @@ fn no_certificate_is_answered_with_an_authentication_failure() {
     let world = shared();
     let expect = Refuse(403, "no-client-certificate");
     check(&world, &world.anonymous(), "no_certificate", &[origin("a.com")], expect);
-    let answer =
-        world.run(async { world.anonymous().http2().await?.call("anonymous", &[]).await }).unwrap();
+    let answer = world.run(async { world.anonymous().call("anonymous", &[]).await }).unwrap();
     assert_eq!(answer.json()["error"], "AuthenticationFailure");
 }
 
@@ -189,8 +188,7 @@ fn what_a_client_says_of_its_certificate_does_not_count_and_does_not_pass() {
     check(&world, &evil, "forged_with_certificate", &headers, MISMATCH);
 
     let caller = world.caller(&world.identity(&["infra.a.com"]));
-    let answer =
-        world.run(async { caller.http2().await?.call("client-headers", &headers).await }).unwrap();
+    let answer = world.run(async { caller.call("client-headers", &headers).await }).unwrap();
     assert_eq!(answer.status, 200);
     assert_eq!(crate::claim::received(&answer, "x-forwarded-client-cert"), [""; 0]);
     assert_eq!(crate::claim::received(&answer, "x-ssl-certificate"), [""; 0]);

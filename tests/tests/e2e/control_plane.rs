@@ -46,7 +46,7 @@ fn world() -> World {
 
 fn heals(world: &World, caller: &Caller, domain: &str) {
     eventually("requests pass again", || {
-        let answer = world.run(async { caller.http2().await?.call("healed", &[origin(domain)]).await });
+        let answer = world.run(async { caller.call("healed", &[origin(domain)]).await });
         (answer.unwrap().status == 200).then_some(())
     });
 }
@@ -69,8 +69,7 @@ fn killed_it_leaves_valid_verdicts_in_force_and_nothing_else() {
         Refuse(403, "authentication-failure"),
     );
     eventually("the short verdict's life ends", || {
-        let answer =
-            world.run(async { caller.http2().await?.call("ends", &[origin("short.com")]).await });
+        let answer = world.run(async { caller.call("ends", &[origin("short.com")]).await });
         (answer.unwrap().label() == "verdict-unavailable").then_some(())
     });
     check_http2(&world, &caller, "killed_later", &[origin("a.com")], Permit("a.com"));
@@ -123,14 +122,13 @@ fn a_vm_that_crashes_costs_its_request_and_lets_nothing_pass() {
     for round in 0..3 {
         let rpc = format!("crash-{round}");
         let headers = [origin("a.com"), ("x-fedgate-panic", &b"1"[..])];
-        let answer = world.run(async { good.http2().await?.call(&rpc, &headers).await }).unwrap();
+        let answer = world.run(async { good.call(&rpc, &headers).await }).unwrap();
         assert_eq!(answer.status, 503, "{rpc}");
         assert!(!world.backend.saw(&rpc), "{rpc}");
         // A new VM, which knows nothing yet, comes at once or a moment later; never does one pass
         // that should not.
         let rpc = format!("evil-{round}");
-        let answer =
-            world.run(async { evil.http2().await?.call(&rpc, &[origin("a.com")]).await }).unwrap();
+        let answer = world.run(async { evil.call(&rpc, &[origin("a.com")]).await }).unwrap();
         assert!([403, 503].contains(&answer.status), "{rpc}: {}", answer.status);
         assert!(!world.backend.saw(&rpc), "{rpc}");
         heals(&world, &good, "a.com");
@@ -148,7 +146,7 @@ fn a_verdict_serves_no_longer_than_the_staleness_that_is_allowed() {
     check_http2(&world, &caller, "fresh", &[origin("a.com")], Permit("a.com"));
     world.control_plane().kill();
     eventually("the verdict is too old", || {
-        let answer = world.run(async { caller.http2().await?.call("stale", &[origin("a.com")]).await });
+        let answer = world.run(async { caller.call("stale", &[origin("a.com")]).await });
         (answer.unwrap().label() == "verdict-unavailable").then_some(())
     });
 }
@@ -163,8 +161,7 @@ fn restarted_with_an_empty_database_it_allows_nobody() {
     world.control_plane().restart();
     check_http2(&world, &caller, "cold", &[origin("c.com")], Refuse(400, "federation-denied"));
     eventually("the short verdict's life ends", || {
-        let answer =
-            world.run(async { caller.http2().await?.call("ends", &[origin("short.com")]).await });
+        let answer = world.run(async { caller.call("ends", &[origin("short.com")]).await });
         (answer.unwrap().label() == "federation-denied").then_some(())
     });
 }

@@ -206,7 +206,7 @@ fn a_changed_record_counts_within_its_ttl_and_a_second() {
     let changed = Instant::now();
     world.dns.set_srv("a.com", 5, "new.a.com.");
     eventually("the old name is refused", || {
-        let answer = world.run(async { old.http2().await?.call("old-after", &[origin("a.com")]).await });
+        let answer = world.run(async { old.call("old-after", &[origin("a.com")]).await });
         (answer.unwrap().label() == "authentication-failure").then_some(())
     });
     check_http2(&world, &new, "new_after", &[origin("a.com")], Permit("a.com"));
@@ -225,8 +225,7 @@ fn a_domain_that_gets_its_record_is_found_when_the_negative_answer_ends() {
     let changed = Instant::now();
     world.dns.set_srv("late.com", 60, "infra.late.com.");
     eventually("the record is found", || {
-        let answer =
-            world.run(async { caller.http2().await?.call("late", &[origin("late.com")]).await });
+        let answer = world.run(async { caller.call("late", &[origin("late.com")]).await });
         (answer.unwrap().status == 200).then_some(())
     });
     assert!(changed.elapsed() <= Duration::from_secs(6), "it took {:?}", changed.elapsed());
@@ -248,7 +247,7 @@ fn bind_that_is_away_is_a_discovery_failure_and_is_forgotten_when_it_is_back() {
     let back = Instant::now();
     world.dns.restart();
     eventually("a request passes again", || {
-        let answer = world.run(async { caller.http2().await?.call("back", &[origin("b.org")]).await });
+        let answer = world.run(async { caller.call("back", &[origin("b.org")]).await });
         (answer.unwrap().status == 200).then_some(())
     });
     assert!(back.elapsed() <= Duration::from_secs(6), "it took {:?}", back.elapsed());
@@ -266,8 +265,7 @@ fn bind_that_does_not_answer_is_a_discovery_failure_and_no_hang() {
     check_http2(&world, &caller, "frozen", &[origin("slow.com")], DNS_FAILURE);
     world.dns.thaw();
     eventually("a request passes again", || {
-        let answer =
-            world.run(async { caller.http2().await?.call("thawed", &[origin("slow.com")]).await });
+        let answer = world.run(async { caller.call("thawed", &[origin("slow.com")]).await });
         (answer.unwrap().status == 200).then_some(())
     });
 }

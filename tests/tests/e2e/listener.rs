@@ -83,7 +83,7 @@ fn the_backend_sees_what_was_decided_and_no_identity_from_outside() {
         ("request-id", b"forged"),
         ("x-forwarded-for", b"192.0.2.1"),
     ];
-    let answer = world.run(async { caller.http2().await?.call("headers", &headers).await }).unwrap();
+    let answer = world.run(async { caller.call("headers", &headers).await }).unwrap();
     assert_eq!(answer.status, 200);
     assert_eq!(received(&answer, "wire-origin-domain"), ["a.com"]);
     assert_eq!(received(&answer, "wire-origin-ip"), ["127.0.0.1"]);
@@ -158,7 +158,7 @@ fn the_access_log_tells_why_a_handshake_failed() {
     let world = World::builder().start();
     let other = Authority::root("nobody trusts this");
     let caller = world.caller(&other.issue(&Leaf::of(["infra.a.com"])));
-    world.run(async { caller.http2().await?.call("never", &[origin("a.com")]).await }).unwrap_err();
+    world.run(async { caller.call("never", &[origin("a.com")]).await }).unwrap_err();
     eventually("the log names the cause", || {
         let log = world.envoy.log();
         log.lines()
@@ -178,9 +178,7 @@ fn a_shadow_decides_and_logs_but_lets_everything_pass() {
         .start();
     let caller = world.caller(&world.identity(&["evil.example"]));
     let call = |rpc: &str, domain: &[u8]| {
-        world
-            .run(async { caller.http2().await?.call(rpc, &[("wire-origin-domain", domain)]).await })
-            .unwrap()
+        world.run(async { caller.call(rpc, &[("wire-origin-domain", domain)]).await }).unwrap()
     };
     for (rpc, domain, label) in [
         ("shadow-mismatch", &b"a.com"[..], "authentication-failure"),
@@ -216,12 +214,11 @@ fn rotated_certificates_count_from_the_next_connection_on() {
         Some(&next.issue(&Leaf::of(["infra.a.com"]))),
     );
     eventually("the new certificate and trust are in force", || {
-        let answer =
-            world.run(async { next_caller.http2().await?.call("next", &[origin("a.com")]).await });
+        let answer = world.run(async { next_caller.call("next", &[origin("a.com")]).await });
         answer.is_ok_and(|answer| answer.status == 200).then_some(())
     });
     let old = Caller::new(world.envoy.address(), "infra.b.com", next.pem(), Some(&identity));
-    let answer = world.run(async { old.http2().await?.call("old-authority", &[origin("a.com")]).await });
+    let answer = world.run(async { old.call("old-authority", &[origin("a.com")]).await });
     assert!(answer.is_err(), "the old authority is no longer trusted: {answer:?}");
     let answer = world.run(open.call("open-connection", &[origin("a.com")])).unwrap();
     assert_eq!(answer.status, 200, "a connection that was open lives on");

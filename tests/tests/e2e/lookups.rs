@@ -93,8 +93,7 @@ fn an_answer_that_comes_too_late_opens_nothing_and_the_next_request_passes() {
     check_http2(&world, &caller, "warm", &[origin("a.com")], Permit("a.com"));
     line.flow();
     eventually("requests pass again", || {
-        let answer =
-            world.run(async { caller.http2().await?.call("healed", &[origin("late.com")]).await });
+        let answer = world.run(async { caller.call("healed", &[origin("late.com")]).await });
         (answer.unwrap().status == 200).then_some(())
     });
     assert!(!world.backend.saw("too-late"), "what was refused stays so");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
@@ -142,11 +141,10 @@ fn a_new_address_is_called_within_its_ttl_and_an_open_stream_lives_on() {
     let (told, heard) = mpsc::channel();
     let local = world.local();
     let reader = thread::spawn(move || {
-        let response = local.open("POST", "/rpc/b.com/cargohold/get-asset", &[]).unwrap();
+        let path = "/rpc/b.com/cargohold/get-asset";
+        let response = local.open("POST", path, &[], "{}".into()).unwrap();
         told.send(()).unwrap();
-        let mut text = String::new();
-        response.into_body().into_reader().read_to_string(&mut text).unwrap();
-        text
+        String::from_utf8(local.read(response).unwrap().body).unwrap()
     });
     heard.recv().unwrap();
     more.send("before ").unwrap();
@@ -155,7 +153,9 @@ fn a_new_address_is_called_within_its_ttl_and_an_open_stream_lives_on() {
         .update(&["update delete infra.b.com. A", &format!("update add infra.b.com. 5 A {}", new.ip())]);
     let changed = Instant::now();
     loop {
-        let answer = world.local().open("POST", "/rpc/b.com/brig/search-users", &[]).unwrap();
+        let local = world.local();
+        let path = "/rpc/b.com/brig/search-users";
+        let answer = local.open("POST", path, &[], "{}".into()).unwrap();
         let from = answer.headers()["wire-remote-ip"].to_str().unwrap().to_owned();
         drop(answer);
         if from == new.ip().to_string() {
