@@ -1,11 +1,21 @@
-//! Who is at the other end of a downstream connection: the same for all its requests.
+//! Who is at the other end of a downstream connection: the same for all its requests, and most of it the
+//! same for all connections that show the same certificate.
+
+use std::hash::RandomState;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
 
 use fedgate_policy::Peer;
+use lru::LruCache;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use crate::config::{ChainValidation, Config};
 use crate::host;
 
+/// The most connections that are remembered; others are read anew with each request.
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// The most certificates that are remembered; others are parsed anew with each connection.
+const CERTIFICATES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// What a URL may carry as it is (RFC 3986 §2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -17,21 +27,67 @@ pub(crate) struct Connection {
     pub(crate) forwarded: Option<String>,
 }
 
+/// The connections of one worker, as far as they are remembered.
+///
+/// A certificate, and whether it was validated, cannot change while a connection lives. So both are read
+/// once for a connection, and its further requests cost one small hostcall. What a certificate says is
+/// shared by its SHA-256; that it was validated never is: it may be untrusted tomorrow.
+pub(crate) struct Connections {
+    by_id: LruCache<u64, Rc<Connection>, RandomState>,
+    /// Those of validated certificates, by the digest.
+    validated: LruCache<Vec<u8>, Rc<Connection>, RandomState>,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            by_id: LruCache::with_hasher(CONNECTIONS, RandomState::new()),
+            validated: LruCache::with_hasher(CERTIFICATES, RandomState::new()),
+        }
+    }
+
+    /// That of the current request.
+    pub(crate) fn current(&mut self, config: &Config) -> Rc<Connection> {
+        let Self { by_id, validated } = self;
+        let mut read = || {
+            if !is_validated(config) {
+                return Rc::new(Connection::read(config, false));
+            }
+            let read = || Rc::new(Connection::read(config, true));
+            match host::peer_digest() {
+                Some(digest) => Rc::clone(validated.get_or_insert(digest, read)),
+                None => read(),
+            }
+        };
+        match host::connection_id() {
+            Some(id) => Rc::clone(by_id.get_or_insert(id, read)),
+            None => read(),
+        }
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
-    /// The current request's connection, from what Envoy tells of it.
-    pub(crate) fn read(config: &Config) -> Self {
+    /// The current request's, from what Envoy tells of it.
+    fn read(config: &Config, validated: bool) -> Self {
         let certificate = host::peer_certificate();
-        let unless_told = match config.chain_validation {
-            ChainValidation::Connection => false,
-            ChainValidation::Listener => true,
-        };
-        let validated = host::is_peer_certificate_valid().unwrap_or(unless_told);
         let forwarded =
             certificate.as_ref().filter(|_| config.forward_certificate).map(|pem| encode(pem));
         Self { peer: Peer::new(certificate.as_deref(), validated), forwarded }
     }
+}
+
+/// Whether the chain of the current request's peer was validated.
+fn is_validated(config: &Config) -> bool {
+    let unless_told = match config.chain_validation {
+        ChainValidation::Connection => false,
+        ChainValidation::Listener => true,
+    };
+    host::is_peer_certificate_valid().unwrap_or(unless_told)
 }
 
 /// Encodes PEM text, which some Envoys give encoded already.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fedgate_policy::{Domain, FeedPage, MAX_PAGE, Verdict};
+use fedgate_policy::{Domain, FeedPage, MAX_PAGE, RequestId, Verdict};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
@@ -35,8 +35,12 @@ pub(crate) enum AskError {
 }
 
 /// Asks for the verdict on a domain.
-pub(crate) fn ask_verdict(control_plane: &ControlPlane, domain: &Domain) -> Result<Call, AskError> {
-    ask(control_plane, &format!("/v1/verdicts/{domain}"), control_plane.timeout)
+pub(crate) fn ask_verdict(
+    control_plane: &ControlPlane,
+    domain: &Domain,
+    request_id: Option<&RequestId>,
+) -> Result<Call, AskError> {
+    ask(control_plane, &format!("/v1/verdicts/{domain}"), request_id, control_plane.timeout)
 }
 
 /// Asks for what has changed since `cursor`; the answer is held until something has, but no longer
@@ -51,11 +55,16 @@ pub(crate) fn ask_feed(
         .map(|cursor| format!("&cursor={}", utf8_percent_encode(cursor, NON_ALPHANUMERIC)))
         .unwrap_or_default();
     let timeout = Duration::from_secs(wait).saturating_add(SLACK);
-    ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), timeout)
+    ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), None, timeout)
 }
 
-fn ask(control_plane: &ControlPlane, path: &str, timeout: Duration) -> Result<Call, AskError> {
-    host::get(&control_plane.cluster, path, control_plane.bearer(), timeout)
+fn ask(
+    control_plane: &ControlPlane,
+    path: &str,
+    request_id: Option<&RequestId>,
+    timeout: Duration,
+) -> Result<Call, AskError> {
+    host::get(&control_plane.cluster, path, control_plane.bearer(), request_id, timeout)
         .map_err(|_| AskError::NotSent)
 }
 

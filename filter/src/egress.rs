@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Domain, Refusal, RemoteCall, RemoteFailure, Verdict};
+use fedgate_policy::{Domain, PeerError, Refusal, RemoteCall, RemoteFailure, RequestId, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -35,8 +35,12 @@ const OUTGOING: [&str; 16] = [
     "x-request-id",
     "x-wire-api-version",
 ];
-/// How much of an error's body is read.
-const MAX_ERROR_BODY: usize = 8 << 10;
+/// Where a call's number stands: as the service gave it, or else Envoy.
+const REQUEST_ID: [&str; 2] = ["request-id", "x-request-id"];
+/// What a probe asks, as of Wire's own federator.
+const STATUS: (&[u8], &[u8]) = (b"GET", b"/i/status");
+/// How much of an error's body is waited for: less than Envoy keeps of a response (64 KiB).
+const MAX_ERROR_BODY: usize = 32 << 10;
 
 /// One call, as Envoy drives it.
 pub(crate) struct Egress(Rc<Stream>);
@@ -63,7 +67,7 @@ struct Facts {
 enum Reply {
     /// It goes to the caller as it is.
     Passes,
-    /// It is an error with this status, whose headers went on in Wire's terms; its body follows.
+    /// It is an error with this status, whose headers went on in Wire's terms; its body is gathered.
     Error(u16),
     /// Its body went on in Wire's terms also; what still comes of it is dropped.
     Replaced,
@@ -84,7 +88,12 @@ impl Context for Egress {}
 impl HttpContext for Egress {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let stream = &self.0;
-        match Facts::read(host::request_headers()) {
+        let headers = host::request_headers();
+        if request_line(&headers) == STATUS {
+            stream.tell_status();
+            return Action::Pause;
+        }
+        match Facts::read(headers) {
             Ok(facts) => {
                 let facts = stream.facts.get_or_init(|| facts);
                 let call = &facts.call;
@@ -93,7 +102,7 @@ impl HttpContext for Egress {
                     None => stream.wait_for(facts),
                 }
             }
-            Err(refusal) => stream.refuse(&refusal, &refusal.to_json()),
+            Err(refusal) => stream.refuse(&refusal, &refusal.to_json(request_id().as_ref())),
         }
         stream.action()
     }
@@ -107,17 +116,29 @@ impl HttpContext for Egress {
         if (200..=299).contains(&status) {
             return Action::Continue;
         }
-        match reply::origin(&host::response_details()) {
+        match reply::origin(&host::response_details(), host::target) {
             Origin::Caller => Action::Continue,
             Origin::Failure(failure) => stream.answer(&facts.call, &failure),
-            Origin::Backend if ends => stream.answer(&facts.call, &reply::remote_error(status, &[])),
+            Origin::Backend if ends => stream.answer(&facts.call, &remote_error(status, &[])),
             Origin::Backend => stream.answer_with_body(status),
         }
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
-        if size > 0 || ends {
-            self.0.replace_body(size);
+        let stream = &self.0;
+        match stream.reply.get() {
+            Reply::Error(_) if !ends && size < MAX_ERROR_BODY => return Action::Pause,
+            Reply::Error(status) => stream.replace_body(status, size),
+            Reply::Replaced => host::replace_response_body(""),
+            Reply::Passes => {}
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        // A body that is still gathered ends here.
+        if let Reply::Error(status) = self.0.reply.get() {
+            self.0.replace_body(status, MAX_ERROR_BODY);
         }
         Action::Continue
     }
@@ -127,12 +148,26 @@ impl HttpContext for Egress {
 
 impl Facts {
     fn read(headers: Vec<Header>) -> Result<Self, Refusal> {
-        let value = |name| headers.iter().find(|header| header.0 == name).map(|header| &*header.1);
-        let call =
-            RemoteCall::parse(value(":method").unwrap_or_default(), value(":path").unwrap_or_default())?;
+        let (method, path) = request_line(&headers);
+        let call = RemoteCall::parse(method, path)?;
         let names = headers.into_iter().map(|(name, _)| name);
         Ok(Self { call, private: names.filter(|name| !OUTGOING.contains(&name.as_str())).collect() })
     }
+}
+
+/// Method and path.
+fn request_line(headers: &[Header]) -> (&[u8], &[u8]) {
+    let value = |name| headers.iter().find(|header| header.0 == name).map(|header| &*header.1);
+    (value(":method").unwrap_or_default(), value(":path").unwrap_or_default())
+}
+
+fn request_id() -> Option<RequestId> {
+    host::request_id(REQUEST_ID)
+}
+
+/// What an answer is that is no success.
+fn remote_error(status: u16, body: &[u8]) -> RemoteFailure {
+    RemoteFailure::RemoteError { status, inner: PeerError::read(status, body) }
 }
 
 // === impl Stream ===
@@ -157,7 +192,7 @@ impl Stream {
     fn wait_for(self: &Rc<Self>, facts: &Facts) {
         let waiting: Weak<Self> = Rc::downgrade(self);
         let domain = facts.call.domain();
-        if !self.gate.look_up(domain.clone(), waiting) {
+        if !self.gate.look_up(domain.clone(), request_id(), waiting) {
             self.act(facts, Err(Refusal::VerdictUnavailable(domain.clone())));
         }
     }
@@ -176,7 +211,20 @@ impl Stream {
                 self.gate.metrics.count(Counter::Permits);
                 self.passes.set(true);
             }
-            Err(refusal) => self.refuse(&refusal, &call.refusal_json(&refusal)),
+            Err(refusal) => {
+                self.refuse(&refusal, &call.refusal_json(&refusal, request_id().as_ref()));
+            }
+        }
+    }
+
+    /// Answers a probe.
+    fn tell_status(&self) {
+        if self.gate.can_decide() {
+            host::respond(200, "");
+        } else {
+            let domain = Rc::clone(&self.own_domain);
+            let refusal = Refusal::VerdictUnavailable(Domain::clone(&domain));
+            host::respond(refusal.status(), &refusal.to_json(None));
         }
     }
 
@@ -203,32 +251,26 @@ impl Stream {
     fn answer(&self, call: &RemoteCall, failure: &RemoteFailure) -> Action {
         self.passes.set(false);
         self.count(failure);
-        host::respond(failure.status(), &call.failure_json(failure));
+        host::respond(failure.status(), &call.failure_json(failure, request_id().as_ref()));
         Action::Pause
     }
 
     /// Lets an error's headers go on in Wire's terms. (Envoy would not show us the body of a response
     /// whose headers are held.)
     fn answer_with_body(&self, status: u16) -> Action {
-        let failure = reply::remote_error(status, &[]);
+        let failure = remote_error(status, &[]);
         self.count(&failure);
         host::replace_response_headers(failure.status());
         self.reply.set(Reply::Error(status));
         Action::Continue
     }
 
-    /// Tells in the place of an error's body what that says, in its first piece: errors are short.
-    fn replace_body(&self, size: usize) {
-        match (self.facts.get(), self.reply.get()) {
-            (Some(Facts { call, .. }), Reply::Error(status)) => {
-                let failure =
-                    reply::remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
-                host::replace_response_body(&call.failure_json(&failure));
-                self.reply.set(Reply::Replaced);
-            }
-            (Some(_), Reply::Replaced) => host::replace_response_body(""),
-            (Some(_), Reply::Passes) | (None, _) => {}
-        }
+    /// Tells in the place of an error's body, which has come whole or in part, what it says.
+    fn replace_body(&self, status: u16, size: usize) {
+        let Some(Facts { call, .. }) = self.facts.get() else { return };
+        let failure = remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
+        host::replace_response_body(&call.failure_json(&failure, request_id().as_ref()));
+        self.reply.set(Reply::Replaced);
     }
 
     fn count(&self, failure: &RemoteFailure) {

@@ -1,16 +1,13 @@
 //! What a worker remembers between requests, and how it learns: the feed, and lookups.
 
 use std::cell::{Cell, RefCell};
-use std::hash::RandomState;
-use std::num::NonZeroUsize;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Refusal, Verdict};
-use lru::LruCache;
+use fedgate_policy::{Domain, Refusal, RequestId, Verdict};
 
 use crate::config::Config;
-use crate::connection::Connection;
+use crate::connection::{Connection, Connections};
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now};
@@ -18,8 +15,6 @@ use crate::lookups::{Lookups, Waiting};
 use crate::metrics::{Counter, Metrics};
 use crate::table::{Freshness, Known, Table};
 
-/// The most connections that are remembered; others are read anew with each request.
-const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// How often the feed is looked after, and metrics are handed to Envoy.
 const TICK: Duration = Duration::from_millis(100);
 /// The shortest time that the feed's answer is held back while nothing changes.
@@ -35,7 +30,7 @@ pub(crate) struct Gate {
     pub(crate) metrics: Metrics,
     root: u32,
     table: RefCell<Table>,
-    connections: RefCell<LruCache<u64, Rc<Connection>, RandomState>>,
+    connections: RefCell<Connections>,
     feed: RefCell<Feed>,
     lookups: RefCell<Lookups>,
     /// What was wrong when the control plane was last asked; told when it changes, not every time.
@@ -54,7 +49,7 @@ impl Gate {
             metrics: Metrics::define(),
             root,
             table: RefCell::new(Table::new(config.max_staleness)),
-            connections: RefCell::new(LruCache::with_hasher(CONNECTIONS, RandomState::new())),
+            connections: RefCell::new(Connections::new()),
             feed: RefCell::default(),
             lookups: RefCell::default(),
             trouble: RefCell::default(),
@@ -64,13 +59,8 @@ impl Gate {
     }
 
     /// The current request's connection.
-    ///
-    /// A certificate, and whether it was validated, cannot change while a connection lives. So both
-    /// are read and parsed once for a connection, and its further requests cost one small hostcall.
     pub(crate) fn connection(&self) -> Rc<Connection> {
-        let read = || Rc::new(Connection::read(&self.config));
-        let Some(id) = host::connection_id() else { return read() };
-        Rc::clone(self.connections.borrow_mut().get_or_insert(id, read))
+        self.connections.borrow_mut().current(&self.config)
     }
 
     /// Judges by what is known of `domain`; `None` where nothing is.
@@ -89,20 +79,36 @@ impl Gate {
 
     /// Has the control plane asked about `domain` on behalf of a stream, which waits. `false` where
     /// too many questions are under way.
-    pub(crate) fn look_up(&self, domain: Domain, stream: Weak<dyn Waiting>) -> bool {
-        let waits = self.lookups.borrow_mut().wait(domain, stream);
+    pub(crate) fn look_up(
+        &self,
+        domain: Domain,
+        request_id: Option<RequestId>,
+        stream: Weak<dyn Waiting>,
+    ) -> bool {
+        let waits = self.lookups.borrow_mut().wait(domain, request_id, stream);
         if waits {
             host::tick_every(AT_ONCE);
         }
         waits
     }
 
+    /// Whether calls can be decided: by a table that counts; or, where there is to be none, as long as the
+    /// control plane answers.
+    pub(crate) fn can_decide(&self) -> bool {
+        match self.table.borrow().freshness(host::now()) {
+            Freshness::Fresh | Freshness::Stale => true,
+            Freshness::Warming if self.config.max_staleness.is_zero() => self.trouble.borrow().is_none(),
+            Freshness::Warming | Freshness::TooStale => false,
+        }
+    }
+
     /// What is due: questions that wait to be sent, the feed, metrics.
     pub(crate) fn tick(&self) {
         let now = host::now();
         let queued = self.lookups.borrow_mut().take_queued();
-        for domain in queued {
-            match control_plane::ask_verdict(&self.config.control_plane, &domain) {
+        for (domain, request_id) in queued {
+            let request_id = request_id.as_ref();
+            match control_plane::ask_verdict(&self.config.control_plane, &domain, request_id) {
                 Ok(call) => self.lookups.borrow_mut().sent(call, domain),
                 Err(error) => self.conclude(&domain, Err(error), now),
             }

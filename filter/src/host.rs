@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fedgate_policy::UnixTime;
+use fedgate_policy::{RequestId, Target, UnixTime};
 use proxy_wasm::hostcalls;
 pub(crate) use proxy_wasm::types::Status;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
@@ -80,6 +80,11 @@ pub(crate) fn origin_header() -> Option<Vec<u8>> {
     property(vec!["request", "headers", ORIGIN_HEADER])
 }
 
+/// The current request's number, in the first of these headers that has one.
+pub(crate) fn request_id(headers: [&str; 2]) -> Option<RequestId> {
+    headers.iter().find_map(|name| RequestId::of(&property(vec!["request", "headers", name])?))
+}
+
 /// The number of the downstream connection, which Envoy never gives twice in its life. (`connection.id`
 /// is the same, and dearer: Envoy makes an object of all that it knows of the connection first.)
 pub(crate) fn connection_id() -> Option<u64> {
@@ -91,6 +96,12 @@ pub(crate) fn peer_certificate() -> Option<Vec<u8>> {
     property(vec!["connection", "peer_certificate"]).or_else(forwarded_certificate)
 }
 
+/// That certificate's SHA-256, in hexadecimal; none where there is no certificate.
+pub(crate) fn peer_digest() -> Option<Vec<u8>> {
+    let digest = property(vec!["connection", "sha256_peer_certificate_digest"]);
+    digest.filter(|digest| !digest.is_empty())
+}
+
 /// Whether Envoy validated that certificate's chain; `None` where it does not tell.
 pub(crate) fn is_peer_certificate_valid() -> Option<bool> {
     property(vec!["connection", "peer_certificate_valid"]).map(|value| value == [1])
@@ -98,7 +109,7 @@ pub(crate) fn is_peer_certificate_valid() -> Option<bool> {
 
 /// The peer's certificate, where Envoy (before 1.38) has it only in a header.
 fn forwarded_certificate() -> Option<Vec<u8>> {
-    let digest = property(vec!["connection", "sha256_peer_certificate_digest"])?;
+    let digest = peer_digest()?;
     let header = property(vec!["request", "headers", "x-forwarded-client-cert"])?;
     fedgate_policy::forwarded_certificate(&header, &digest)
 }
@@ -117,6 +128,15 @@ pub(crate) fn response_status() -> u16 {
 /// Who made the current response, and why (`RESPONSE_CODE_DETAILS`).
 pub(crate) fn response_details() -> Vec<u8> {
     property(vec!["response", "code_details"]).unwrap_or_default()
+}
+
+/// Who was called last on behalf of the current request; none where nobody was.
+pub(crate) fn target() -> Option<Target> {
+    let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
+    let address = text(property(vec!["upstream", "address"])?);
+    // The control plane makes each host a locality of its own.
+    let host = property(vec!["upstream", "locality", "sub_zone"]).map(text).unwrap_or_default();
+    Some(Target { host, address })
 }
 
 /// The first `size` octets of the current response's body.
@@ -201,8 +221,14 @@ pub(crate) fn resume() {
 pub(crate) struct Call(pub(crate) u32);
 
 /// Sends a GET to a cluster. To be called on the root context: it is to that the answer comes.
-pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) -> Result<Call, Status> {
-    let headers = vec![
+pub(crate) fn get(
+    cluster: &str,
+    path: &str,
+    bearer: &str,
+    request_id: Option<&RequestId>,
+    timeout: Duration,
+) -> Result<Call, Status> {
+    let mut headers = vec![
         (":method", "GET"),
         (":path", path),
         // Not the cluster's name: others name clusters as no host can be named, such as
@@ -211,6 +237,7 @@ pub(crate) fn get(cluster: &str, path: &str, bearer: &str, timeout: Duration) ->
         ("accept", "application/json"),
         ("authorization", bearer),
     ];
+    headers.extend(request_id.map(|id| ("x-request-id", id.as_str())));
     hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(Call)
 }
 

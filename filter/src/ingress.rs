@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Claim, Domain, Permit, Refusal, Verdict, identify};
+use fedgate_policy::{Claim, Domain, Permit, Refusal, RequestId, Verdict, identify};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -13,6 +13,9 @@ use crate::gate::Gate;
 use crate::host::{self, Now};
 use crate::lookups::Waiting;
 use crate::metrics::Counter;
+
+/// Where a request's number stands: as the other backend gave it, or else Envoy.
+const REQUEST_ID: [&str; 2] = ["wire-origin-request-id", "x-request-id"];
 
 /// One request, as Envoy drives it.
 pub(crate) struct Ingress(Rc<Stream>);
@@ -95,7 +98,7 @@ impl Waiting for Stream {
 impl Stream {
     fn wait_for(self: &Rc<Self>, domain: &Domain) {
         let waiting: Weak<Self> = Rc::downgrade(self);
-        if !self.gate.look_up(domain.clone(), waiting) {
+        if !self.gate.look_up(domain.clone(), request_id(), waiting) {
             self.act(Err(Refusal::VerdictUnavailable(domain.clone())));
         }
     }
@@ -116,7 +119,9 @@ impl Stream {
         }
         match (decision, gate.config.mode) {
             (Ok(_), Mode::Enforce | Mode::Shadow) => self.passes.set(true),
-            (Err(refusal), Mode::Enforce) => host::respond(refusal.status(), &refusal.to_json()),
+            (Err(refusal), Mode::Enforce) => {
+                host::respond(refusal.status(), &refusal.to_json(request_id().as_ref()));
+            }
             (Err(refusal), Mode::Shadow) => {
                 log::info!("shadow: would refuse with {}: {refusal}", refusal.label());
                 self.passes.set(true);
@@ -146,4 +151,8 @@ impl Stream {
     fn action(&self) -> Action {
         if self.passes.get() { Action::Continue } else { Action::Pause }
     }
+}
+
+fn request_id() -> Option<RequestId> {
+    host::request_id(REQUEST_ID)
 }

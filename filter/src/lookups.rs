@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::rc::Weak;
 
-use fedgate_policy::{Domain, Verdict};
+use fedgate_policy::{Domain, RequestId, Verdict};
 
 use crate::host::{Call, Now};
 
@@ -21,7 +21,7 @@ pub(crate) trait Waiting {
 #[derive(Default)]
 pub(crate) struct Lookups {
     waiting: HashMap<Domain, Vec<Weak<dyn Waiting>>, RandomState>,
-    queued: Vec<Domain>,
+    queued: Vec<(Domain, Option<RequestId>)>,
     under_way: HashMap<Call, Domain, RandomState>,
 }
 
@@ -29,7 +29,13 @@ pub(crate) struct Lookups {
 
 impl Lookups {
     /// Lets a stream wait for the verdict on a domain; `false` where there are too many questions.
-    pub(crate) fn wait(&mut self, domain: Domain, stream: Weak<dyn Waiting>) -> bool {
+    /// Of a new question, `request_id` is the request's that has it asked.
+    pub(crate) fn wait(
+        &mut self,
+        domain: Domain,
+        request_id: Option<RequestId>,
+        stream: Weak<dyn Waiting>,
+    ) -> bool {
         if let Some(streams) = self.waiting.get_mut(&domain) {
             streams.push(stream);
             return true;
@@ -37,13 +43,13 @@ impl Lookups {
         if self.waiting.len() >= MAX_LOOKUPS {
             return false;
         }
-        self.queued.push(domain.clone());
+        self.queued.push((domain.clone(), request_id));
         self.waiting.insert(domain, vec![stream]);
         true
     }
 
     /// The questions that are to be sent now.
-    pub(crate) fn take_queued(&mut self) -> Vec<Domain> {
+    pub(crate) fn take_queued(&mut self) -> Vec<(Domain, Option<RequestId>)> {
         std::mem::take(&mut self.queued)
     }
 
@@ -80,26 +86,26 @@ mod tests {
     #[test]
     fn a_domain_is_asked_for_once_however_many_wait() {
         let (mut lookups, domain) = (Lookups::default(), "a.com".parse::<Domain>().unwrap());
-        assert!(lookups.wait(domain.clone(), nobody()));
-        assert!(lookups.wait(domain.clone(), nobody()));
-        assert_eq!(lookups.take_queued(), std::slice::from_ref(&domain));
+        assert!(lookups.wait(domain.clone(), RequestId::of(b"r1"), nobody()));
+        assert!(lookups.wait(domain.clone(), RequestId::of(b"r2"), nobody()));
+        assert_eq!(lookups.take_queued(), [(domain.clone(), RequestId::of(b"r1"))]);
         lookups.sent(Call(1), domain.clone());
-        assert!(lookups.wait(domain.clone(), nobody()));
+        assert!(lookups.wait(domain.clone(), None, nobody()));
         assert_eq!(lookups.take_queued(), []);
         assert_eq!(lookups.ends(Call(2)), None);
         assert_eq!(lookups.ends(Call(1)).as_ref(), Some(&domain));
         assert_eq!(lookups.take_streams(&domain).len(), 3);
-        assert!(lookups.wait(domain.clone(), nobody()));
-        assert_eq!(lookups.take_queued(), [domain]);
+        assert!(lookups.wait(domain.clone(), None, nobody()));
+        assert_eq!(lookups.take_queued(), [(domain, None)]);
     }
 
     #[test]
     fn a_flood_of_domains_is_bounded() {
         let mut lookups = Lookups::default();
         for n in 0..MAX_LOOKUPS {
-            assert!(lookups.wait(format!("d{n}.com").parse().unwrap(), nobody()));
+            assert!(lookups.wait(format!("d{n}.com").parse().unwrap(), None, nobody()));
         }
-        assert!(!lookups.wait("one-more.com".parse().unwrap(), nobody()));
-        assert!(lookups.wait("d0.com".parse().unwrap(), nobody()));
+        assert!(!lookups.wait("one-more.com".parse().unwrap(), None, nobody()));
+        assert!(lookups.wait("d0.com".parse().unwrap(), None, nobody()));
     }
 }

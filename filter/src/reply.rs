@@ -1,9 +1,8 @@
 //! What became of a call that went out: Envoy's account of a response, in Wire's terms.
 
-use fedgate_policy::RemoteFailure;
-use serde_json::Value;
+use fedgate_policy::{RemoteFailure, Target, Way};
 
-/// How much is repeated of what the other backend, or Envoy, said.
+/// How much is repeated of what Envoy said.
 const MAX_TEXT: usize = 300;
 
 /// Who made a response, by Envoy's `RESPONSE_CODE_DETAILS`.
@@ -17,15 +16,15 @@ pub(crate) enum Origin {
     Caller,
 }
 
-/// Reads the details of a response.
-pub(crate) fn origin(details: &[u8]) -> Origin {
+/// Reads the details of a response; `target` says who was called last.
+pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Origin {
     let details = String::from_utf8_lossy(details);
-    let text = || brief(&details);
+    let way = || Way { target: target(), cause: brief(&details) };
     let is_any = |parts: &[&str]| parts.iter().any(|part| details.contains(part));
     if details == "via_upstream" {
         Origin::Backend
     } else if is_any(&["TLS_error", "tls_error"]) {
-        Origin::Failure(RemoteFailure::Tls(text()))
+        Origin::Failure(RemoteFailure::Tls(way()))
     } else if is_any(&[
         "connection_failure",
         "connection_timeout",
@@ -33,29 +32,13 @@ pub(crate) fn origin(details: &[u8]) -> Origin {
         "cluster_not_found",
         "overflow",
     ]) {
-        Origin::Failure(RemoteFailure::ConnectionRefused(text()))
-    } else if details.starts_with("upstream") || is_any(&["response_timeout", "per_try_timeout"]) {
-        Origin::Failure(RemoteFailure::Http2(text()))
+        Origin::Failure(RemoteFailure::ConnectionRefused(way()))
+    } else if details.starts_with("upstream")
+        || is_any(&["response_timeout", "per_try_timeout", "max_duration"])
+    {
+        Origin::Failure(RemoteFailure::Http2(way()))
     } else {
         Origin::Caller
-    }
-}
-
-/// The failure that an answer of the other backend is, unless it is a success.
-pub(crate) fn remote_error(status: u16, body: &[u8]) -> RemoteFailure {
-    RemoteFailure::RemoteError { status, said: said(body) }
-}
-
-/// What an error's body says: label and message where it is one of Wire's or ours, else its text.
-fn said(body: &[u8]) -> String {
-    let Ok(Value::Object(error)) = serde_json::from_slice(body) else {
-        return brief(&String::from_utf8_lossy(body));
-    };
-    let text = |key| error.get(key).and_then(Value::as_str);
-    match (text("label"), text("message")) {
-        (Some(label), Some(message)) => brief(&format!("{label}: {message}")),
-        (Some(text), None) | (None, Some(text)) => brief(text),
-        (None, None) => brief(&String::from_utf8_lossy(body)),
     }
 }
 
@@ -91,33 +74,14 @@ mod tests {
             ("upstream_response_timeout", 533),
             ("upstream_per_try_timeout", 533),
         ] {
-            match origin(details.as_bytes()) {
+            match origin(details.as_bytes(), || None) {
                 Origin::Failure(failure) => assert_eq!(failure.status(), status, "{details}"),
                 other @ (Origin::Backend | Origin::Caller) => panic!("{details}: {other:?}"),
             }
         }
-        assert_eq!(origin(b"via_upstream"), Origin::Backend);
+        assert_eq!(origin(b"via_upstream", || None), Origin::Backend);
         for details in ["request_payload_too_large", "downstream_remote_disconnect", "", "\u{fffd}"] {
-            assert_eq!(origin(details.as_bytes()), Origin::Caller);
+            assert_eq!(origin(details.as_bytes(), || None), Origin::Caller);
         }
-    }
-
-    #[test]
-    fn what_the_other_backend_said_is_repeated_in_short() {
-        for (body, expected) in [
-            (r#"{"code":400,"label":"federation-denied","message":"no"}"#, "federation-denied: no"),
-            (r#"{"message":"no"}"#, "no"),
-            (r#"{"other":1}"#, r#"{"other":1}"#),
-            ("[1]", "[1]"),
-            ("bad\r\ngateway\n", "bad  gateway"),
-            ("", ""),
-        ] {
-            let said = expected.to_owned();
-            assert_eq!(
-                remote_error(500, body.as_bytes()),
-                RemoteFailure::RemoteError { status: 500, said }
-            );
-        }
-        assert_eq!(said(&[0xff; 4000]).chars().count(), MAX_TEXT + 1);
     }
 }

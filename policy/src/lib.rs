@@ -22,6 +22,7 @@ mod forwarded;
 mod name;
 mod refusal;
 mod remote_call;
+mod request_id;
 mod san;
 mod verdict;
 
@@ -31,6 +32,7 @@ pub use feed::{FeedPage, MAX_PAGE, Strategy, UnknownStrategy};
 pub use forwarded::forwarded_certificate;
 pub use name::{Domain, HostName, NameError};
 pub use refusal::{ErrorName, Refusal};
-pub use remote_call::{RemoteCall, RemoteFailure};
+pub use remote_call::{PeerError, RemoteCall, RemoteFailure, Target, Way};
+pub use request_id::RequestId;
 pub use san::PresentedIdentifier;
 pub use verdict::{Failure, FailureLabel, MAX_HOSTS, Outcome, Verdict, VerdictError};

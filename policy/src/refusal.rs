@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::certificate::{Certificate, CertificateError, UnixTime};
 use crate::name::{Domain, HostName, NameError};
-use crate::remote_call::RemoteCall;
+use crate::remote_call::{PeerError, RemoteCall};
+use crate::request_id::RequestId;
 use crate::verdict::{Failure, FailureLabel};
 
 /// How many names a message lists before it only counts the rest.
@@ -135,52 +136,56 @@ impl Refusal {
             Self::CertificateExpired { .. } => "certificate-expired",
             Self::NoOriginDomain => "no-origin-domain",
             Self::DomainParseError { .. } => "domain-parse-error",
-            Self::Failure(failure) => match failure.label {
-                FailureLabel::FederationDenied => "federation-denied",
-                FailureLabel::InvalidDomain => "invalid-domain",
-                FailureLabel::DiscoveryFailure => "discovery-failure",
-            },
+            Self::Failure(failure) => failure.label.name(),
             Self::AuthenticationFailure { .. } => "authentication-failure",
             Self::VerdictUnavailable(_) => "verdict-unavailable",
             Self::InvalidEndpoint => "invalid-endpoint",
         }
     }
 
-    /// The answer's body: `{"code":…,"label":…,"message":…,"error":…}`.
-    pub fn to_json(&self) -> String {
-        error_body(self.status(), self.label(), self.to_string(), Some(self.error()), None)
+    /// The answer's body: `{"code":…,"label":…,"message":…,"error":…,"request_id":…}`.
+    pub fn to_json(&self, request_id: Option<&RequestId>) -> String {
+        ErrorBody { request_id, ..self.into() }.to_json()
     }
 }
 
-/// An error as Wire's clients and services read it; with the call that it is about, if it is about one.
-pub(crate) fn error_body(
-    code: u16,
-    label: &str,
-    message: String,
-    error: Option<ErrorName>,
-    call: Option<&RemoteCall>,
-) -> String {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        code: u16,
-        label: &'a str,
-        message: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<ErrorName>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<Data<'a>>,
+/// An error as Wire's clients and services read it. What is absent is left out.
+#[derive(Serialize)]
+pub(crate) struct ErrorBody<'a> {
+    pub(crate) code: u16,
+    pub(crate) label: &'a str,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<ErrorName>,
+    /// The call that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<&'a RemoteCall>,
+    /// What the other backend said, if it said something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inner: Option<&'a PeerError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<&'a RequestId>,
+}
+
+impl ErrorBody<'_> {
+    pub(crate) fn to_json(&self) -> String {
+        // Strings, numbers and unit variants: serde_json has no way to fail on these.
+        serde_json::to_string(self).unwrap_or_default()
     }
-    #[derive(Serialize)]
-    struct Data<'a> {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        domain: &'a str,
-        path: &'a str,
+}
+
+impl From<&Refusal> for ErrorBody<'_> {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            code: refusal.status(),
+            label: refusal.label(),
+            message: refusal.to_string(),
+            error: Some(refusal.error()),
+            data: None,
+            inner: None,
+            request_id: None,
+        }
     }
-    let data =
-        call.map(|call| Data { kind: "federation", domain: call.domain().as_str(), path: call.path() });
-    // Strings, a number and a unit variant: serde_json has no way to fail on these.
-    serde_json::to_string(&Body { code, label, message, error, data }).unwrap_or_default()
 }
 
 /// One sentence for whoever has to mend it.

@@ -3,12 +3,22 @@
 
 use std::fmt::{self, Display};
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::Value;
+
 use crate::name::Domain;
-use crate::refusal::{ErrorName, Refusal, error_body};
+use crate::refusal::{ErrorBody, ErrorName, Refusal};
+use crate::request_id::RequestId;
 use crate::verdict::{Failure, FailureLabel, Outcome, Verdict};
 
 /// Wire's services that take calls from other backends.
 const COMPONENTS: [&str; 3] = ["brig", "galley", "cargohold"];
+/// How many characters of another backend's label count; none of Wire's is half as long.
+const MAX_LABEL: usize = 100;
+/// How many characters of its message count.
+const MAX_MESSAGE: usize = 1000;
+/// How many of them our own message repeats.
+const MAX_REPEATED: usize = 200;
 
 /// A call to a backend of which only its domain is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +31,48 @@ pub struct RemoteCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemoteFailure {
     /// No target took a connection, or there was none to try.
-    ConnectionRefused(String),
+    ConnectionRefused(Way),
     /// The other side did not prove to be the one that discovery named.
-    Tls(String),
+    Tls(Way),
     /// The connection broke, or no answer came in time; the call may have been carried out.
-    Http2(String),
+    Http2(Way),
     /// The other backend answered, but not with success.
     RemoteError {
         /// Its HTTP status.
         status: u16,
-        /// What it said, in short; empty where it said nothing.
-        said: String,
+        /// What it said.
+        inner: PeerError,
     },
+}
+
+/// Where a call came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The target that was called last; none where there was none to call.
+    pub target: Option<Target>,
+    /// What went wrong, in Envoy's words.
+    pub cause: String,
+}
+
+/// Who was called: `infra.b.com at 192.0.2.1:443`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The target of an SRV record; empty where that is not known.
+    pub host: String,
+    /// IP address and port.
+    pub address: String,
+}
+
+/// What another backend says of an error, in the form that Wire's services give an error. They decide by
+/// it: a notification that is `bad-request` to its receiver is dropped, any other is sent again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PeerError {
+    /// An HTTP status, which need not be that of the response.
+    pub code: u16,
+    /// For machines; `unknown-error` where the body is no error of Wire's.
+    pub label: String,
+    /// For people, up to 1,000 characters.
+    pub message: String,
 }
 
 // === impl RemoteCall ===
@@ -83,15 +123,27 @@ impl RemoteCall {
     }
 
     /// The answer's body where the call was refused.
-    pub fn refusal_json(&self, refusal: &Refusal) -> String {
-        let (status, label) = (refusal.status(), refusal.label());
-        error_body(status, label, refusal.to_string(), Some(refusal.error()), Some(self))
+    pub fn refusal_json(&self, refusal: &Refusal, request_id: Option<&RequestId>) -> String {
+        ErrorBody { data: Some(self), request_id, ..refusal.into() }.to_json()
     }
 
     /// The answer's body where the call failed on its way.
-    pub fn failure_json(&self, failure: &RemoteFailure) -> String {
+    pub fn failure_json(&self, failure: &RemoteFailure, request_id: Option<&RequestId>) -> String {
         let message = format!("{}: {failure}", self.domain);
-        error_body(failure.status(), failure.label(), message, failure.error(), Some(self))
+        let (code, label, error) = (failure.status(), failure.label(), failure.error());
+        let (data, inner) = (Some(self), failure.inner());
+        ErrorBody { code, label, message, error, data, inner, request_id }.to_json()
+    }
+}
+
+/// As the `data` of an error: `{"type":"federation","domain":…,"path":…}`.
+impl Serialize for RemoteCall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut data = serializer.serialize_struct("RemoteCall", 3)?;
+        data.serialize_field("type", "federation")?;
+        data.serialize_field("domain", self.domain.as_str())?;
+        data.serialize_field("path", &self.path)?;
+        data.end()
     }
 }
 
@@ -124,26 +176,87 @@ impl RemoteFailure {
             Self::ConnectionRefused(_) | Self::Http2(_) | Self::RemoteError { .. } => None,
         }
     }
+
+    fn inner(&self) -> Option<&PeerError> {
+        match self {
+            Self::RemoteError { inner, .. } => Some(inner),
+            Self::ConnectionRefused(_) | Self::Tls(_) | Self::Http2(_) => None,
+        }
+    }
+}
+
+// === impl PeerError ===
+
+impl PeerError {
+    /// Reads the body of a response with this status. Only code, label and message of an error count,
+    /// whatever else is in it.
+    pub fn read(status: u16, body: &[u8]) -> Self {
+        Self::of_wire(body).unwrap_or_else(|| Self {
+            code: status,
+            label: "unknown-error".to_owned(),
+            message: beginning(String::from_utf8_lossy(body).trim(), MAX_MESSAGE),
+        })
+    }
+
+    fn of_wire(body: &[u8]) -> Option<Self> {
+        let error: Value = serde_json::from_slice(body).ok()?;
+        let text = |key| error.get(key).and_then(Value::as_str);
+        let code = error.get("code")?.as_u64().filter(|code| (100..=999).contains(code))?;
+        let label = text("label").filter(|label| !label.is_empty() && label.len() <= MAX_LABEL)?;
+        let message = beginning(text("message")?, MAX_MESSAGE);
+        Some(Self { code: u16::try_from(code).ok()?, label: label.to_owned(), message })
+    }
+}
+
+fn beginning(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// One sentence for whoever has to mend it.
 impl Display for RemoteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ConnectionRefused(cause) => {
-                write!(f, "none of its infrastructure domains can be reached: {cause}")
+            Self::ConnectionRefused(way) => {
+                write!(f, "none of its infrastructure domains can be reached: {way}")
             }
-            Self::Tls(cause) => write!(f, "the TLS handshake failed: {cause}"),
-            Self::Http2(cause) => {
-                write!(f, "the call broke off, and may or may not have been carried out: {cause}")
+            Self::Tls(way) => write!(f, "the TLS handshake failed: {way}"),
+            Self::Http2(way) => {
+                write!(f, "the call broke off, and may or may not have been carried out: {way}")
             }
-            Self::RemoteError { status, said } if said.is_empty() => {
-                write!(f, "the backend answered with status {status}")
-            }
-            Self::RemoteError { status, said } => {
-                write!(f, "the backend answered with status {status}: {said}")
+            Self::RemoteError { status, inner } => {
+                write!(f, "the backend answered with status {status}: {inner}")
             }
         }
+    }
+}
+
+impl Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            Some(target) => write!(f, "{target}: {}", self.cause),
+            None => f.write_str(&self.cause),
+        }
+    }
+}
+
+impl Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.as_str() {
+            "" => f.write_str(&self.address),
+            host => write!(f, "{host} at {}", self.address),
+        }
+    }
+}
+
+/// `label: message`, on one line, and its beginning only: the whole is in `inner`.
+impl Display for PeerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = beginning(&self.message, MAX_REPEATED).replace(char::is_control, " ");
+        f.write_str(&self.label.replace(char::is_control, " "))?;
+        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
     }
 }
 
@@ -240,15 +353,71 @@ mod tests {
         let denied = Verdict::denied("b.com".parse().unwrap(), 0);
         let refusal = call().judge(Some(&denied)).unwrap_err();
         assert_eq!(
-            call().refusal_json(&refusal),
-            r#"{"code":400,"label":"federation-denied","message":"target domain [b.com] not in the federation allow list","error":"ValidationError","data":{"type":"federation","domain":"b.com","path":"/federation/brig/search-users"}}"#
+            call().refusal_json(&refusal, RequestId::of(b"r1").as_ref()),
+            r#"{"code":400,"label":"federation-denied","message":"target domain [b.com] not in the federation allow list","error":"ValidationError","data":{"type":"federation","domain":"b.com","path":"/federation/brig/search-users"},"request_id":"r1"}"#
         );
+        let target = Target { host: "infra.b.com".to_owned(), address: "192.0.2.1:443".to_owned() };
+        let tls = RemoteFailure::Tls(Way { target: Some(target), cause: "no".to_owned() });
         assert_eq!(
-            call().failure_json(&RemoteFailure::Tls("no".to_owned())),
-            r#"{"code":525,"label":"federation-tls-error","message":"b.com: the TLS handshake failed: no","error":"AuthenticationFailure","data":{"type":"federation","domain":"b.com","path":"/federation/brig/search-users"}}"#
+            call().failure_json(&tls, None),
+            r#"{"code":525,"label":"federation-tls-error","message":"b.com: the TLS handshake failed: infra.b.com at 192.0.2.1:443: no","error":"AuthenticationFailure","data":{"type":"federation","domain":"b.com","path":"/federation/brig/search-users"}}"#
         );
-        let refused = RemoteFailure::ConnectionRefused("no".to_owned());
+        let refused = RemoteFailure::ConnectionRefused(Way { target: None, cause: "no".to_owned() });
         assert_eq!((refused.status(), refused.label()), (521, "federation-connection-refused"));
-        assert!(!call().failure_json(&refused).contains("\"error\""));
+        assert!(!call().failure_json(&refused, None).contains("\"error\""));
+    }
+
+    #[test]
+    fn what_the_other_backend_said_is_read_as_wires_error_or_told_as_unknown() {
+        for (body, code, label, message) in [
+            (r#"{"code":400,"label":"bad-request","message":"no"}"#, 400, "bad-request", "no"),
+            (r#"{"code":400,"label":"bad-request","message":"a\nb"}"#, 400, "bad-request", "a\nb"),
+            (r#" {"message":"","label":"x","code":999,"data":{"a":1},"inner":{}}"#, 999, "x", ""),
+            (
+                r#"{"code":400,"message":"no label"}"#,
+                502,
+                "unknown-error",
+                r#"{"code":400,"message":"no label"}"#,
+            ),
+            (
+                r#"{"code":"400","label":"x","message":""}"#,
+                502,
+                "unknown-error",
+                r#"{"code":"400","label":"x","message":""}"#,
+            ),
+            (
+                r#"{"code":400,"label":7,"message":""}"#,
+                502,
+                "unknown-error",
+                r#"{"code":400,"label":7,"message":""}"#,
+            ),
+            (
+                r#"{"code":1e3,"label":"x","message":""}"#,
+                502,
+                "unknown-error",
+                r#"{"code":1e3,"label":"x","message":""}"#,
+            ),
+            (r#"{"code":400,"label":"x"}"#, 502, "unknown-error", r#"{"code":400,"label":"x"}"#),
+            (
+                r#"[{"code":400,"label":"x","message":""}]"#,
+                502,
+                "unknown-error",
+                r#"[{"code":400,"label":"x","message":""}]"#,
+            ),
+            ("<html>bad\r\ngateway</html>\n", 502, "unknown-error", "<html>bad\r\ngateway</html>"),
+            ("", 502, "unknown-error", ""),
+        ] {
+            let (label, message) = (label.to_owned(), message.to_owned());
+            assert_eq!(PeerError::read(502, body.as_bytes()), PeerError { code, label, message });
+        }
+        let of = |length: usize| {
+            let body = format!(r#"{{"code":400,"label":"x","message":"{}"}}"#, "é".repeat(length));
+            PeerError::read(400, body.as_bytes()).message.chars().count()
+        };
+        assert_eq!((of(MAX_MESSAGE), of(MAX_MESSAGE + 1)), (MAX_MESSAGE, MAX_MESSAGE + 1));
+        assert_eq!(of(60_000), MAX_MESSAGE + 1, "and its end is marked");
+        let long = format!(r#"{{"code":400,"label":"{}","message":""}}"#, "x".repeat(MAX_LABEL + 1));
+        assert_eq!(PeerError::read(400, long.as_bytes()).label, "unknown-error");
+        assert_eq!(PeerError::read(500, &[0xff; 4000]).message.chars().count(), MAX_MESSAGE + 1);
     }
 }

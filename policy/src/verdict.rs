@@ -78,6 +78,19 @@ struct Wire {
     ttl_ms: u64,
 }
 
+// === impl FailureLabel ===
+
+impl FailureLabel {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FederationDenied => "federation-denied",
+            Self::InvalidDomain => "invalid-domain",
+            Self::DiscoveryFailure => "discovery-failure",
+        }
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {

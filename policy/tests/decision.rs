@@ -141,7 +141,7 @@ fn each_row_of_the_table_is_refused_as_it_says() {
     ];
     for (peer, origin, now, verdict, status, label, error) in table {
         let refusal = decide(peer, origin, now, verdict.as_ref()).unwrap_err();
-        let body: Value = serde_json::from_str(&refusal.to_json()).unwrap();
+        let body: Value = serde_json::from_str(&refusal.to_json(None)).unwrap();
         assert_eq!((refusal.status(), refusal.label()), (status, label));
         assert_eq!(
             (&body["code"], &body["label"], &body["error"]),
@@ -192,7 +192,7 @@ fn a_refusal_says_what_was_expected_and_what_was_presented() {
 fn a_hostile_header_is_repeated_short_and_printable() {
     let header = [b"\"}\r\n\xff\0<script>".as_slice(), &[b'x'; 5000]].concat();
     let refusal = decide(&peer(&["infra.a.com"]), Some(&header), now(), None).unwrap_err();
-    let json = refusal.to_json();
+    let json = refusal.to_json(None);
     assert!(json.len() < 600 && json.is_ascii() || json.contains('…'), "{json}");
     assert!(!json.contains('\n') && !json.contains('\0'), "{json}");
     let body: Value = serde_json::from_str(&json).unwrap();

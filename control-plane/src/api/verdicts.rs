@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use fedgate_policy::{Strategy, Verdict};
+use fedgate_policy::{Outcome, RequestId, Strategy, Verdict};
 use serde::Deserialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
@@ -137,14 +137,26 @@ async fn feed(
         (status = 403, body = Details, content_type = "application/problem+json"),
     ),
 )]
-async fn verdict(State(api): State<Api>, DomainName(domain): DomainName) -> Json<Verdict> {
-    Json(api.verdicts.verdict(domain).await)
+async fn verdict(
+    State(api): State<Api>,
+    DomainName(domain): DomainName,
+    headers: HeaderMap,
+) -> Json<Verdict> {
+    // The number of the request that a filter has to decide.
+    let request_id = headers.get("x-request-id").and_then(|value| RequestId::of(value.as_bytes()));
+    let verdict = api.verdicts.verdict(domain).await;
+    let outcome = match &verdict.outcome {
+        Outcome::Hosts(_) => "hosts",
+        Outcome::Failure(failure) => failure.label.name(),
+    };
+    tracing::info!(domain = %verdict.domain, outcome, request_id = request_id.as_ref().map(RequestId::as_str), "verdict");
+    Json(verdict)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedgate_policy::{Failure, FailureLabel, FeedPage, Outcome};
+    use fedgate_policy::{Failure, FailureLabel, FeedPage};
 
     #[test]
     fn the_documented_verdicts_and_pages_are_those_that_are_sent() {

@@ -36,6 +36,7 @@ const EXPORTS: &[&str] = &[
     REQUEST_HEADERS,
     "proxy_on_response_headers",
     "proxy_on_response_body",
+    "proxy_on_response_trailers",
     "proxy_on_delete",
 ];
 
