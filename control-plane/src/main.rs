@@ -23,6 +23,7 @@ mod cli;
 mod config;
 mod discovery;
 mod serve;
+mod stop;
 mod verdicts;
 mod xds;
 

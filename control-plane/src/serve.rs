@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
@@ -21,6 +20,7 @@ use crate::allow_list::{AllowList, StoreError};
 use crate::api::{self, Api};
 use crate::config::{Config, LogFormat};
 use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::stop::Stop;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
 
@@ -167,27 +167,5 @@ fn log_as(format: LogFormat, filter: EnvFilter) {
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
-}
-
-/// The signals that stop us.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn signalled(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

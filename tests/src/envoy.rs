@@ -4,8 +4,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::artifacts;
@@ -39,6 +40,8 @@ pub struct Special {
     pub egress: Option<String>,
     /// Whether the listener comes from a file of its own, which may be replaced.
     pub listener_from_file: bool,
+    /// Whether `fedgate envoy` runs it, so that a signal drains it.
+    pub drains: bool,
     /// Whether it can hand over to a successor ([`Envoy::hot_restart`]).
     pub hot_restart: bool,
 }
@@ -62,7 +65,7 @@ impl Envoy {
         if special.listener_from_file {
             move_listener_to_file(&dir);
         }
-        let mut first = command(&dir);
+        let mut first = if special.drains { draining(ip, &dir) } else { command(&dir) };
         if special.hot_restart {
             first.arg("--use-dynamic-base-id").arg("--base-id-path").arg(dir.join("base-id"));
         } else {
@@ -112,6 +115,16 @@ impl Envoy {
     /// Its process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Tells it to end, as whoever supervises it does.
+    pub fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// How it ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
     }
 
     /// What Envoy says of a configuration that it is expected to refuse.
@@ -174,7 +187,21 @@ impl Envoy {
 }
 
 fn command(dir: &Path) -> Command {
-    let mut command = Command::new(artifacts::envoy());
+    with_arguments(Command::new(artifacts::envoy()), dir)
+}
+
+/// The same, run by `fedgate envoy`.
+fn draining(ip: Ipv4Addr, dir: &Path) -> Command {
+    let mut command = Command::new(artifacts::fedgate());
+    command
+        .args(["envoy", "--admin", &format!("http://{ip}:{ADMIN_PORT}"), "--"])
+        .arg(artifacts::envoy());
+    let mut command = with_arguments(command, dir);
+    command.args(["--drain-strategy", "immediate"]);
+    command
+}
+
+fn with_arguments(mut command: Command, dir: &Path) -> Command {
     command
         .arg("-c")
         .arg(dir.join("envoy.yaml"))

@@ -188,6 +188,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Has `fedgate envoy` run Envoy, so that SIGTERM drains it.
+    #[must_use]
+    pub fn draining(mut self) -> Self {
+        self.envoy.drains = true;
+        self
+    }
+
     /// A command that runs the control plane's, which is appended to it.
     #[must_use]
     pub fn launcher(mut self, launcher: Vec<String>) -> Self {

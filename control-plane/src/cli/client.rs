@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client as Http, Method, StatusCode, Url, redirect};
+use reqwest::{Client as Http, ClientBuilder, Method, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::Remote;
@@ -78,12 +78,19 @@ pub(super) enum ClientError {
     },
 }
 
+/// What speaks HTTP to `base`.
+pub(super) fn http_to(base: &Url) -> ClientBuilder {
+    // Already installed is as good as installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = Http::builder().redirect(redirect::Policy::none());
+    // Without TLS it does not matter that a small container image has no certificates of its own.
+    if base.scheme() == "http" { http.tls_certs_only([]) } else { http }
+}
+
 // === impl Client ===
 
 impl Client {
     pub(super) fn new(remote: &Remote) -> Result<Self, ClientError> {
-        // Already installed is as good as installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let malformed = |cause: String| ClientError::Url { url: remote.url.clone(), cause };
         let base = Url::parse(&remote.url).map_err(|error| malformed(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
@@ -98,12 +105,8 @@ impl Client {
             "" => return Err(ClientError::NoToken),
             token => token.to_owned(),
         };
-        let mut http = Http::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
-        if base.scheme() == "http" {
-            // Then it does not matter that a small container image has no certificates of its own.
-            http = http.tls_certs_only([]);
-        }
-        let http = http
+        let http = http_to(&base)
+            .timeout(TIMEOUT)
             .build()
             .map_err(|error| ClientError::Unreachable { url: base.clone(), cause: chain(&error) })?;
         Ok(Self { http, base, token })

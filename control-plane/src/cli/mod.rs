@@ -1,9 +1,10 @@
-//! The command line. All but `serve` and `token` speak to the admin API of a running `fedgate serve`.
+//! The command line. All but `serve`, `envoy` and `token` speak to the admin API of a running `fedgate serve`.
 //!
 //! Exit codes: 0 fine, 1 refused or failed, 2 wrong use.
 
 mod client;
 mod commands;
+mod envoy;
 mod print;
 mod token;
 
@@ -59,6 +60,22 @@ Examples:
         #[command(subcommand)]
         command: StrategyCommand,
     },
+    /// Run an Envoy, and on SIGTERM let the calls that are under way end before it does
+    #[command(after_help = "\
+On SIGTERM or SIGINT:
+  1. GET /i/status of the egress is answered with 503.
+  2. After --notice, the listeners close; open connections go on.
+  3. When no call is under way, or after --patience, connections are told to go (GOAWAY).
+  4. Envoy ends. A second signal ends it at once.
+
+Give Envoy `--drain-strategy immediate`, so that step 3 holds for all connections.
+
+Examples:
+  fedgate envoy -- envoy -c both.yaml --drain-strategy immediate
+  fedgate envoy --notice 5s -- envoy -c both.yaml --drain-strategy immediate
+
+Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
+    Envoy(envoy::EnvoyArgs),
     /// Make the tokens with which people and filters call the API
     Token {
         #[command(subcommand)]
@@ -165,6 +182,9 @@ enum Error {
     /// The control plane cannot be asked, or says no.
     #[error(transparent)]
     Client(#[from] client::ClientError),
+    /// Envoy does not run.
+    #[error(transparent)]
+    Envoy(#[from] envoy::EnvoyError),
     /// No token can be made.
     #[error(transparent)]
     Token(#[from] token::TokenError),
@@ -182,9 +202,11 @@ pub(crate) fn run() -> ExitCode {
             print::error(&error);
             match error {
                 Error::Config(_) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
-                Error::Serve(_) | Error::Client(_) | Error::Token(_) | Error::System(_) => {
-                    ExitCode::from(1)
-                }
+                Error::Serve(_)
+                | Error::Client(_)
+                | Error::Envoy(_)
+                | Error::Token(_)
+                | Error::System(_) => ExitCode::from(1),
             }
         }
     }
@@ -199,6 +221,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         }
         Command::Domain { command } => runtime()?.block_on(commands::domain(command)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command)),
+        Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
         Command::Token { command } => token::run(&command),
     }
 }
