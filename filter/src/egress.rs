@@ -60,6 +60,8 @@ struct Facts {
     call: RemoteCall,
     /// The names of the headers that do not go along.
     private: Vec<String>,
+    /// The call's number. (Once the call has gone out, its headers cannot be had any more.)
+    request_id: Option<Vec<u8>>,
 }
 
 /// How far the other backend's answer has come.
@@ -67,8 +69,9 @@ struct Facts {
 enum Reply {
     /// It goes to the caller as it is.
     Passes,
-    /// It is an error with this status, whose headers went on in Wire's terms; its body is gathered.
-    Error(u16),
+    /// It is an error with this status, whose headers went on in Wire's terms, and of whose body so many
+    /// octets have come.
+    Error { status: u16, gathered: usize },
     /// Its body went on in Wire's terms also; what still comes of it is dropped.
     Replaced,
 }
@@ -102,7 +105,9 @@ impl HttpContext for Egress {
                     None => stream.wait_for(facts),
                 }
             }
-            Err(refusal) => stream.refuse(&refusal, &refusal.to_json(request_id().as_ref())),
+            Err(refusal) => {
+                stream.refuse(&refusal, &refusal.to_json(host::request_id(REQUEST_ID).as_ref()));
+            }
         }
         stream.action()
     }
@@ -118,8 +123,8 @@ impl HttpContext for Egress {
         }
         match reply::origin(&host::response_details(), host::target) {
             Origin::Caller => Action::Continue,
-            Origin::Failure(failure) => stream.answer(&facts.call, &failure),
-            Origin::Backend if ends => stream.answer(&facts.call, &remote_error(status, &[])),
+            Origin::Failure(failure) => stream.answer(facts, &failure),
+            Origin::Backend if ends => stream.answer(facts, &remote_error(status, &[])),
             Origin::Backend => stream.answer_with_body(status),
         }
     }
@@ -127,8 +132,11 @@ impl HttpContext for Egress {
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
         let stream = &self.0;
         match stream.reply.get() {
-            Reply::Error(_) if !ends && size < MAX_ERROR_BODY => return Action::Pause,
-            Reply::Error(status) => stream.replace_body(status, size),
+            Reply::Error { status, .. } if !ends && size < MAX_ERROR_BODY => {
+                stream.reply.set(Reply::Error { status, gathered: size });
+                return Action::Pause;
+            }
+            Reply::Error { status, .. } => stream.replace_body(status, size),
             Reply::Replaced => host::replace_response_body(""),
             Reply::Passes => {}
         }
@@ -136,8 +144,8 @@ impl HttpContext for Egress {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        // A body that is still gathered ends here.
-        if let Reply::Error(status) = self.0.reply.get() {
+        // A body that is still gathered ends here. Where there is none, none can be put in its place.
+        if let Reply::Error { status, gathered: 1.. } = self.0.reply.get() {
             self.0.replace_body(status, MAX_ERROR_BODY);
         }
         Action::Continue
@@ -147,11 +155,21 @@ impl HttpContext for Egress {
 // === impl Facts ===
 
 impl Facts {
-    fn read(headers: Vec<Header>) -> Result<Self, Refusal> {
+    fn read(mut headers: Vec<Header>) -> Result<Self, Refusal> {
         let (method, path) = request_line(&headers);
         let call = RemoteCall::parse(method, path)?;
+        let request_id = take_first(&mut headers, REQUEST_ID);
         let names = headers.into_iter().map(|(name, _)| name);
-        Ok(Self { call, private: names.filter(|name| !OUTGOING.contains(&name.as_str())).collect() })
+        let private = names.filter(|name| !OUTGOING.contains(&name.as_str())).collect();
+        Ok(Self { call, private, request_id })
+    }
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::of(self.request_id.as_ref()?)
+    }
+
+    fn failure_json(&self, failure: &RemoteFailure) -> String {
+        self.call.failure_json(failure, self.request_id().as_ref())
     }
 }
 
@@ -161,8 +179,12 @@ fn request_line(headers: &[Header]) -> (&[u8], &[u8]) {
     (value(":method").unwrap_or_default(), value(":path").unwrap_or_default())
 }
 
-fn request_id() -> Option<RequestId> {
-    host::request_id(REQUEST_ID)
+/// The value of the first of these headers that has one, which is left without.
+fn take_first(headers: &mut [Header], names: [&str; 2]) -> Option<Vec<u8>> {
+    names.into_iter().find_map(|name| {
+        let (_, value) = headers.iter_mut().find(|(n, value)| n == name && !value.is_empty())?;
+        Some(std::mem::take(value))
+    })
 }
 
 /// What an answer is that is no success.
@@ -192,7 +214,7 @@ impl Stream {
     fn wait_for(self: &Rc<Self>, facts: &Facts) {
         let waiting: Weak<Self> = Rc::downgrade(self);
         let domain = facts.call.domain();
-        if !self.gate.look_up(domain.clone(), request_id(), waiting) {
+        if !self.gate.look_up(domain.clone(), facts.request_id(), waiting) {
             self.act(facts, Err(Refusal::VerdictUnavailable(domain.clone())));
         }
     }
@@ -212,7 +234,7 @@ impl Stream {
                 self.passes.set(true);
             }
             Err(refusal) => {
-                self.refuse(&refusal, &call.refusal_json(&refusal, request_id().as_ref()));
+                self.refuse(&refusal, &call.refusal_json(&refusal, facts.request_id().as_ref()));
             }
         }
     }
@@ -248,10 +270,10 @@ impl Stream {
     }
 
     /// Answers in Wire's terms, in place of a response of which there are only headers yet.
-    fn answer(&self, call: &RemoteCall, failure: &RemoteFailure) -> Action {
+    fn answer(&self, facts: &Facts, failure: &RemoteFailure) -> Action {
         self.passes.set(false);
         self.count(failure);
-        host::respond(failure.status(), &call.failure_json(failure, request_id().as_ref()));
+        host::respond(failure.status(), &facts.failure_json(failure));
         Action::Pause
     }
 
@@ -261,15 +283,15 @@ impl Stream {
         let failure = remote_error(status, &[]);
         self.count(&failure);
         host::replace_response_headers(failure.status());
-        self.reply.set(Reply::Error(status));
+        self.reply.set(Reply::Error { status, gathered: 0 });
         Action::Continue
     }
 
     /// Tells in the place of an error's body, which has come whole or in part, what it says.
     fn replace_body(&self, status: u16, size: usize) {
-        let Some(Facts { call, .. }) = self.facts.get() else { return };
+        let Some(facts) = self.facts.get() else { return };
         let failure = remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
-        host::replace_response_body(&call.failure_json(&failure, request_id().as_ref()));
+        host::replace_response_body(&facts.failure_json(&failure));
         self.reply.set(Reply::Replaced);
     }
 

@@ -95,6 +95,11 @@ impl ControlPlane {
         self.process.as_mut().expect("the control plane runs")
     }
 
+    /// All that it wrote.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
     /// Stops it in its tracks: its ports are open, and nothing ever comes back.
     pub fn freeze(&mut self) {
         self.process().signal(Signal::STOP);

@@ -53,8 +53,8 @@ const CIRCUIT: u32 = 1024;
 /// The groups of the key exchange, the wanted ones first: Wire's own ingress takes the first alone.
 const KEY_EXCHANGES: [&str; 4] = ["X25519MLKEM768", "X25519", "P-256", "P-384"];
 /// How much of an answer may be under way to us that the caller has not taken, on one stream and on all
-/// of a connection, in octets. Envoy's default is 256 MiB, and so much it would keep in memory.
-const WINDOWS: [u32; 2] = [1 << 20, 16 << 20];
+/// of a connection, in octets: so much is kept in memory. Envoy's default is 16 MiB and more.
+const WINDOWS: [u32; 2] = [1 << 20, 4 << 20];
 
 /// The cluster of a domain.
 pub(super) fn cluster(domain: &Domain, egress: &Egress) -> Cluster {
@@ -154,13 +154,16 @@ fn circuit_breakers() -> CircuitBreakers {
     CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
 }
 
-/// An endpoint that cannot be reached three times in a row is left out, for 5 seconds at first. What
-/// a peer answers is its own business: no answer makes it an outlier. Where all are left out, Envoy
-/// tries all (its panic threshold).
+/// An endpoint that cannot be reached twice in a row is left out, for 5 seconds at first. What a peer
+/// answers is its own business: no answer makes it an outlier. Where all are left out, Envoy tries all
+/// (its panic threshold).
+///
+/// Twice, because a call makes two tries in a priority before the next one's turn: Envoy reckons that turn
+/// anew after each second try only, and until then finds nobody in a priority that is left out by now.
 fn outlier_detection() -> OutlierDetection {
     OutlierDetection {
         split_external_local_origin_errors: true,
-        consecutive_local_origin_failure: number(3),
+        consecutive_local_origin_failure: number(2),
         enforcing_consecutive_local_origin_failure: number(100),
         enforcing_local_origin_success_rate: number(0),
         enforcing_consecutive_5xx: number(0),

@@ -39,7 +39,7 @@ pub(super) fn announce(world: &World, target: &str, priority: u16, weight: u16, 
 }
 
 /// A peer at `infra.b.com`, announced.
-fn peer(world: &World, router: Router) -> Peer {
+pub(super) fn peer(world: &World, router: Router) -> Peer {
     let at = SocketAddr::from((world.ip(), PORT));
     let peer = Peer::serve(at, &world.identity(&["infra.b.com"]), world.authority.pem(), router);
     announce(world, "infra.b.com", 10, 10, at);

@@ -23,6 +23,7 @@ mod origin_header;
 mod reference;
 mod store;
 mod targets;
+mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
