@@ -100,7 +100,7 @@ async fn answer(
 
 /// [`ASSET`] octets, made as they are sent.
 fn asset() -> Body {
-    let pieces = (0..ASSET / PIECE)
-        .map(|_| Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; PIECE])));
+    let piece = Bytes::from(vec![b'x'; PIECE]);
+    let pieces = std::iter::repeat_n(Ok::<_, std::convert::Infallible>(piece), ASSET / PIECE);
     Body::from_stream(stream::iter(pieces))
 }

@@ -95,6 +95,11 @@ impl ControlPlane {
         self.process.as_mut().expect("the control plane runs")
     }
 
+    /// Its process, if it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// All that it wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()

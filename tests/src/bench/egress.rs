@@ -12,7 +12,7 @@
 mod without;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use super::report::{Report, rounded};
 use super::usage;
 
 /// The domain that is called, by [`PARTNER`].
-const CALLED: &str = "b.com";
+pub(super) const CALLED: &str = "b.com";
 /// A domain that nobody listed.
 const STRANGER: &str = "c.com";
 /// Where `b.com`'s brig listens; the harness's own, which tells all it received, costs too much.
@@ -39,10 +39,19 @@ const BRIG_PORT: u16 = 8081;
 const BRIG_ADMIN_PORT: u16 = 9902;
 
 /// Two backends, one of which calls the other; fields are in the order in which they are to end.
-struct Way {
+pub(super) struct Way {
     _brig: Proxy,
-    caller: World,
+    pub(super) caller: World,
     peer: World,
+}
+
+/// What there is in Fedgate's place.
+#[derive(Default)]
+pub(super) struct Instead {
+    /// A Wasm module in the place of the filter's.
+    module: Option<PathBuf>,
+    /// Whether the egress opens a connection to the other backend for each call.
+    pub(super) connection_for_each_call: bool,
 }
 
 /// Measures all ways.
@@ -54,8 +63,9 @@ pub(crate) fn measure(
 ) -> Result<Report, CallError> {
     cores.inspect(|cores| cores.be_server());
     let with = Way::with();
-    let without = Way::without(&with, None);
-    let null = Way::without(&with, Some(&filters::null_module()));
+    let without = Way::without(&with, &Instead::default());
+    let null =
+        Way::without(&with, &Instead { module: Some(filters::null_module()), ..Instead::default() });
     cores.inspect(|cores| cores.be_client());
 
     let mut running = vec![];
@@ -90,7 +100,7 @@ async fn check(name: &str, refusal: u16, connections: &Connections) -> Result<()
 
 impl Way {
     /// Two backends that trust each other, with all of Fedgate.
-    fn with() -> Self {
+    pub(super) fn with() -> Self {
         let world = |builder: WorldBuilder| {
             builder.egress().discovery("allow_private_addresses = true\n").start()
         };
@@ -107,14 +117,21 @@ impl Way {
         way
     }
 
-    /// The same without Fedgate, or with another filter instead.
-    fn without(with: &Self, instead: Option<&Path>) -> Self {
+    /// The same without Fedgate, but with what is `instead` of it.
+    pub(super) fn without(with: &Self, instead: &Instead) -> Self {
         let world = |domain| {
             let builder = World::builder().backend(domain).joins(&with.caller);
-            without::without_fedgate(builder.without_control_plane().egress(), domain, instead)
+            without::without_fedgate(
+                builder.without_control_plane().egress(),
+                domain,
+                instead.module.as_deref(),
+            )
         };
         let peer = own_brig(world(CALLED)).start();
-        let cluster = eventually("a.com knows b.com's cluster", || without::cluster(&with.caller));
+        let mut cluster = eventually("a.com knows b.com's cluster", || without::cluster(&with.caller));
+        if instead.connection_for_each_call {
+            without::connect_for_each_call(&mut cluster);
+        }
         let caller = without::calling(world(PARTNER), &cluster, peer.envoy.address()).start();
         Self::between(caller, peer)
     }
@@ -139,9 +156,12 @@ impl Way {
 }
 
 impl Measured for Way {
-    /// Egress and ingress.
+    /// Egress and ingress, and then the control planes, where there are some.
     fn cpu_times(&self) -> Vec<Duration> {
-        [&self.caller, &self.peer].map(|world| usage::cpu_time(world.envoy.id())).into()
+        let worlds = [&self.caller, &self.peer];
+        let envoys = worlds.iter().map(|world| world.envoy.id());
+        let control_planes = worlds.iter().filter_map(|world| world.control_plane.as_ref()?.id());
+        envoys.chain(control_planes).map(usage::cpu_time).collect()
     }
 }
 

@@ -1,6 +1,7 @@
-//! The client: requests on kept HTTP/2 connections, a fixed number of them at any time.
+//! The client: HTTP/2 requests, a fixed number of them at any time, on connections that are kept or on one
+//! for each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use fedgate_tests::http2::WIRE_HEADERS;
 use fedgate_tests::pki::{Authority, Identity};
 use h2::client::SendRequest;
 use http::{Request, request};
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,12 +31,29 @@ const BODY: &[u8] = br#"{"domain":"b.com","handle":"alice"}"#;
 /// How long a burst may take: far more than it does.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// HTTP/2 connections to one server that stay open.
+/// HTTP/2 connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    senders: Vec<SendRequest<Bytes>>,
+    source: Source,
     /// The requests that are made, of a domain each.
     request: fn(&str) -> Result<Request<()>, CallError>,
+}
+
+/// Where a request finds its connection.
+#[derive(Clone)]
+enum Source {
+    /// These stay open.
+    Kept(Vec<SendRequest<Bytes>>),
+    /// Each request opens one of its own.
+    Fresh(Rc<Fresh>),
+}
+
+/// Mutual TLS connections to be opened.
+struct Fresh {
+    server: SocketAddr,
+    /// Who calls, one after the other and again.
+    clients: Vec<Arc<ClientConfig>>,
+    opened: Cell<usize>,
 }
 
 /// What a burst took.
@@ -57,12 +76,15 @@ impl Connections {
     ) -> Result<Self, CallError> {
         let mut senders = vec![];
         for _ in 0..number {
-            let socket = connect(server).await?;
-            let name = ServerName::try_from(INGRESS).map_err(failed)?;
-            let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
-            senders.push(handshake(stream.map_err(failed)?).await?);
+            senders.push(open_tls(server, config).await?);
         }
-        Ok(Self { senders, request: federated })
+        Ok(Self { source: Source::Kept(senders), request: federated })
+    }
+
+    /// A mutual TLS connection for each request, as Wire's federator opens them; these clients in turn.
+    pub(crate) fn fresh(server: SocketAddr, clients: Vec<Arc<ClientConfig>>) -> Self {
+        let fresh = Fresh { server, clients, opened: Cell::new(0) };
+        Self { source: Source::Fresh(Rc::new(fresh)), request: federated }
     }
 
     /// Opens connections without TLS, for calls of our own services, whose domain is the one called.
@@ -71,23 +93,28 @@ impl Connections {
         for _ in 0..number {
             senders.push(handshake(connect(server).await?).await?);
         }
-        Ok(Self { senders, request: outgoing })
+        Ok(Self { source: Source::Kept(senders), request: outgoing })
     }
 
     /// One request of `domain` on the connection `n`, modulo their number; its answer's status.
     pub(crate) async fn call(&self, n: usize, domain: &str) -> Result<u16, CallError> {
         let request = (self.request)(domain)?;
-        Ok(exchange(self.sender(n)?, request, BODY).await?.0)
+        Ok(exchange(&self.sender(n).await?, request, BODY).await?.0)
     }
 
     /// One request without a body; its answer's status and body.
     pub(crate) async fn send(&self, request: Request<()>) -> Result<(u16, Vec<u8>), CallError> {
-        exchange(self.sender(0)?, request, &[]).await
+        exchange(&self.sender(0).await?, request, &[]).await
     }
 
-    fn sender(&self, n: usize) -> Result<&SendRequest<Bytes>, CallError> {
-        let index = n.checked_rem(self.senders.len()).unwrap_or_default();
-        self.senders.get(index).ok_or_else(|| failed("there is no connection"))
+    async fn sender(&self, n: usize) -> Result<SendRequest<Bytes>, CallError> {
+        match &self.source {
+            Source::Kept(senders) => turn(senders, n).cloned(),
+            Source::Fresh(fresh) => {
+                let n = fresh.opened.replace(fresh.opened.get() + 1);
+                open_tls(fresh.server, turn(&fresh.clients, n)?).await
+            }
+        }
     }
 
     /// A request of each of these domains, `streams` of them at any time, spread over the
@@ -106,6 +133,12 @@ impl Connections {
         }
         Ok(Burst { latencies, elapsed })
     }
+}
+
+/// The one whose turn is the `n`th.
+fn turn<T>(all: &[T], n: usize) -> Result<&T, CallError> {
+    let index = n.checked_rem(all.len()).unwrap_or_default();
+    all.get(index).ok_or_else(|| failed("there is no connection"))
 }
 
 /// One request after the other as long as there are any left.
@@ -185,7 +218,18 @@ pub(crate) fn client_config(authority: &Authority, identity: &Identity) -> Arc<C
         .with_client_auth_cert(chain.expect("PEM"), key)
         .expect("a certificate and its key");
     config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = Resumption::disabled();
     Arc::new(config)
+}
+
+async fn open_tls(
+    server: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> Result<SendRequest<Bytes>, CallError> {
+    let socket = connect(server).await?;
+    let name = ServerName::try_from(INGRESS).map_err(failed)?;
+    let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
+    handshake(stream.map_err(failed)?).await
 }
 
 async fn connect(server: SocketAddr) -> Result<TcpStream, CallError> {

@@ -5,7 +5,7 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections;
+//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections;
 //! each starts a [`site`] of its own or several (`egress`: whole worlds, as the end-to-end tests do), and
 //! gives a [`report::Report`].
 
@@ -15,6 +15,7 @@ pub(crate) mod egress;
 pub(crate) mod event_loop;
 pub(crate) mod feed;
 pub(crate) mod filters;
+pub(crate) mod fresh;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod race;

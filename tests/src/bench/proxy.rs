@@ -156,8 +156,11 @@ fn mutual_tls(dir: &Path) -> Value {
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": true,
+            "disable_stateless_session_resumption": true,
+            "disable_stateful_session_resumption": true,
             "common_tls_context": {
                 "alpn_protocols": ["h2"],
+                "tls_params": {"ecdh_curves": ["X25519MLKEM768", "X25519", "P-256", "P-384"]},
                 "tls_certificates": [
                     {"certificate_chain": file("server.pem"), "private_key": file("server.key")},
                 ],

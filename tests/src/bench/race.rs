@@ -20,9 +20,9 @@ pub(crate) const CONNECTIONS: usize = 2;
 pub(crate) const WARM_UP: usize = 2;
 /// Requests under way at any time, on all connections together.
 const STREAMS: usize = 8;
-/// Requests in a burst: so few that all see the same weather, so many that a burst is nearly all
-/// steady state.
-const BURST: usize = 500;
+/// Bursts in a round: so many that all see the same weather, so few that a burst is nearly all steady
+/// state.
+const BURSTS: usize = 8;
 /// Has no divisor in common with a power of ten: steps of it meet each domain of such a list once before
 /// any comes again, and leave out about a third of the list each time.
 const STEP: usize = 618_033_989;
@@ -107,8 +107,9 @@ fn play<M: Measured>(
 ) -> Result<Vec<Round>, CallError> {
     let number = runners.len();
     let mut sums: Vec<_> = runners.iter().map(|_| Sum::default()).collect();
-    for (turn, start) in (0..requests).step_by(BURST).enumerate() {
-        let burst = BURST.min(requests - start);
+    let size = requests.div_ceil(BURSTS);
+    for (turn, start) in (0..requests).step_by(size).enumerate() {
+        let burst = size.min(requests - start);
         for step in 0..number {
             let step = if turn % 2 == 0 { step } else { number - 1 - step };
             let index = (step + turn / 2) % number;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 use fedgate_tests::caller::CallError;
 use fedgate_tests::dns::srv;
@@ -22,11 +24,18 @@ use super::site::Site;
 const OTHER: &str = "c.com";
 
 /// One way of deciding.
-struct Variant {
-    name: &'static str,
+pub(super) struct Variant {
+    pub(super) name: &'static str,
     /// Whether it is able to refuse: the others let everything pass.
     decides: bool,
-    settings: Settings,
+    proxy: Rc<Proxy>,
+}
+
+/// The variants, up and running, and what is around them; fields are in the order in which they are to end.
+pub(super) struct Variants {
+    pub(super) all: Vec<Variant>,
+    _authz: Proxy,
+    pub(super) site: Site,
 }
 
 /// Measures all variants.
@@ -36,38 +45,22 @@ pub(crate) fn measure(
     rounds: usize,
     requests: usize,
 ) -> Result<Report, CallError> {
-    cores.inspect(|cores| cores.be_server());
-    let records =
-        [srv(PARTNER, 86_400, &format!("{PARTNER_HOST}.")), srv(OTHER, 86_400, "infra.c.com.")];
-    let site = Site::start(&records, "");
-    let admin = site.admin();
-    for domain in [PARTNER, OTHER] {
-        admin.list(domain).map_err(failed)?;
-    }
-    // Not measured, so its filter chain is the shortest of all.
-    let authz = site.proxy(0, "authz", Settings { plain: true, ..Settings::default() });
-    let proxies: Vec<_> = (1..)
-        .zip(all(&site, &authz))
-        .map(|(n, Variant { name, decides, settings })| (name, decides, site.proxy(n, name, settings)))
-        .collect();
-    cores.inspect(|cores| cores.be_client());
-
+    let variants = Variants::start(cores, &["bare", "null", "fedgate", "lua", "rbac", "ext_authz"])?;
+    let site = &variants.site;
     let client = site.client(PARTNER_HOST);
     let mut running = vec![];
-    for (name, decides, proxy) in proxies {
-        let connections = Connections::open_tls(proxy.address(), CONNECTIONS, &client);
-        let connections = runtime.block_on(connections)?;
-        runtime.block_on(check(name, decides, &connections))?;
-        running.push(Runner::new(name, proxy.into(), connections, vec![PARTNER.to_owned()]));
+    for variant in &variants.all {
+        let connections = Connections::open_tls(variant.address(), CONNECTIONS, &client);
+        running.push(variant.runner(runtime, variant.name, runtime.block_on(connections)?)?);
     }
     let mut warm = None;
     race::run(runtime, &mut running, rounds, requests, |round, running| {
         tell_round("variants", round, rounds);
         if round == WARM_UP {
-            warm = Some(asked(&site, running));
+            warm = Some(asked(site, running));
         }
     })?;
-    let asked = warm.zip(Some(asked(&site, &running))).map(|(before, after)| {
+    let asked = warm.zip(Some(asked(site, &running))).map(|(before, after)| {
         json!({
             "requests": rounds * requests,
             "calls_to_control_plane": after.0 - before.0,
@@ -77,15 +70,38 @@ pub(crate) fn measure(
     Ok(report(&running, asked.unwrap_or_default()))
 }
 
-fn all(site: &Site, authz: &Proxy) -> Vec<Variant> {
-    let variant = |name, decides, filter: Option<Value>, cluster: Option<Value>| Variant {
-        name,
-        decides,
-        settings: Settings {
-            filters: filter.into_iter().collect(),
-            clusters: cluster.into_iter().collect(),
-            ..Settings::default()
-        },
+// === impl Variants ===
+
+impl Variants {
+    /// Starts those with these names.
+    pub(super) fn start(cores: Option<&Cores>, names: &[&str]) -> Result<Self, CallError> {
+        cores.inspect(|cores| cores.be_server());
+        let records =
+            [srv(PARTNER, 86_400, &format!("{PARTNER_HOST}.")), srv(OTHER, 86_400, "infra.c.com.")];
+        let site = Site::start(&records, "");
+        let admin = site.admin();
+        for domain in [PARTNER, OTHER] {
+            admin.list(domain).map_err(failed)?;
+        }
+        // Not measured, so its filter chain is the shortest of all.
+        let authz = site.proxy(0, "authz", Settings { plain: true, ..Settings::default() });
+        let wanted = settings(&site, &authz).into_iter().filter(|(name, ..)| names.contains(name));
+        let all = (1..).zip(wanted).map(|(n, (name, decides, settings))| {
+            let proxy = Rc::new(site.proxy(n, name, settings));
+            Variant { name, decides, proxy }
+        });
+        let variants = Self { all: all.collect(), _authz: authz, site };
+        cores.inspect(|cores| cores.be_client());
+        Ok(variants)
+    }
+}
+
+/// Each variant's name, whether it is able to refuse, and its Envoy's settings.
+fn settings(site: &Site, authz: &Proxy) -> Vec<(&'static str, bool, Settings)> {
+    let variant = |name, decides, filter: Option<Value>, cluster: Option<Value>| {
+        let filters = filter.into_iter().collect();
+        let clusters = cluster.into_iter().collect();
+        (name, decides, Settings { filters, clusters, ..Settings::default() })
     };
     let server = authz.address();
     vec![
@@ -108,19 +124,42 @@ fn all(site: &Site, authz: &Proxy) -> Vec<Variant> {
     ]
 }
 
-/// A variant that does not do its work is not worth measuring.
-async fn check(name: &str, decides: bool, connections: &Connections) -> Result<(), CallError> {
-    for n in 0..CONNECTIONS {
-        let permitted = connections.call(n, PARTNER).await?;
-        if permitted != 200 {
-            return Err(failed(format!("{name} answers a permitted request with {permitted}")));
-        }
-        let other = connections.call(n, OTHER).await?;
-        if (other == 403) != decides {
-            return Err(failed(format!("{name} answers a request of another's domain with {other}")));
-        }
+// === impl Variant ===
+
+impl Variant {
+    /// Has it loaded by these connections, once it was seen to do its work.
+    pub(super) fn runner(
+        &self,
+        runtime: &Runtime,
+        name: &'static str,
+        connections: Connections,
+    ) -> Result<Runner, CallError> {
+        runtime.block_on(self.check(&connections))?;
+        Ok(Runner::new(name, Rc::clone(&self.proxy), connections, vec![PARTNER.to_owned()]))
     }
-    Ok(())
+
+    /// Its listener.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.proxy.address()
+    }
+
+    /// A variant that does not do its work is not worth measuring.
+    async fn check(&self, connections: &Connections) -> Result<(), CallError> {
+        let name = self.name;
+        for n in 0..CONNECTIONS {
+            let permitted = connections.call(n, PARTNER).await?;
+            if permitted != 200 {
+                return Err(failed(format!("{name} answers a permitted request with {permitted}")));
+            }
+            let other = connections.call(n, OTHER).await?;
+            if (other == 403) != self.decides {
+                return Err(failed(format!(
+                    "{name} answers a request of another's domain with {other}"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How often the control plane and DNS were asked so far on behalf of `fedgate`.

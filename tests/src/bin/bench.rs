@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, egress, revocation, scale, variants, watchers};
+use bench::{discovery, egress, fresh, revocation, scale, variants, watchers};
 
-/// Measure what a decision costs, what a call costs all the way, how soon a revocation holds, how fast
+/// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
 /// discovery is, and what long lists and many filters take.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
@@ -27,10 +27,10 @@ struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Rounds of the sections `variants`, `egress` and `scale`
+    /// Rounds of the sections `variants`, `fresh`, `egress` and `scale`
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Requests to each of their Envoys in a round
+    /// Requests to each of their Envoys in a round; in `fresh`, a tenth of them
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..1_000_000))]
     requests: u32,
     /// Filters that wait in the section `watchers`; each takes an open file here and one in the control plane
@@ -44,6 +44,7 @@ struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Section {
     Variants,
+    Fresh,
     Egress,
     Revocation,
     Discovery,
@@ -82,6 +83,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     let (rounds, requests) = (args.rounds.into(), args.requests as usize);
     if wanted(Section::Variants) {
         reports.push(variants::measure(&runtime, cores, rounds, requests)?);
+    }
+    if wanted(Section::Fresh) {
+        reports.push(fresh::measure(&runtime, cores, rounds, requests)?);
     }
     if wanted(Section::Egress) {
         reports.push(egress::measure(&runtime, cores, rounds, requests)?);

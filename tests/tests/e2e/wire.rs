@@ -32,7 +32,9 @@ fn federation(a: WorldBuilder, b: WorldBuilder) -> (World, World) {
     let a = a.backend("a.com").egress().discovery(private).start();
     let b = b.joins(&a).egress().discovery(private).start();
     // Names first, and then the lists, so that nothing is looked up before it is there.
-    [&a, &b].into_iter().for_each(|world| world.announce(&a.dns));
+    for world in [&a, &b] {
+        world.announce(&a.dns);
+    }
     for (world, other) in [(&a, "b.com"), (&b, "a.com")] {
         world.control_plane.as_ref().unwrap().add(&[other]);
     }

@@ -35,6 +35,7 @@ pub(super) fn without_fedgate(
         text.split_once("  - name: federation_egress\n").expect("the ingress, and then the egress");
     let filter = "          - name: fedgate\n";
     let on_demand = "          # Holds a call until";
+    let probes = "          # GET /i/status";
     let builder = builder
         .edit(part(&text, "# Where clusters come from", "# Under pressure"), "")
         .edit(part(egress, on_demand, "          - name: envoy.filters.http.router\n"), "");
@@ -42,8 +43,15 @@ pub(super) fn without_fedgate(
         Some(module) => builder.edit(&fedgate, &module.display().to_string()),
         None => builder
             .edit(part(ingress, filter, "          # What must not come from outside"), "")
-            .edit(part(egress, filter, on_demand), ""),
+            .edit(part(egress, probes, on_demand), ""),
     }
+}
+
+/// Has a cluster open a connection for each call, as Wire's federator does.
+pub(super) fn connect_for_each_call(cluster: &mut Value) {
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    cluster["typed_extension_protocol_options"][options]["common_http_protocol_options"] =
+        json!({"max_requests_per_connection": 1});
 }
 
 /// Calls `peer`, which is at that address, by a route and with a cluster as the control plane makes it.
@@ -58,21 +66,22 @@ pub(super) fn calling(builder: WorldBuilder, cluster: &Value, peer: SocketAddr) 
     builder
         .edit("  clusters:\n", &format!("  clusters:\n  - {cluster}\n"))
         .edit(
-            "prefix: /rpc/\n                  headers: \
-             [{name: x-fedgate-cluster, string_match: {prefix: federation/}}]\n",
-            &format!("prefix: /rpc/{CALLED}/brig/\n"),
+            "                  headers: [{name: x-fedgate-cluster, string_match: {prefix: federation/}}]\n",
+            "",
         )
+        .edit("prefix: /rpc/\n", &format!("prefix: /rpc/{CALLED}/brig/\n"))
         .edit("cluster_header: x-fedgate-cluster\n", &format!("cluster: federation/{CALLED}\n"))
         .edit(
             r#"regex_rewrite: {pattern: {regex: "^/rpc/[^/]+/"}, substitution: /federation/}"#,
             "prefix_rewrite: /federation/brig/",
         )
         .edit(
-            "request_headers_to_remove: [x-fedgate-cluster, x-forwarded-proto]\n",
+            "              request_headers_to_remove: [x-fedgate-cluster, x-forwarded-proto]\n              \
+             request_headers_to_add:\n",
             &format!(
-                "request_headers_to_remove: [x-forwarded-proto]\n                \
-                 request_headers_to_add:\n                \
-                 - header: {{key: Wire-Origin-Domain, value: {PARTNER}}}\n                  \
+                "              request_headers_to_remove: [x-forwarded-proto]\n              \
+                 request_headers_to_add:\n              \
+                 - header: {{key: Wire-Origin-Domain, value: {PARTNER}}}\n                \
                  append_action: OVERWRITE_IF_EXISTS_OR_ADD\n"
             ),
         )
