@@ -7,11 +7,13 @@
 use std::fmt;
 
 use percent_encoding::percent_decode;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::error::X509Error;
+use x509_parser::extensions::{self, GeneralName, SubjectAlternativeName, X509Extension};
+use x509_parser::nom::Parser as _;
 use x509_parser::oid_registry::{OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME, Oid};
-use x509_parser::parse_x509_certificate;
 use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::{ASN1Time, X509Extension};
+use x509_parser::prelude::{ASN1Time, FromDer};
 
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
@@ -92,34 +94,31 @@ impl Certificate {
     }
 
     fn parse_der(der: &[u8]) -> Result<Self, CertificateError> {
+        // Of the extensions only those are read that count: a first request waits for this.
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
         let (rest, certificate) =
-            parse_x509_certificate(der).map_err(|error| CertificateError::Der(error.to_string()))?;
+            parser.parse(der).map_err(|error| CertificateError::Der(error.to_string()))?;
         if !rest.is_empty() {
             return Err(CertificateError::Der("bytes follow it".to_owned()));
         }
-        refuse_repeated(certificate.extensions())?;
-        let mut presented: Vec<_> =
-            match extension(certificate.extensions(), &OID_X509_EXT_SUBJECT_ALT_NAME)? {
-                Some(ParsedExtension::SubjectAlternativeName(names)) => names
-                    .general_names
-                    .iter()
-                    .filter_map(
-                        |name| if let GeneralName::DNSName(text) = name { Some(*text) } else { None },
-                    )
-                    .filter_map(PresentedIdentifier::parse)
-                    .collect(),
-                Some(_) | None => Vec::new(),
-            };
+        let extensions = certificate.extensions();
+        refuse_repeated(extensions)?;
+        let names: Option<SubjectAlternativeName<'_>> =
+            extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME)?;
+        let names = names.map(|names| names.general_names).unwrap_or_default();
+        let mut presented: Vec<_> = names
+            .iter()
+            .filter_map(|name| if let GeneralName::DNSName(text) = name { Some(*text) } else { None })
+            .filter_map(PresentedIdentifier::parse)
+            .collect();
         presented.sort_unstable();
         presented.dedup();
-        let extended_key_usage =
-            match extension(certificate.extensions(), &OID_X509_EXT_EXTENDED_KEY_USAGE)? {
-                Some(ParsedExtension::ExtendedKeyUsage(usage)) => ExtendedKeyUsage::Only {
-                    server_auth: usage.server_auth,
-                    client_auth: usage.client_auth,
-                },
-                Some(_) | None => ExtendedKeyUsage::Any,
-            };
+        let usage: Option<extensions::ExtendedKeyUsage<'_>> =
+            extension(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE)?;
+        let extended_key_usage = usage.map_or(ExtendedKeyUsage::Any, |usage| ExtendedKeyUsage::Only {
+            server_auth: usage.server_auth,
+            client_auth: usage.client_auth,
+        });
         Ok(Self {
             presented,
             not_before: UnixTime(certificate.validity().not_before.timestamp()),
@@ -165,15 +164,16 @@ fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateEr
     }
 }
 
-/// The extension `oid` as the parser understood it; an error where it is there and broken.
-fn extension<'a>(
-    extensions: &'a [X509Extension<'a>],
+/// The extension `oid`; an error where it is there and broken.
+fn extension<'a, T: FromDer<'a, X509Error>>(
+    extensions: &[X509Extension<'a>],
     oid: &Oid<'_>,
-) -> Result<Option<&'a ParsedExtension<'a>>, CertificateError> {
-    let parsed =
-        extensions.iter().find(|extension| extension.oid == *oid).map(X509Extension::parsed_extension);
-    match parsed {
-        Some(ParsedExtension::ParseError { .. }) => Err(CertificateError::Extension(oid.to_string())),
-        other => Ok(other),
+) -> Result<Option<T>, CertificateError> {
+    let Some(extension) = extensions.iter().find(|extension| extension.oid == *oid) else {
+        return Ok(None);
+    };
+    match T::from_der(extension.value) {
+        Ok(([], parsed)) => Ok(Some(parsed)),
+        Ok(_) | Err(_) => Err(CertificateError::Extension(oid.to_string())),
     }
 }

@@ -84,7 +84,7 @@ pub(super) async fn run(args: EnvoyArgs) -> Result<(), EnvoyError> {
     match drained {
         Ok(0) => print::remark(format_args!("no call is under way after {:.1?}", began.elapsed())),
         Ok(left) => {
-            print::remark(format_args!("{left} calls are cut off after {:.1?}", began.elapsed()))
+            print::remark(format_args!("{left} calls are cut off after {:.1?}", began.elapsed()));
         }
         Err(cause) => print::remark(format_args!("calls that are under way are cut off: {cause}")),
     }
