@@ -100,7 +100,8 @@ async fn answer(
 
 /// [`ASSET`] octets, made as they are sent.
 fn asset() -> Body {
-    let pieces = (0..ASSET / PIECE)
-        .map(|_| Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; PIECE])));
+    static OCTETS: [u8; PIECE] = [b'x'; PIECE];
+    let pieces =
+        (0..ASSET / PIECE).map(|_| Ok::<_, std::convert::Infallible>(Bytes::from_static(&OCTETS)));
     Body::from_stream(stream::iter(pieces))
 }
