@@ -13,6 +13,7 @@ mod disk_full;
 mod dnssec;
 mod egress;
 mod examples;
+mod federator;
 mod feed;
 mod flow;
 mod life_cycle;
