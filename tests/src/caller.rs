@@ -1,6 +1,6 @@
 //! Another backend's federator: calls an ingress over mutual TLS, well-behaved or not.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -24,6 +24,8 @@ pub struct Caller {
     address: SocketAddr,
     server_name: String,
     config: ClientConfig,
+    source: Option<Ipv4Addr>,
+    preface: Vec<u8>,
 }
 
 /// One HTTP/1.1 connection.
@@ -68,7 +70,22 @@ impl Caller {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();
-        Self { address, server_name: server_name.to_owned(), config }
+        let server_name = server_name.to_owned();
+        Self { address, server_name, config, source: None, preface: vec![] }
+    }
+
+    /// The same caller, at this address of its own.
+    #[must_use]
+    pub fn from(mut self, source: Ipv4Addr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The same caller, whose connections begin with these octets, before TLS.
+    #[must_use]
+    pub fn beginning_with(mut self, preface: &[u8]) -> Self {
+        self.preface = preface.to_vec();
+        self
     }
 
     /// The same caller, keeping TLS sessions to resume them on later connections.
@@ -81,9 +98,18 @@ impl Caller {
     async fn connect(&self, alpn: &[u8]) -> Result<TlsStream<TcpStream>, CallError> {
         let mut config = self.config.clone();
         config.alpn_protocols = vec![alpn.to_vec()];
-        let socket = bounded(TcpStream::connect(self.address)).await?;
+        let mut socket = bounded(self.open()).await?;
+        bounded(socket.write_all(&self.preface)).await?;
         let name = ServerName::try_from(self.server_name.clone()).expect("a host name");
         bounded(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+    }
+
+    async fn open(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        socket.connect(self.address).await
     }
 
     /// Calls a remote procedure of brig as Wire's federator does: on a connection of its own.

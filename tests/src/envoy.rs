@@ -22,15 +22,27 @@ pub const EGRESS_PORT: u16 = 8097;
 const ADMIN_PORT: u16 = 9901;
 const LISTENER_FILE: &str = "listener.yaml";
 
-const SECRETS: [&str; 4] =
+/// The files of `envoy/secrets`: two for those who call, two for those who are called.
+pub const SECRETS: [&str; 4] =
     ["server-certificate.yaml", "client-trust.yaml", "federation-client.yaml", "federation-trust.yaml"];
 
 /// One exact replacement in the configuration: what stands there, and what is to stand there.
 pub type Edit = (String, String);
 
+/// The references as somebody deploys them.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// A script for `sed --regexp-extended`, by its path in the repository.
+    pub script: String,
+    /// Where it puts listeners and clusters: name or address and port there, and the port here.
+    pub places: Vec<(String, u16, u16)>,
+}
+
 /// What is special about an Envoy.
 #[derive(Debug, Default)]
 pub struct Special {
+    /// How its files are made of the references; as those say themselves, if nothing is said.
+    pub deployed: Option<Deployed>,
     /// Replacements in the configuration.
     pub edits: Vec<Edit>,
     /// More arguments of the command line.
@@ -150,6 +162,13 @@ impl Envoy {
         write_tls(&self.dir, identity, trust);
     }
 
+    /// Moves one file into the folder of certificates.
+    pub fn replace(&self, name: &str, pem: &str) {
+        let (file, next) = (self.dir.join("tls").join(name), self.dir.join("next.pem"));
+        fs::write(&next, pem).expect("a PEM file");
+        fs::rename(next, file).expect("the file moves into place");
+    }
+
     /// All that Envoy and the filter wrote: log lines and access log.
     pub fn log(&self) -> String {
         self.process.log()
@@ -222,7 +241,7 @@ fn write_files(
     fs::create_dir_all(dir.join("secrets")).expect("a folder for Envoy");
     write_tls(&dir, identity, trust);
     for file in SECRETS {
-        let text = artifacts::read(&format!("envoy/secrets/{file}"));
+        let text = reference(&format!("secrets/{file}"), special);
         let text = edited(&text, "/etc/fedgate/tls", &dir.join("tls").display().to_string());
         fs::write(dir.join("secrets").join(file), text).expect("a secret's file");
     }
@@ -231,24 +250,33 @@ fn write_files(
     let mut moves = vec![
         ("code: {local: {filename: /etc/fedgate/fedgate_filter.wasm}}", code()),
         ("path: /etc/fedgate/secrets/", format!("path: {}/secrets/", dir.display())),
-        ("address: 0.0.0.0, port_value: 8443", at(INGRESS_PORT)),
         ("address: 127.0.0.1, port_value: 9901", at(ADMIN_PORT)),
-        ("address: 127.0.0.1, port_value: 8601", at(VERDICTS_PORT)),
-        ("address: brig, port_value: 8080", at(brig)),
-        ("address: galley, port_value: 8080", at(galley)),
-        ("address: cargohold, port_value: 8080", at(cargohold)),
+    ];
+    let mut places = vec![
+        ("0.0.0.0", 8443, INGRESS_PORT),
+        ("127.0.0.1", 8601, VERDICTS_PORT),
+        ("brig", 8080, brig),
+        ("galley", 8080, galley),
+        ("cargohold", 8080, cargohold),
     ];
     let file = match &special.egress {
         None => "ingress.yaml",
         Some(own_domain) => {
-            moves.push(("address: 127.0.0.1, port_value: 8097", at(EGRESS_PORT)));
-            moves.push(("address: 127.0.0.1, port_value: 8602", at(XDS_PORT)));
+            places.extend([("127.0.0.1", 8097, EGRESS_PORT), ("127.0.0.1", 8602, XDS_PORT)]);
             moves.push((r#""own_domain": "b.com""#, format!(r#""own_domain": "{own_domain}""#)));
             "both.yaml"
         }
     };
     moves.extend(for_older_versions());
-    let mut text = artifacts::read(&format!("envoy/{file}"));
+    if let Some(deployed) = &special.deployed {
+        places =
+            deployed.places.iter().map(|(host, port, here)| (host.as_str(), *port, *here)).collect();
+    }
+    let mut text = reference(file, special);
+    for (host, port, here) in places {
+        text =
+            edited(&text, &format!("address: {host}, port_value: {port}}}"), &format!("{}}}", at(here)));
+    }
     for (from, to) in moves {
         text = edited(&text, from, &to);
     }
@@ -257,6 +285,17 @@ fn write_files(
     }
     fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
     dir
+}
+
+/// A file of `envoy/`, as it is deployed.
+fn reference(file: &str, special: &Special) -> String {
+    let file = format!("envoy/{file}");
+    let Some(Deployed { script, .. }) = &special.deployed else {
+        return artifacts::read(&file);
+    };
+    let mut sed = Command::new("sed");
+    sed.current_dir(artifacts::repository()).args(["--regexp-extended", "--file", script, &file]);
+    run(&mut sed).unwrap_or_else(|error| panic!("{script}: {error}"))
 }
 
 /// What docs/envoy.md says of Envoys that tell less of a connection.
@@ -320,6 +359,8 @@ fn write_tls(dir: &Path, identity: &Identity, trust: &str) {
         ("client.pem", chain),
         ("client.key", key),
         ("trust.pem", trust),
+        // Where the authorities of those whom we call have a bundle of their own.
+        ("outgoing.pem", trust),
     ];
     for (name, pem) in files {
         fs::write(dir.join(&version).join(name), pem).expect("a PEM file");

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
 use crate::dns::{Bind, service};
-use crate::envoy::{Envoy, Special};
+use crate::envoy::{Deployed, Envoy, Special};
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
 use crate::signing::{Anchor, Signing};
@@ -164,6 +164,13 @@ impl WorldBuilder {
     #[must_use]
     pub fn edit(mut self, from: &str, to: &str) -> Self {
         self.envoy.edits.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// With Envoy's files as somebody deploys them.
+    #[must_use]
+    pub fn deployed(mut self, deployed: Deployed) -> Self {
+        self.envoy.deployed = Some(deployed);
         self
     }
 

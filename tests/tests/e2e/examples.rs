@@ -17,6 +17,7 @@ use crate::claim::{check, origin, received};
 use crate::manifest::{documents, files, parse, resource, text};
 
 const ENVOY_GATEWAY: &str = "envoy-gateway/1-envoy.yaml";
+const ENVOY_GATEWAY_LISTENER: &str = "envoy-gateway/2-gateway.yaml";
 const ENVOY_GATEWAY_FILTER: &str = "envoy-gateway/3-filter.yaml";
 const ISTIO: &str = "istio/1-envoy.yaml";
 const ISTIO_GATEWAY: &str = "istio/2-gateway.yaml";
@@ -28,7 +29,7 @@ const CHART_PATCH: &str = "envoy-gateway/wire-chart/policy-patch.yaml";
 #[test]
 fn every_example_is_yaml_and_each_resource_has_a_kind_and_a_name() {
     let files = files();
-    assert!(files.len() >= 9, "{files:?}");
+    assert!(files.len() >= 11, "{files:?}");
     for file in files.iter().filter(|file| ![CHART_VALUES, CHART_PATCH].contains(&file.as_str())) {
         for resource in documents(file) {
             for part in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
@@ -102,6 +103,7 @@ fn wires_chart_gets_what_the_gateway_of_its_own_has() {
 fn envoy_takes_what_the_example_for_envoy_gateway_adds_to_it() {
     let settings =
         &resource(ENVOY_GATEWAY, "EnvoyProxy")["spec"]["telemetry"]["accessLog"]["settings"][0];
+    assert_eq!(settings["format"]["json"]["request_id"], reference_request_id());
     let log = json!({"access_log": [{
         "name": "envoy.access_loggers.file",
         "typed_config": {
@@ -110,7 +112,11 @@ fn envoy_takes_what_the_example_for_envoy_gateway_adds_to_it() {
             "log_format": {"json_format": settings["format"]["json"]},
         },
     }]});
-    validate(&envoy_gateway_config(), &envoy_gateway_clusters(), &json!({}), &log).unwrap();
+    let policy = resource(ENVOY_GATEWAY_LISTENER, "ClientTrafficPolicy");
+    let curves = &policy["spec"]["tls"]["ecdhCurves"];
+    assert_eq!(curves, &reference_curves());
+    let tls = json!({"common_tls_context": {"tls_params": {"ecdh_curves": curves}}});
+    validate(&envoy_gateway_config(), &envoy_gateway_clusters(), &tls, &log).unwrap();
 }
 
 #[test]
@@ -125,7 +131,10 @@ fn envoy_takes_what_the_example_for_istio_adds_to_it() {
     let tls = value("FILTER_CHAIN")["transport_socket"]["typed_config"].clone();
     assert_eq!(tls["disable_stateless_session_resumption"], true);
     assert_eq!(tls["disable_stateful_session_resumption"], true);
+    assert_eq!(tls["common_tls_context"]["tls_params"]["ecdh_curves"], reference_curves());
     let manager = value("NETWORK_FILTER")["typed_config"].clone();
+    let log = &manager["access_log"][0]["typed_config"]["log_format"]["json_format"];
+    assert_eq!(log["request_id"], reference_request_id());
     validate(&istio_config(), &[], &tls, &manager).unwrap();
     // It is the filter that is asked, too.
     let mut wrong = istio_config();
@@ -267,12 +276,32 @@ fn validate(config: &Value, clusters: &[Value], tls: &Value, manager: &Value) ->
     run(envoy.arg("-c").arg(&file).args(["--mode", "validate"]).env("FEDGATE_TOKEN", "a-token"))
 }
 
-/// Adds members to an object. None may be there before, but for the type.
+/// Adds members to an object, and to the objects in it. None may be there before, but for the type.
 fn merge(into: &mut Value, more: &Value) {
     for (name, value) in more.as_object().unwrap() {
-        let before = into.as_object_mut().unwrap().insert(name.clone(), value.clone());
-        assert!(before.is_none_or(|before| &before == value), "{name} is there twice");
+        match into.as_object_mut().unwrap().get_mut(name) {
+            None => into[name] = value.clone(),
+            Some(before) if before.is_object() => merge(before, value),
+            Some(before) => assert_eq!(before, value, "{name} is there twice"),
+        }
     }
+}
+
+/// The groups that the reference listener offers for the key exchange.
+fn reference_curves() -> Value {
+    let reference = parse(&artifacts::read("envoy/ingress.yaml")).remove(0);
+    let chain = &reference["static_resources"]["listeners"][0]["filter_chains"][0];
+    let curves =
+        &chain["transport_socket"]["typed_config"]["common_tls_context"]["tls_params"]["ecdh_curves"];
+    assert_eq!(curves[0], "X25519MLKEM768");
+    curves.clone()
+}
+
+/// How the reference listener's access log names a request.
+fn reference_request_id() -> String {
+    let reference = artifacts::read("envoy/ingress.yaml");
+    let (_, rest) = reference.split_once("request_id: \"").unwrap();
+    rest.split_once('"').unwrap().0.to_owned()
 }
 
 fn envoy_gateway_config() -> Value {

@@ -4,6 +4,7 @@
 //! changes or configures something has a world of its own.
 
 mod allow_list;
+mod balancer;
 mod claim;
 mod client_certificate;
 mod control_plane;
@@ -12,6 +13,7 @@ mod disk_full;
 mod dnssec;
 mod egress;
 mod examples;
+mod federator;
 mod feed;
 mod flow;
 mod life_cycle;
