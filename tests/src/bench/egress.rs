@@ -49,7 +49,7 @@ pub(super) struct Way {
 #[derive(Default)]
 pub(super) struct Instead {
     /// A Wasm module in the place of the filter's.
-    module: Option<PathBuf>,
+    pub(super) module: Option<PathBuf>,
     /// Whether the egress opens a connection to the other backend for each call.
     pub(super) connection_for_each_call: bool,
 }
@@ -64,8 +64,10 @@ pub(crate) fn measure(
     cores.inspect(|cores| cores.be_server());
     let with = Way::with();
     let without = Way::without(&with, &Instead::default());
-    let null =
-        Way::without(&with, &Instead { module: Some(filters::null_module()), ..Instead::default() });
+    let null = Way::without(
+        &with,
+        &Instead { module: Some(filters::null_module()), connection_for_each_call: false },
+    );
     cores.inspect(|cores| cores.be_client());
 
     let mut running = vec![];
