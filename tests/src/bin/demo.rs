@@ -235,14 +235,13 @@ Everything is left running; a.com's files are in {a_dir}, b.com's in {dir}.
 
 A call of a.com's brig to b.com, which it knows by its domain alone:
 
-  curl -i -X POST -H 'content-type: application/json' -d '{{}}' \\
-    http://{a_ip}:{EGRESS_PORT}/rpc/b.com/brig/search-users
+  curl -i --http2-prior-knowledge -X POST http://{a_ip}:{EGRESS_PORT}/rpc/b.com/brig/search-users
 
 A request at b.com's ingress (change the header, leave out the certificate, …):
 
   curl --resolve infra.b.com:{INGRESS_PORT}:{b_ip} --cacert {dir}/ca.pem \\
     --cert {dir}/client.pem --key {dir}/client.key \\
-    -H 'Wire-Origin-Domain: a.com' -H 'content-type: application/json' -d '{{}}' \\
+    -X POST -H 'Wire-Origin-Domain: a.com' \\
     https://infra.b.com:{INGRESS_PORT}/federation/brig/search-users
 
 b.com's allow list (a.com's is at http://{a_ip}:8600):
