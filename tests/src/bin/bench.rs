@@ -30,7 +30,7 @@ struct Args {
     /// Rounds of the sections `variants`, `fresh`, `egress` and `scale`
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Requests to each of their Envoys in a round; in `fresh`, a tenth of them
+    /// Requests to each of their Envoys in a round; in `fresh`, a tenth or a quarter of them
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..1_000_000))]
     requests: u32,
     /// Filters that wait in the section `watchers`; each takes an open file here and one in the control plane
