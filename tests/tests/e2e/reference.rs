@@ -37,3 +37,19 @@ fn both_doors_in_one_envoy_are_the_two_doors_as_they_stand_alone() {
         assert_eq!(block(&both), block(source), "{section}");
     }
 }
+
+#[test]
+fn what_the_egress_page_shows_of_secrets_is_what_is_shipped() {
+    let page = artifacts::read("docs/configuration.md");
+    for name in ["federation-client", "federation-trust"] {
+        let file = artifacts::read(&format!("envoy/secrets/{name}.yaml"));
+        assert!(page.contains(&format!("```yaml\n{file}```\n")), "{name}.yaml");
+    }
+}
+
+#[test]
+fn who_is_paged_reads_the_log_with_the_command_that_the_guide_tries() {
+    let [errors, setup] = ["errors", "setup"].map(|name| artifacts::read(&format!("docs/{name}.md")));
+    let (command, _) = errors.split_once("```sh\n").unwrap().1.split_once("```").unwrap();
+    assert!(setup.contains(command), "{command}");
+}
