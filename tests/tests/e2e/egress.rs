@@ -264,6 +264,21 @@ fn a_server_that_does_not_prove_to_be_the_target_is_525() {
 }
 
 #[test]
+fn a_server_that_does_not_take_our_certificate_says_so_after_the_handshake() {
+    let world = caller().start();
+    let at = SocketAddr::from((world.ip(), PORT));
+    let others = Authority::root("an authority of somebody else");
+    let peer = Peer::echo(at, "infra.b.com", &world.identity(&["infra.b.com"]), others.pem());
+    announce(&world, "infra.b.com", 10, 10, at);
+    list(&world);
+    let answer = world.local().call("b.com", "search-users").unwrap();
+    // In TLS 1.3 our side of the handshake is over before theirs: Envoy sees a connection that ends.
+    assert_error(&answer, 533, "federation-http2-error");
+    assert!(answer.json()["message"].as_str().unwrap().contains("connection_termination"));
+    assert_eq!(peer.calls(), 0);
+}
+
+#[test]
 fn an_error_of_the_other_backend_is_533_and_repeats_what_it_said() {
     let world = caller().start();
     let refusal = r#"{"code":403,"label":"authentication-failure","message":"the names"}"#;
