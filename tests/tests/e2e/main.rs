@@ -12,6 +12,7 @@ mod discovery;
 mod disk_full;
 mod dnssec;
 mod egress;
+mod endings;
 mod examples;
 mod federator;
 mod feed;

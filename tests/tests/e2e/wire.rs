@@ -2,12 +2,11 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::any;
 use fedgate_tests::backend::ASSET;
@@ -18,9 +17,8 @@ use fedgate_tests::{World, WorldBuilder};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::claim::{origin, received};
 use crate::egress::{announce, caller, peer};
@@ -271,8 +269,11 @@ fn a_large_call_over_any_version_goes_to_the_next_target_where_the_first_is_dead
         let answer = local.read(local.open("POST", path, &[], body.into()).unwrap()).unwrap();
         let told = String::from_utf8_lossy(&answer.body);
         assert_eq!((answer.status, &*told), (200, &*octets.to_string()), "over HTTP/2");
-        let tries = world.envoy.access_log("large")["attempts"].to_string();
-        assert!(tries.parse::<u64>().is_ok_and(|tries| tries >= 3), "{tries}");
+        // (Envoys that begin anew with a call once its cluster has come log it twice.)
+        let calls = |line: &str| serde_json::from_str::<Value>(line).ok()?["attempts"].as_u64();
+        eventually("the log tells of three tries", || {
+            world.envoy.log().lines().filter_map(calls).find(|tries| *tries >= 3)
+        });
     }
 }
 
@@ -320,85 +321,4 @@ fn memory(id: u32, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-// === time ===
-
-#[test]
-fn a_peer_that_drips_does_not_hold_a_call_for_ever() {
-    let world = caller().edit("max_stream_duration: 60s", "max_stream_duration: 2s").start();
-    let drip = || {
-        let octets = stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            Some((Ok::<_, Infallible>("x"), ()))
-        });
-        Body::from_stream(octets)
-    };
-    let _peer = peer(
-        &world,
-        Router::new()
-            .route("/federation/brig/body", any(move || async move { drip() }))
-            .route(
-                "/federation/brig/error",
-                any(move || async move { (StatusCode::BAD_GATEWAY, drip()) }),
-            )
-            .route("/federation/brig/silence", any(std::future::pending::<StatusCode>)),
-    );
-    for rpc in ["body", "error", "silence"] {
-        let began = Instant::now();
-        let answer = world.local().call("b.com", rpc);
-        assert!(began.elapsed() < Duration::from_secs(10), "{rpc}: {:?}", began.elapsed());
-        match (rpc, answer) {
-            ("silence", Ok(answer)) => {
-                assert_eq!((answer.status, answer.label().as_str()), (533, "federation-http2-error"));
-                let message = answer.json()["message"].to_string();
-                assert!(
-                    message.contains("infra.b.com at ") && message.contains("max_duration"),
-                    "{message}"
-                );
-            }
-            ("body" | "error", Err(_)) => {}
-            (_, answer) => panic!("{rpc}: {answer:?}"),
-        }
-    }
-    world.envoy.assert_vm_alive();
-}
-
-// === an end without losses ===
-
-#[test]
-fn a_signal_to_stop_loses_no_call_that_is_under_way() {
-    let mut world = caller().draining().start();
-    let (answer_now, may_answer) = watch::channel(false);
-    let (arrived, arrivals) = mpsc::channel();
-    let patient = move |_: Request| {
-        let (mut may_answer, arrived) = (may_answer.clone(), arrived.clone());
-        async move {
-            arrived.send(()).unwrap();
-            may_answer.wait_for(|may| *may).await.unwrap();
-            "done"
-        }
-    };
-    let _peer = peer(&world, Router::new().fallback(any(patient)));
-    let local = world.local();
-    let connection = local.runtime().block_on(local.connect()).unwrap();
-    let calls: Vec<_> = (0..50)
-        .map(|n| {
-            let connection = connection.clone();
-            local.runtime().spawn(async move {
-                connection.request("POST", &format!("/rpc/b.com/brig/call-{n}"), &[]).await
-            })
-        })
-        .collect();
-    (0..50).for_each(|_| arrivals.recv_timeout(Duration::from_secs(20)).unwrap());
-    world.envoy.terminate();
-    eventually("no new connection is taken", || local.runtime().block_on(local.connect()).err());
-    answer_now.send_replace(true);
-    for call in calls {
-        let answer = local.runtime().block_on(call).unwrap().unwrap();
-        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"done"[..]));
-    }
-    let ended = world.envoy.wait();
-    assert!(ended.success(), "{ended}: {}", world.envoy.log());
-    assert!(world.envoy.log().contains("no call is under way"));
 }
