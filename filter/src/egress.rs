@@ -244,8 +244,7 @@ impl Stream {
         if self.gate.can_decide() {
             host::respond(200, "");
         } else {
-            let domain = Rc::clone(&self.own_domain);
-            let refusal = Refusal::VerdictUnavailable(Domain::clone(&domain));
+            let refusal = Refusal::VerdictUnavailable(Domain::clone(&self.own_domain));
             host::respond(refusal.status(), &refusal.to_json(None));
         }
     }

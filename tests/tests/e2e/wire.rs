@@ -69,18 +69,29 @@ fn without_the_listeners_word_a_component_refuses_wires_call() {
 
 // === TLS ===
 
-#[test]
-fn peers_that_take_only_what_wires_newer_ingress_takes_are_called_and_call() {
-    let strict = |builder: WorldBuilder| {
-        builder
-            .edit("tls_minimum_protocol_version: TLSv1_2", "tls_minimum_protocol_version: TLSv1_3")
-            .edit("ecdh_curves: [X25519MLKEM768, X25519, P-256, P-384]", "ecdh_curves: [X25519MLKEM768]")
-    };
-    let (a, b) = federation(plain(), strict(plain()));
+/// Calls between `a.com` and a `b.com` whose ingress speaks only these versions and groups of TLS.
+#[track_caller]
+fn assert_called_and_calls(lowest: &str, highest: &str, group: &str) {
+    let says = |what: &str, version: &str| format!("tls_{what}_protocol_version: {version}");
+    let b = plain()
+        .edit(&says("minimum", "TLSv1_2"), &says("minimum", lowest))
+        .edit(&says("maximum", "TLSv1_3"), &says("maximum", highest))
+        .edit("[X25519MLKEM768, X25519, P-256, P-384]", &format!("[{group}]"));
+    let (a, b) = federation(plain(), b);
     for (from, to) in [(&a, &b), (&b, &a)] {
         let answer = from.local().call(to.domain(), "search-users").unwrap();
         assert_eq!(answer.status, 200, "{}", answer.json());
     }
+}
+
+#[test]
+fn a_peer_that_takes_only_what_wires_newer_ingress_takes_is_called_and_calls() {
+    assert_called_and_calls("TLSv1_3", "TLSv1_3", "X25519MLKEM768");
+}
+
+#[test]
+fn a_peer_of_older_days_is_called_and_calls() {
+    assert_called_and_calls("TLSv1_2", "TLSv1_2", "P-384");
 }
 
 #[test]
@@ -186,7 +197,9 @@ fn a_request_keeps_its_number_from_the_first_service_to_the_last() {
         let answer = a.run(connection.unwrap().request("POST", &path, headers)).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.json());
         let [number] = <[String; 1]>::try_from(received(&answer, "request-id")).unwrap();
-        assert_eq!(received(&answer, "wire-origin-request-id"), [number.as_str()]);
+        for name in ["wire-origin-request-id", "x-request-id"] {
+            assert_eq!(received(&answer, name), [number.as_str()], "{name}");
+        }
         for world in [&a, &b] {
             assert_eq!(world.envoy.access_log(rpc)["request_id"], number);
             let log = || world.control_plane.as_ref().unwrap().log();
