@@ -34,9 +34,11 @@ pub(crate) struct Connection {
 /// shared by its SHA-256; that it was validated never is: it may be untrusted tomorrow.
 pub(crate) struct Connections {
     by_id: LruCache<u64, Rc<Connection>, RandomState>,
-    /// Those of validated certificates, by the digest.
-    validated: LruCache<Vec<u8>, Rc<Connection>, RandomState>,
+    validated: ByDigest,
 }
+
+/// Those of validated certificates.
+type ByDigest = LruCache<Vec<u8>, Rc<Connection>, RandomState>;
 
 // === impl Connections ===
 
@@ -52,21 +54,28 @@ impl Connections {
     /// That of the current request.
     pub(crate) fn current(&mut self, config: &Config) -> Rc<Connection> {
         let Self { by_id, validated } = self;
-        let mut read = || {
-            if !is_validated(config) {
-                return Rc::new(Connection::read(config, false));
-            }
-            let read = || Rc::new(Connection::read(config, true));
-            match host::peer_digest() {
-                Some(digest) => Rc::clone(validated.get_or_insert(digest, read)),
-                None => read(),
-            }
-        };
         match host::connection_id() {
-            Some(id) => Rc::clone(by_id.get_or_insert(id, read)),
-            None => read(),
+            Some(id) => Rc::clone(by_id.get_or_insert(id, || read(config, validated))),
+            None => read(config, validated),
         }
     }
+}
+
+/// The current request's connection, with what is remembered of its certificate.
+fn read(config: &Config, validated: &mut ByDigest) -> Rc<Connection> {
+    if !is_validated(config) {
+        return Rc::new(Connection::read(config, false));
+    }
+    let digest = host::peer_digest();
+    if let Some(known) = digest.as_ref().and_then(|digest| validated.get(digest)) {
+        return Rc::clone(known);
+    }
+    let connection = Rc::new(Connection::read(config, true));
+    // A certificate that Envoy tells the digest of, and could not give, may come with the next connection.
+    if let Some(digest) = digest.filter(|_| connection.peer != Peer::Anonymous) {
+        validated.put(digest, Rc::clone(&connection));
+    }
+    connection
 }
 
 // === impl Connection ===

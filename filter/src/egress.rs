@@ -144,10 +144,14 @@ impl HttpContext for Egress {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        // A body that is still gathered ends here. Where there is none, none can be put in its place.
-        if let Reply::Error { status, gathered: 1.. } = self.0.reply.get() {
-            self.0.replace_body(status, MAX_ERROR_BODY);
+        match self.0.reply.get() {
+            // A body that is still gathered ends here.
+            Reply::Error { status, gathered: 1.. } => self.0.replace_body(status, MAX_ERROR_BODY),
+            // Where there is none, none can be put in its place.
+            Reply::Error { .. } | Reply::Replaced => {}
+            Reply::Passes => return Action::Continue,
         }
+        host::drop_response_trailers();
         Action::Continue
     }
 }

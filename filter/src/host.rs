@@ -207,6 +207,13 @@ pub(crate) fn replace_response_body(body: &str) {
     }
 }
 
+/// Takes away what follows a response's body.
+pub(crate) fn drop_response_trailers() {
+    if let Err(status) = hostcalls::set_map(MapType::HttpResponseTrailers, vec![]) {
+        log::error!("a response's trailers could not be dropped: {status:?}");
+    }
+}
+
 /// Lets the paused request go on.
 pub(crate) fn resume() {
     if let Err(error) = hostcalls::resume_http_request() {

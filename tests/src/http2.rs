@@ -32,7 +32,7 @@ pub struct Http2 {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Names in lower case.
+    /// Names in lower case; with what follows the body (trailers).
     pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
@@ -125,8 +125,10 @@ impl Answer {
         while let Some(data) = next(&mut stream).await? {
             body.extend_from_slice(&data);
         }
+        let trailers = bounded(stream.trailers()).await?.unwrap_or_default();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+        let fields = head.headers.iter().chain(&trailers);
+        let headers = fields.map(|(name, value)| (name.as_str().to_owned(), text(value)));
         Ok(Self { status: head.status.as_u16(), headers: headers.collect(), body })
     }
 

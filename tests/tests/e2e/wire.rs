@@ -161,7 +161,7 @@ fn what_the_other_backend_says_is_in_inner_and_nothing_else_of_it_is() {
     let world = caller().start();
     let _peer = peer(&world, router.route("/federation/brig/bare", bare));
     let answer = world.local().call("b.com", "bare").unwrap();
-    assert_eq!((answer.status, answer.body.len()), (533, 0));
+    assert_eq!((answer.status, answer.body.len(), answer.header("x-secret")), (533, 0, None));
     for (row, (status, _, _, inner)) in rows.iter().enumerate() {
         let answer = world.local().call("b.com", &format!("row-{row}"));
         let answer =
