@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::certificate::{Certificate, CertificateError, UnixTime};
 use crate::name::{Domain, HostName, NameError};
-use crate::remote_call::{PeerError, RemoteCall};
+use crate::peer_error::PeerError;
+use crate::remote_call::RemoteCall;
 use crate::request_id::RequestId;
 use crate::verdict::{Failure, FailureLabel};
 
