@@ -2,8 +2,8 @@
 //!
 //! | the response | what it says |
 //! |---|---|
-//! | records of the kind asked for, of the name or of the end of its CNAME chain | those records |
-//! | NXDOMAIN, NODATA | there are none, for as long as it says |
+//! | NOERROR, with records of the kind asked for, of the name or of the end of its CNAME chain | those records |
+//! | NXDOMAIN, whatever records it has; NODATA | there are none, for as long as it says |
 //! | a chain that leads out of the response | ask again for its end |
 //! | anything else: an error code, a referral, records of other names, a loop | nothing |
 
@@ -54,9 +54,17 @@ pub(super) fn read(mut question: Question, response: Result<&Message, &NetError>
         Ok(message) => message,
         Err(error) => return Step::Done(question.no_response(error)),
     };
+    let code = message.response_code;
+    if ![ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
+        return Step::Done(Answer::Trouble(mnemonic(code)));
+    }
     let aliases = question.aliases;
     if let Err(cause) = question.walk(&message.answers) {
         return Step::Done(trouble(cause));
+    }
+    let soa = negative_ttl(message);
+    if code == ResponseCode::NXDomain {
+        return Step::Done(question.absent(soa));
     }
     let records = message
         .answers
@@ -67,13 +75,8 @@ pub(super) fn read(mut question: Question, response: Result<&Message, &NetError>
         let least = records.map(|record| record.ttl).fold(question.least_ttl, shorter);
         return Step::Done(Answer::Records(data, least));
     }
-    let (code, soa) = (message.response_code, negative_ttl(message));
     let followed = question.aliases > aliases;
-    if code == ResponseCode::NXDomain {
-        Step::Done(question.absent(soa))
-    } else if code != ResponseCode::NoError {
-        Step::Done(Answer::Trouble(mnemonic(code)))
-    } else if !followed && !message.answers.is_empty() {
+    if !followed && !message.answers.is_empty() {
         Step::Done(trouble("the answer is about another name"))
     } else if followed && soa.is_none() {
         Step::Follow(question)

@@ -239,6 +239,26 @@ fn no_such_name_and_no_such_record_live_as_their_soa_says() {
 }
 
 #[test]
+fn records_beside_an_error_code_are_no_records() {
+    for code in 1..=4095_u16 {
+        let code =
+            ResponseCode::from(u8::try_from(code >> 4).unwrap(), u8::try_from(code & 15).unwrap());
+        for answers in [
+            vec![srv(QUERY, 600, "fed.a.com.")],
+            vec![alias(QUERY, 600, "x.b.com."), srv("x.b.com.", 600, "fed.b.com.")],
+        ] {
+            let found = response(&message(code, answers, Vec::new()));
+            let expected = if code == ResponseCode::NXDomain {
+                FailureLabel::InvalidDomain
+            } else {
+                FailureLabel::DiscoveryFailure
+            };
+            assert_eq!(failure(&found).0, expected, "{code:?}");
+        }
+    }
+}
+
+#[test]
 fn an_alias_to_nowhere_is_no_such_record() {
     for (code, ttl, expected) in [
         (ResponseCode::NXDomain, 600, 30),
