@@ -13,7 +13,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ProtocolConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
+use hickory_resolver::proto::op::{DnsRequest, DnsResponse, Query, ResponseCode};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 
 /// How often a silent server is asked within one discovery, each time for that part of its timeout.
@@ -64,7 +64,8 @@ impl Servers {
         for _ in 0..ROUNDS {
             let mut refusal = None;
             for (index, pool) in &pools {
-                match pool.send(request.clone()).first_answer().await {
+                let answered = pool.send(request.clone()).first_answer().await;
+                match to_this_question(&request.queries, answered) {
                     Err(error) if another_may_know(&error) => {
                         tracing::debug!(queries = ?request.queries, server = index, %error, "DNS server passed over");
                         if is_silence(&error) {
@@ -84,6 +85,24 @@ impl Servers {
             }
         }
         Err(silence)
+    }
+}
+
+/// Lets pass what repeats the question, as every answer has to (RFC 5452 §4.2). hickory sees to that over
+/// UDP; over TCP it goes by the number alone.
+fn to_this_question(
+    asked: &[Query],
+    answered: Result<DnsResponse, NetError>,
+) -> Result<DnsResponse, NetError> {
+    let repeated = match &answered {
+        Ok(response) => response.queries.as_slice(),
+        Err(NetError::Dns(DnsError::NoRecordsFound(absent))) => std::slice::from_ref(&*absent.query),
+        Err(_) => return answered,
+    };
+    if repeated == asked {
+        answered
+    } else {
+        Err(NetError::Message("the answer is to another question"))
     }
 }
 
@@ -112,4 +131,43 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
         connection
     });
     NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::proto::op::{Message, OpCode};
+    use hickory_resolver::proto::rr::{DNSClass, Name, RecordType};
+
+    fn query(name: &str, kind: RecordType, class: DNSClass) -> Query {
+        let mut query = Query::query(Name::from_ascii(name).unwrap(), kind);
+        query.set_query_class(class);
+        query
+    }
+
+    #[test]
+    fn an_answer_is_one_to_the_question_that_was_asked() {
+        use {DNSClass as Class, RecordType as Kind};
+        let asked = [query("_x._tcp.a.com.", Kind::SRV, Class::IN)];
+        for (repeated, counts) in [
+            (vec![query("_x._tcp.a.com.", Kind::SRV, Class::IN)], true),
+            (vec![query("_X._tcp.A.com.", Kind::SRV, Class::IN)], true),
+            (vec![query("_x._tcp.b.com.", Kind::SRV, Class::IN)], false),
+            (vec![query("_x._tcp.a.com.", Kind::A, Class::IN)], false),
+            (vec![query("_x._tcp.a.com.", Kind::SRV, Class::CH)], false),
+            (vec![], false),
+            ([&asked[..], &asked[..]].concat(), false),
+        ] {
+            let mut message = Message::response(0, OpCode::Query);
+            message.queries.clone_from(&repeated);
+            let response = DnsResponse::from_message(message).unwrap();
+            assert_eq!(to_this_question(&asked, Ok(response)).is_ok(), counts, "{repeated:?}");
+            let query = repeated.into_iter().next().unwrap_or_default();
+            let absent = NoRecords::new(query.clone(), ResponseCode::NXDomain);
+            let answered = to_this_question(&asked, Err(absent.into())).unwrap_err();
+            let is_about_it = matches!(answered, NetError::Dns(DnsError::NoRecordsFound(_)));
+            assert_eq!(is_about_it, query == asked[0]);
+        }
+        assert!(matches!(to_this_question(&asked, Err(NetError::Timeout)), Err(NetError::Timeout)));
+    }
 }
