@@ -92,13 +92,14 @@ impl HttpContext for Egress {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let stream = &self.0;
         let headers = host::request_headers();
-        if request_line(&headers) == STATUS {
+        let (method, path) = request_line(&headers);
+        if (method, path) == STATUS {
             stream.tell_status();
             return Action::Pause;
         }
-        match Facts::read(headers) {
-            Ok(facts) => {
-                let facts = stream.facts.get_or_init(|| facts);
+        match RemoteCall::parse(method, path) {
+            Ok(call) => {
+                let facts = stream.facts.get_or_init(|| Facts::new(call, headers));
                 let call = &facts.call;
                 match stream.gate.judge(call.domain(), host::now(), |verdict| call.judge(verdict)) {
                     Some(decision) => stream.act(facts, decision),
@@ -159,13 +160,11 @@ impl HttpContext for Egress {
 // === impl Facts ===
 
 impl Facts {
-    fn read(mut headers: Vec<Header>) -> Result<Self, Refusal> {
-        let (method, path) = request_line(&headers);
-        let call = RemoteCall::parse(method, path)?;
+    fn new(call: RemoteCall, mut headers: Vec<Header>) -> Self {
         let request_id = take_first(&mut headers, REQUEST_ID);
         let names = headers.into_iter().map(|(name, _)| name);
         let private = names.filter(|name| !OUTGOING.contains(&name.as_str())).collect();
-        Ok(Self { call, private, request_id })
+        Self { call, private, request_id }
     }
 
     fn request_id(&self) -> Option<RequestId> {
