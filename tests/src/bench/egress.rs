@@ -42,7 +42,7 @@ const BRIG_ADMIN_PORT: u16 = 9902;
 pub(super) struct Way {
     _brig: Proxy,
     pub(super) caller: World,
-    peer: World,
+    pub(super) peer: World,
 }
 
 /// What there is in Fedgate's place.
@@ -158,12 +158,9 @@ impl Way {
 }
 
 impl Measured for Way {
-    /// Egress and ingress, and then the control planes, where there are some.
+    /// Egress and ingress.
     fn cpu_times(&self) -> Vec<Duration> {
-        let worlds = [&self.caller, &self.peer];
-        let envoys = worlds.iter().map(|world| world.envoy.id());
-        let control_planes = worlds.iter().filter_map(|world| world.control_plane.as_ref()?.id());
-        envoys.chain(control_planes).map(usage::cpu_time).collect()
+        [&self.caller, &self.peer].map(|world| usage::cpu_time(world.envoy.id())).into()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use fedgate_tests::caller::CallError;
 use fedgate_tests::process::eventually;
@@ -18,6 +19,7 @@ use super::filters::PARTNER_HOST;
 use super::load::{Connections, failed};
 use super::race::{self, CONNECTIONS, Measured, Runner, WARM_UP, tell_round};
 use super::report::{Report, rounded};
+use super::usage;
 use super::variants::Variants;
 
 /// A fresh connection takes as long as many warm requests, so there are so many times fewer: at the ingress,
@@ -79,7 +81,7 @@ fn way(
     for (name, way) in [("wire", wire), ("fedgate", fedgate)] {
         let connections = Connections::open_plain(way.caller.envoy.egress(), CONNECTIONS);
         let connections = runtime.block_on(connections)?;
-        running.push(Runner::new(name, Rc::new(way), connections, vec![CALLED.to_owned()]));
+        running.push(Runner::new(name, Rc::new(Whole(way)), connections, vec![CALLED.to_owned()]));
     }
     race::run(runtime, &mut running, rounds, requests, |round, _| {
         tell_round("fresh, whole way", round, rounds);
@@ -88,10 +90,23 @@ fn way(
     let calls = ((WARM_UP + rounds) * requests) as u64;
     eventually("each of Wire's calls had a connection of its own", || {
         let opened =
-            wire.proxy.caller.envoy.stat(&format!("cluster.federation/{CALLED}.upstream_cx_total"));
+            wire.proxy.0.caller.envoy.stat(&format!("cluster.federation/{CALLED}.upstream_cx_total"));
         (opened >= Some(calls)).then_some(())
     });
     Ok(report(&running))
+}
+
+/// A way with all of its processes.
+struct Whole(Way);
+
+impl Measured for Whole {
+    /// Egress and ingress, and the control planes, where there are some.
+    fn cpu_times(&self) -> Vec<Duration> {
+        let Self(way) = self;
+        let control_planes =
+            [&way.caller, &way.peer].into_iter().filter_map(|world| world.control_plane.as_ref()?.id());
+        way.cpu_times().into_iter().chain(control_planes.map(usage::cpu_time)).collect()
+    }
 }
 
 /// CPU time and latency of each, and their ratio to the first.
