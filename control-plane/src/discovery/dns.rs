@@ -1,28 +1,24 @@
-//! Asking DNS, through hickory.
+//! Discovery by way of DNS: asks, follows aliases from one response to the next, and has the answer
+//! interpreted.
 //!
-//! Its `Resolver` is passed by on purpose: following an SRV answer, it takes the *target* for the
+//! hickory's `Resolver` is passed by on purpose: following an SRV answer, it takes the *target* for the
 //! next name of a CNAME chain, and so loses SRV records that stand behind an alias; it also answers
-//! for `localhost.` itself. What lies beneath is what we need: its name server pools ([`servers`]),
-//! and its validation of DNSSEC ([`dnssec`]).
-//!
-//! [`servers`]: super::servers
-//! [`dnssec`]: super::dnssec
+//! for `localhost.` itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
-use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions};
 use hickory_resolver::proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
+use super::asking::Servers;
 use super::dnssec::{Dnssec, Validator};
-use super::servers::Servers;
 use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
 use super::{addresses, interpret};
 
-pub(crate) use super::servers::NoServers;
+pub(crate) use super::asking::NoServers;
 
 /// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
@@ -46,7 +42,7 @@ impl DnsDiscovery {
         private_addresses: bool,
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
-        let servers = Arc::new(Servers::new(servers, timeout)?);
+        let servers = Arc::new(Servers::new(servers)?);
         Ok(Self { servers, bounds, timeout, private_addresses, dnssec })
     }
 
@@ -59,25 +55,19 @@ impl DnsDiscovery {
         addresses::interpret(answer, self.bounds, self.private_addresses)
     }
 
-    /// The answer to a question, in time, or trouble.
-    async fn answer(&self, question: Question) -> Answer {
-        tokio::time::timeout(self.timeout, self.follow(question))
-            .await
-            .unwrap_or_else(|_| Answer::Trouble("no answer in time".to_owned()))
-    }
-
-    /// The answer to a question, over aliases that lead from one response to another.
-    async fn follow(&self, mut question: Question) -> Answer {
+    /// The answer to a question, in time, over aliases that lead from one response to another.
+    async fn answer(&self, mut question: Question) -> Answer {
+        let asking = self.servers.clone().within(self.timeout);
         let validator = match &self.dnssec {
             Dnssec::Off => None,
-            Dnssec::On(demand, anchors) => Some(Validator::new(self.servers.clone(), *demand, anchors)),
+            Dnssec::On(demand, anchors) => Some(Validator::new(asking.clone(), *demand, anchors)),
         };
         loop {
             let step = match &validator {
-                None => {
-                    let request = DnsRequest::from_query(question.query(), DnsRequestOptions::default());
-                    read(question, self.servers.ask(&request).await.as_deref())
-                }
+                None => match asking.ask(&question.query(), false).await {
+                    Ok(message) => read(question, &message),
+                    Err(unanswered) => return Answer::Trouble(unanswered.to_string()),
+                },
                 Some(validator) => validator.step(question).await,
             };
             match step {

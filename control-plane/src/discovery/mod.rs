@@ -13,11 +13,11 @@
 
 mod addresses;
 mod answer;
+mod asking;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
 mod interpret;
 mod reach;
-mod servers;
 
 use std::net::IpAddr;
 use std::pin::Pin;

@@ -63,10 +63,10 @@ fn read_proven(demand: Demand, question: Question, response: Result<&Message, &N
         Err(NetError::Dns(DnsError::Nsec { response, proof: denial, .. })) => {
             (&***response, proof(&question, response).min(*denial))
         }
-        Err(error) => return read(question, Err(error)),
+        Err(error) => return Step::Done(Answer::Trouble(error.to_string())),
     };
     match demand.objection(proof) {
-        None => read(question, Ok(message)),
+        None => read(question, message),
         Some(objection) => Step::Done(Answer::Trouble(objection.to_owned())),
     }
 }

@@ -19,19 +19,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::stream::{self, Stream};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::client::MemoizeClientHandle;
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
-use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Message, OpCode, Query, ResponseCode,
+    DnsRequest, DnsRequestOptions, DnsResponse, Message, Query, ResponseCode,
 };
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-use super::super::answer::{LAME, Question, Step, read};
-use super::super::servers::{Servers, is_about_the_name};
+use super::super::answer::{Answer, Question, Step};
+use super::super::asking::Asking;
 use super::{Anchors, Demand, read_proven};
 
 /// The most questions for one answer. A signed zone needs two, and so does each above it, the root one;
@@ -51,7 +51,7 @@ pub(in super::super) struct Validator<'a> {
 /// Where hickory has its questions answered.
 #[derive(Clone)]
 struct Source {
-    servers: Arc<Servers>,
+    asking: Asking,
     left: Arc<AtomicUsize>,
 }
 
@@ -59,8 +59,8 @@ struct Source {
 
 impl<'a> Validator<'a> {
     /// One that asks these servers.
-    pub(in super::super) fn new(servers: Arc<Servers>, demand: Demand, anchors: &'a Anchors) -> Self {
-        let source = Source { servers, left: Arc::new(AtomicUsize::new(MAX_QUESTIONS)) };
+    pub(in super::super) fn new(asking: Asking, demand: Demand, anchors: &'a Anchors) -> Self {
+        let source = Source { asking, left: Arc::new(AtomicUsize::new(MAX_QUESTIONS)) };
         Self { source: MemoizeClientHandle::new(source), demand, anchors }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Validator<'a> {
     pub(in super::super) async fn step(&self, question: Question) -> Step {
         let keys = match self.anchors.keys(&self.source).await {
             Ok(keys) => keys,
-            Err(error) => return read(question, Err(&error)),
+            Err(error) => return Step::Done(Answer::Trouble(error.to_string())),
         };
         let handle = DnssecDnsHandle::with_trust_anchor(self.source.clone(), keys);
         let response =
@@ -83,8 +83,8 @@ impl DnsHandle for Source {
     type Response = Pin<Box<dyn Stream<Item = Result<DnsResponse, NetError>> + Send>>;
     type Runtime = TokioRuntimeProvider;
 
-    fn send(&self, mut request: DnsRequest) -> Self::Response {
-        let Self { servers, left } = self.clone();
+    fn send(&self, request: DnsRequest) -> Self::Response {
+        let Self { asking, left } = self.clone();
         Box::pin(stream::once(async move {
             let query = request.queries.first().cloned().unwrap_or_default();
             let one_less = |left: usize| left.checked_sub(1);
@@ -92,10 +92,9 @@ impl DnsHandle for Source {
                 tracing::debug!(%query, "DNSSEC: too many questions");
                 return Err(NetError::from("DNSSEC: validation takes more than 100 questions"));
             }
-            // A resolver that validates is to pass on what it finds to be bogus: we look ourselves,
-            // and from our own anchors (RFC 6840 §5.9).
-            request.metadata.checking_disabled = true;
-            about_the_name(&query, servers.ask(&request).await)
+            let answer =
+                asking.ask(&query, true).await.map_err(|error| NetError::from(error.to_string()))?;
+            Ok(DnsResponse::from_message(about_the_name(&query, answer))?)
         }))
     }
 }
@@ -104,24 +103,7 @@ impl DnsHandle for Source {
 ///
 /// The rest is of no use, and costs: hickory validates all it sees. The end of an alias is asked for
 /// by itself, because hickory takes a denial at the end for one of the beginning.
-fn about_the_name(
-    query: &Query,
-    response: Result<DnsResponse, NetError>,
-) -> Result<DnsResponse, NetError> {
-    let mut response = match response {
-        Ok(response) => response,
-        Err(NetError::Dns(DnsError::NoRecordsFound(absent))) => {
-            if !is_about_the_name(&absent) {
-                return Err(LAME.into());
-            }
-            let mut message = Message::response(0, OpCode::Query);
-            message.metadata.response_code = absent.response_code;
-            message.add_query(query.clone());
-            message.authorities = absent.authorities.unwrap_or_default().to_vec();
-            DnsResponse::from_message(message)?
-        }
-        Err(error) => return Err(error),
-    };
+fn about_the_name(query: &Query, mut response: Message) -> Message {
     response.additionals.clear();
     response.answers.retain(|record| {
         let kind = covered(record);
@@ -139,7 +121,7 @@ fn about_the_name(
         [RecordType::NSEC, RecordType::NSEC3].contains(&kind) || (encloses && !answered)
     });
     response.authorities.truncate(MAX_DENIAL);
-    Ok(response)
+    response
 }
 
 /// The kind of a record, or of those that it is a signature of.
@@ -155,6 +137,8 @@ fn covered(record: &Record) -> RecordType {
 mod tests {
     use std::time::Duration;
 
+    use super::super::super::asking::Servers;
+    use hickory_resolver::proto::op::OpCode;
     use hickory_resolver::proto::rr::Name;
     use hickory_resolver::proto::rr::rdata::{A, CNAME, NS, SOA, SRV};
 
@@ -179,7 +163,7 @@ mod tests {
         message.answers = vec![address(), alias.clone(), end];
         message.authorities = vec![servers.clone(), soa("a.com.")];
         message.additionals = vec![address()];
-        let cut = about_the_name(&query, Ok(DnsResponse::from_message(message).unwrap())).unwrap();
+        let cut = about_the_name(&query, message);
         assert_eq!((cut.response_code, &cut.answers), (ResponseCode::NoError, &vec![alias]));
         assert!(cut.authorities.is_empty() && cut.additionals.is_empty());
 
@@ -187,15 +171,16 @@ mod tests {
         message.metadata.response_code = ResponseCode::NXDomain;
         message.authorities = vec![servers, soa("b.com."), soa("a.com.")];
         message.authorities.extend((0..40).map(|_| soa("com.")));
-        let cut = about_the_name(&query, Ok(DnsResponse::from_message(message).unwrap())).unwrap();
+        let cut = about_the_name(&query, message);
         assert_eq!((cut.response_code, cut.authorities.len()), (ResponseCode::NXDomain, MAX_DENIAL));
         assert_eq!(cut.authorities[0], soa("a.com."));
     }
 
     #[tokio::test]
     async fn without_a_question_left_nobody_is_asked() {
-        let servers = Servers::new(&["127.0.0.1:9".parse().unwrap()], Duration::from_secs(1)).unwrap();
-        let source = Source { servers: Arc::new(servers), left: Arc::new(AtomicUsize::new(0)) };
+        let servers = Arc::new(Servers::new(&["127.0.0.1:9".parse().unwrap()]).unwrap());
+        let asking = servers.within(Duration::from_secs(1));
+        let source = Source { asking, left: Arc::new(AtomicUsize::new(0)) };
         let query = Query::query(name("a.com."), RecordType::SRV);
         let error = source.lookup(query, DnsRequestOptions::default()).first_answer().await.unwrap_err();
         assert!(error.to_string().contains("more than 100 questions"), "{error}");
