@@ -4,6 +4,7 @@
 //! changes or configures something has a world of its own.
 
 mod allow_list;
+mod answers;
 mod balancer;
 mod claim;
 mod client_certificate;
