@@ -22,6 +22,7 @@ mod auth;
 mod cli;
 mod config;
 mod discovery;
+mod moment;
 mod serve;
 mod stop;
 mod verdicts;

@@ -7,6 +7,7 @@ mod admin;
 mod extract;
 mod guard;
 mod health;
+mod lookups;
 mod problem;
 mod verdicts;
 

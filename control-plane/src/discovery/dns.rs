@@ -27,6 +27,8 @@ pub(crate) use super::servers::NoServers;
 /// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
     servers: Arc<Servers>,
+    /// The same for people.
+    named: String,
     bounds: TtlBounds,
     timeout: Duration,
     private_addresses: bool,
@@ -46,8 +48,10 @@ impl DnsDiscovery {
         private_addresses: bool,
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
+        let named = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let named = if named.is_empty() { "those of /etc/resolv.conf".to_owned() } else { named };
         let servers = Arc::new(Servers::new(servers, timeout)?);
-        Ok(Self { servers, bounds, timeout, private_addresses, dnssec })
+        Ok(Self { servers, named, bounds, timeout, private_addresses, dnssec })
     }
 
     /// A host's addresses of the family that this kind of record is for.
@@ -96,6 +100,10 @@ impl Discover for DnsDiscovery {
                 Err(found) => found,
             }
         })
+    }
+
+    fn servers(&self) -> String {
+        self.named.clone()
     }
 }
 

@@ -15,8 +15,12 @@
 
 mod cache;
 mod feed;
+mod history;
+mod outage;
 pub(crate) mod refresher;
 pub(crate) mod schedule;
+mod standing;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +33,8 @@ use cache::Cache;
 use feed::Feed;
 
 pub(crate) use cache::Known;
+pub(crate) use standing::{Attempt, Standing};
+pub(crate) use watch::Watch;
 
 /// How long a denial holds, in milliseconds: short, because adding the domain ends it.
 const DENIAL_TTL_MS: u64 = 1000;
@@ -39,6 +45,7 @@ pub(crate) struct Verdicts {
     list: AllowList,
     cache: Arc<Cache>,
     feed: Arc<Feed>,
+    watch: Arc<Watch>,
 }
 
 // === impl Verdicts ===
@@ -48,7 +55,9 @@ impl Verdicts {
     /// own cursors from those of a process before it.
     pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
         let feed = Feed::of(&list, epoch);
-        Self { list, cache: Arc::new(Cache::new(discovery, feed.clone())), feed }
+        let watch = Arc::new(Watch::new(discovery.servers()));
+        let cache = Arc::new(Cache::new(discovery, feed.clone(), watch.clone()));
+        Self { list, cache, feed, watch }
     }
 
     /// What the listed domains' verdicts have become since `cursor`. Where nothing is new, that is
@@ -64,14 +73,18 @@ impl Verdicts {
 
     /// The verdict on a domain, looked up where it is allowed and not known.
     pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        self.when_allowed(&domain, None).await.unwrap_or_else(|| Verdict::denied(domain, DENIAL_TTL_MS))
+        match self.known_when_allowed(&domain, None).await {
+            Some(known) => verdict(domain, &known, Instant::now()),
+            None => Verdict::denied(domain, DENIAL_TTL_MS),
+        }
     }
 
-    /// The verdict on an allowed domain after a new lookup; none where the domain is not allowed.
+    /// What a new lookup of an allowed domain comes to; none where it is not allowed.
     ///
     /// An answer that has not ended outlives a lookup that fails transiently.
-    pub(crate) async fn refresh(&self, domain: &Domain) -> Option<Verdict> {
-        self.when_allowed(domain, Some(Instant::now())).await
+    pub(crate) async fn refresh(&self, domain: &Domain) -> Option<Attempt> {
+        let known = self.known_when_allowed(domain, Some(Instant::now())).await?;
+        Some(Attempt::new(domain.clone(), &known, Instant::now()))
     }
 
     /// The verdict as far as it is known; nothing is looked up.
@@ -81,6 +94,16 @@ impl Verdicts {
         }
         let known = self.cache.peek(&domain, self.list.lists(&domain)).await?;
         Some(verdict(domain, &known, Instant::now()))
+    }
+
+    /// How it stands with the lookups of a listed domain; nothing is looked up.
+    pub(crate) async fn standing(&self, domain: &Domain) -> Standing {
+        Standing { known: self.cache.peek(domain, true).await, history: self.watch.history(domain) }
+    }
+
+    /// Sees what lookups come to.
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// What is known of an allowed domain, for connections to it; looked up where nothing is, or
@@ -124,17 +147,15 @@ impl Verdicts {
         };
         self.list.follow(|_| (), told_of_changes);
     }
-
-    async fn when_allowed(&self, domain: &Domain, since: Option<Instant>) -> Option<Verdict> {
-        let known = self.known_when_allowed(domain, since).await?;
-        Some(verdict(domain.clone(), &known, Instant::now()))
-    }
 }
 
 fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {
-    let remaining = known.expires_at.saturating_duration_since(now);
-    let ttl_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+    let ttl_ms = millis(known.expires_at.saturating_duration_since(now));
     Verdict { domain, outcome: known.outcome.clone(), ttl_ms }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -45,7 +45,15 @@ pub(crate) async fn keep_fresh(
             }
             Some(done) = lookups.join_next() => {
                 let (domain, known) = done?;
-                schedule.finished(domain, &known, Instant::now(), jitter());
+                match schedule.finished(domain.clone(), &known, Instant::now(), jitter()) {
+                    Some(due) => verdicts.watch.due(&domain, due),
+                    None => verdicts.watch.forget(&domain),
+                }
+            }
+            () = verdicts.watch.doubt() => {
+                if !schedule.hasten(Instant::now()) {
+                    verdicts.watch.no_witness();
+                }
             }
             () = until(next) => {}
         }
