@@ -175,7 +175,7 @@ async fn domain(State(api): State<Api>, DomainName(domain): DomainName) -> Resul
     let tag = entity_tag(entry.revision);
     let verdict = api.verdicts.known(domain.clone()).await;
     let standing = api.verdicts.standing(&domain).await;
-    let lookups = Lookups::new(&standing, Instant::now());
+    let lookups = Lookups::new(&standing, &api.targets, Instant::now()).await;
     let shown = ShownDomain { listed: ListedDomain::new(domain, entry), lookups, verdict };
     Ok(([tag], Json(shown)).into_response())
 }

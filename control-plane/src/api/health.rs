@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::problem::{Details, Problem};
 use crate::moment;
+use crate::verdicts::DnsTrouble;
 
 /// The open routes.
 pub(super) fn open() -> OpenApiRouter<Api> {
@@ -38,11 +39,30 @@ async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
     if api.refresher.is_finished() {
         return Err(unready("the task that keeps verdicts fresh has ended: restart fedgate".to_owned()));
     }
-    Ok(api.verdicts.watch().dns().map_or_else(
+    Ok(ready(api.verdicts.dns(), Instant::now()))
+}
+
+fn ready(dns: Option<DnsTrouble>, now: Instant) -> String {
+    dns.map_or_else(
         || "ok\n".to_owned(),
-        |dns| {
-            let since = moment::of(dns.since, Instant::now());
-            format!("ok\ndns: failing since {since}: {}\n", dns.cause)
-        },
-    ))
+        |dns| format!("ok\ndns: failing since {}: {}\n", moment::of(dns.since, now), dns.cause),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trouble_of_dns_is_a_second_line() {
+        let now = Instant::now();
+        assert_eq!(ready(None, now), "ok\n");
+        let dns = DnsTrouble { since: now, cause: "no answer in time".to_owned() };
+        let body = ready(Some(dns), now);
+        let (first, second) = body.split_once('\n').unwrap();
+        assert_eq!(first, "ok");
+        assert!(
+            second.starts_with("dns: failing since 20") && second.ends_with("Z: no answer in time\n")
+        );
+    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::verdicts::VerdictSchema;
 use crate::moment;
 use crate::verdicts::{Attempt, Standing};
+use crate::xds::{Reach, Targets};
 
 /// How it stands with the lookups of a domain.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -41,6 +42,31 @@ pub(super) struct Lookups {
     last_try: Option<String>,
     /// When the next one is due.
     next_try: Option<String>,
+    /// Where the domain is to be reached, by what stands.
+    targets: Vec<TargetBody>,
+    /// SRV records beside the targets that are none, and why: at most 8.
+    #[schema(example = json!(["the SRV target '192.0.2.1' is an IP address"]))]
+    passed_over: Vec<String>,
+}
+
+/// One SRV record.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Target)]
+struct TargetBody {
+    #[schema(example = "federator.infra.a.com")]
+    host: String,
+    #[schema(example = 443)]
+    port: u16,
+    /// Lower is tried first.
+    priority: u16,
+    /// Its share among those of its priority.
+    weight: u16,
+    /// The addresses that we connect to, of both families.
+    #[schema(example = json!(["192.0.2.1", "2001:db8::1"]))]
+    addresses: Vec<String>,
+    /// What is wrong with it.
+    #[schema(example = json!(["AAAA records: SERVFAIL"]))]
+    problems: Vec<String>,
 }
 
 /// What a lookup came to: as a verdict, if it were for this lookup alone.
@@ -74,7 +100,9 @@ impl StateOfLookups {
 // === impl Lookups ===
 
 impl Lookups {
-    pub(super) fn new(standing: &Standing, now: Instant) -> Self {
+    pub(super) async fn new(standing: &Standing, targets: &Targets, now: Instant) -> Self {
+        let (found, passed_over) = standing.targets(now);
+        let reaches = targets.reach(found).await;
         let [last_success, last_try, next_try] =
             standing.moments().map(|at| at.map(|at| moment::of(at, now)));
         Self {
@@ -83,6 +111,21 @@ impl Lookups {
             last_success,
             last_try,
             next_try,
+            targets: reaches.into_iter().map(TargetBody::from).collect(),
+            passed_over: passed_over.to_owned(),
+        }
+    }
+}
+
+impl From<Reach> for TargetBody {
+    fn from(Reach { target, addresses, problems }: Reach) -> Self {
+        Self {
+            host: target.host.to_string(),
+            port: target.port,
+            priority: target.priority,
+            weight: target.weight,
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            problems: problems.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use super::answer::{Answer, Question};
 use super::reach::is_public;
-use super::{Addresses, Certainty, TRANSIENT_TTL, TtlBounds};
+use super::{Addresses, TRANSIENT_TTL, TtlBounds};
 
 /// The most addresses of one family that count. They are tried one after the other, and nobody who
 /// waits for an answer waits for the seventeenth.
@@ -30,20 +30,17 @@ pub(super) fn question(host: &HostName, kind: RecordType) -> Option<Question> {
 
 /// Says what `answer` to the [`question`] means. Private addresses count where that is allowed.
 pub(super) fn interpret(answer: Answer, bounds: TtlBounds, private_too: bool) -> Addresses {
-    let (found, ttl, certainty) = match answer {
-        Answer::Records(records, ttl) => (records, bounds.positive(ttl), Certainty::Answered),
-        Answer::Absent(ttl) => (Vec::new(), bounds.negative(ttl), Certainty::Answered),
-        Answer::Trouble(cause) => {
-            tracing::debug!(cause, "no addresses");
-            (Vec::new(), TRANSIENT_TTL, Certainty::Transient)
-        }
+    let (found, ttl, trouble) = match answer {
+        Answer::Records(records, ttl) => (records, bounds.positive(ttl), None),
+        Answer::Absent(ttl) => (Vec::new(), bounds.negative(ttl), None),
+        Answer::Trouble(cause) => (Vec::new(), TRANSIENT_TTL, Some(cause)),
     };
     // Sorted, so that the same records give the same addresses.
     let found: BTreeSet<IpAddr> = found.iter().filter_map(RData::ip_addr).collect();
     let (usable, private): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|&address| private_too || is_public(address));
     let usable = usable.into_iter().take(MAX_ADDRESSES).collect();
-    Addresses { usable, private, ttl, certainty }
+    Addresses { usable, private, ttl, trouble }
 }
 
 #[cfg(test)]
@@ -95,7 +92,7 @@ mod tests {
         for (ttl, life) in [(0, 5), (60, 60), (u32::MAX, 5), (1_000_000, 86_400)] {
             let found = interpret(records(&["9.9.9.9", "1.1.1.1", "9.9.9.9"], ttl), BOUNDS, false);
             assert_eq!(texts(&found.usable), ["1.1.1.1", "9.9.9.9"]);
-            assert_eq!((found.ttl.as_secs(), found.certainty), (life, Certainty::Answered));
+            assert_eq!((found.ttl.as_secs(), found.trouble), (life, None));
         }
     }
 
@@ -113,9 +110,9 @@ mod tests {
     #[test]
     fn absence_is_an_answer_and_trouble_is_none() {
         let absent = interpret(Answer::Absent(Some(300)), BOUNDS, false);
-        assert_eq!((absent.ttl.as_secs(), absent.certainty), (300, Certainty::Answered));
+        assert_eq!((absent.ttl.as_secs(), absent.trouble), (300, None));
         let trouble = interpret(Answer::Trouble("SERVFAIL".to_owned()), BOUNDS, false);
-        assert_eq!((trouble.ttl, trouble.certainty), (TRANSIENT_TTL, Certainty::Transient));
+        assert_eq!((trouble.ttl, trouble.trouble.as_deref()), (TRANSIENT_TTL, Some("SERVFAIL")));
         assert!(absent.usable.is_empty() && trouble.usable.is_empty());
     }
 

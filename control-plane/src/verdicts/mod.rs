@@ -25,19 +25,28 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, FeedPage, Verdict};
+use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Verdict};
 
 use crate::allow_list::{AllowList, Change};
-use crate::discovery::Discover;
+use crate::discovery::{Discover, Resolve};
 use cache::Cache;
 use feed::Feed;
+use watch::{Observed, Watch};
 
 pub(crate) use cache::Known;
 pub(crate) use standing::{Attempt, Standing};
-pub(crate) use watch::Watch;
+pub(crate) use watch::DnsTrouble;
+
+/// How long whoever asks waits for a lookup, whatever `discovery.timeout` is; it goes on for later ones.
+///
+/// Below the 5 seconds for which the filter waits for a verdict, and Envoy for a cluster, so that the
+/// trouble is told by whoever knows it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long a denial holds, in milliseconds: short, because adding the domain ends it.
 const DENIAL_TTL_MS: u64 = 1000;
+/// How long it holds that a lookup takes too long: short, because it may end any moment.
+const LATE_TTL_MS: u64 = 1000;
 
 /// Gives verdicts.
 #[derive(Clone)]
@@ -71,11 +80,12 @@ impl Verdicts {
         self.feed.end();
     }
 
-    /// The verdict on a domain, looked up where it is allowed and not known.
+    /// The verdict on a domain, looked up where it is allowed and not known; in time ([`PATIENCE`]).
     pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        match self.known_when_allowed(&domain, None).await {
-            Some(known) => verdict(domain, &known, Instant::now()),
-            None => Verdict::denied(domain, DENIAL_TTL_MS),
+        match tokio::time::timeout(PATIENCE, self.known_when_allowed(&domain, None)).await {
+            Ok(Some(known)) => verdict(domain, &known, Instant::now()),
+            Ok(None) => Verdict::denied(domain, DENIAL_TTL_MS),
+            Err(_) => late(domain),
         }
     }
 
@@ -101,9 +111,14 @@ impl Verdicts {
         Standing { known: self.cache.peek(domain, true).await, history: self.watch.history(domain) }
     }
 
-    /// Sees what lookups come to.
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    /// The trouble of DNS as a whole, if there is any.
+    pub(crate) fn dns(&self) -> Option<DnsTrouble> {
+        self.watch.dns()
+    }
+
+    /// Lookups of addresses that are seen as well.
+    pub(crate) fn observe(&self, resolve: Arc<dyn Resolve>) -> Arc<dyn Resolve> {
+        Arc::new(Observed { resolve, watch: self.watch.clone() })
     }
 
     /// What is known of an allowed domain, for connections to it; looked up where nothing is, or
@@ -147,6 +162,16 @@ impl Verdicts {
         };
         self.list.follow(|_| (), told_of_changes);
     }
+}
+
+/// The verdict on a domain whose lookup takes longer than anybody waits.
+fn late(domain: Domain) -> Verdict {
+    let message = format!(
+        "DNS error: _wire-server-federator._tcp.{domain}: no answer after {} s; it is still being asked",
+        PATIENCE.as_secs()
+    );
+    let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
+    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms: LATE_TTL_MS }
 }
 
 fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {

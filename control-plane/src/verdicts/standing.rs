@@ -8,7 +8,7 @@ use fedgate_policy::{Domain, FailureLabel, Outcome, Verdict};
 use super::cache::Known;
 use super::history::History;
 use super::verdict;
-use crate::discovery::{Certainty, TRANSIENT_TTL};
+use crate::discovery::{Certainty, TRANSIENT_TTL, Target};
 
 /// What is known of a listed domain, and how that came.
 #[derive(Clone, Debug)]
@@ -67,6 +67,11 @@ impl Standing {
     /// What was found and has not ended.
     pub(crate) fn stands(&self, now: Instant) -> Option<&Known> {
         self.known.as_deref().filter(|known| known.stands(now))
+    }
+
+    /// The targets that were found and stand, and the records beside them that are none.
+    pub(crate) fn targets(&self, now: Instant) -> (&[Target], &[String]) {
+        self.stands(now).map_or((&[], &[]), |known| (&known.targets, &known.passed_over))
     }
 
     /// Since when lookups come to nothing, if the last one did.

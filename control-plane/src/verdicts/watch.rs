@@ -1,19 +1,19 @@
 //! Sees what lookups come to, and says in the log where there is trouble, and where it is over.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Outcome};
+use fedgate_policy::{Domain, HostName, Outcome};
 use tokio::sync::Notify;
 
 use super::history::{self, Histories, History};
 use super::outage::{self, Outage};
-use crate::discovery::{Certainty, Discovered};
+use crate::discovery::{Certainty, Discovered, Family, Resolve, Resolving};
 use crate::moment;
 
 /// What lookups have come to.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(super) struct Watch {
     /// Who is asked, for people.
     servers: String,
     seen: Mutex<Seen>,
@@ -27,9 +27,15 @@ struct Seen {
     domains: Histories,
 }
 
+/// Lookups of addresses, which the watch sees.
+pub(super) struct Observed {
+    pub(super) resolve: Arc<dyn Resolve>,
+    pub(super) watch: Arc<Watch>,
+}
+
 /// Trouble of DNS as a whole.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failing {
+pub(crate) struct DnsTrouble {
     /// When the first lookup came to nothing of which no later one was answered.
     pub(crate) since: Instant,
     /// What the last one came to.
@@ -59,8 +65,9 @@ impl Watch {
     }
 
     /// Takes in what a lookup of a host's addresses came to: nothing, for this cause, or an answer.
-    pub(crate) fn learn_addresses(&self, trouble: Option<&str>, now: Instant) {
-        self.learn_of_dns(self.seen(), None, trouble, now);
+    fn learn_addresses(&self, host: &HostName, trouble: Option<&str>, now: Instant) {
+        let trouble = trouble.map(|cause| format!("DNS error: {host}: {cause}"));
+        self.learn_of_dns(self.seen(), None, trouble.as_deref(), now);
     }
 
     fn learn_of_dns(
@@ -118,14 +125,26 @@ impl Watch {
     }
 
     /// The trouble of DNS as a whole, if there is any.
-    pub(crate) fn dns(&self) -> Option<Failing> {
+    pub(super) fn dns(&self) -> Option<DnsTrouble> {
         let seen = self.seen();
         let (since, cause) = seen.dns.failing()?;
-        Some(Failing { since, cause: cause.to_owned() })
+        Some(DnsTrouble { since, cause: cause.to_owned() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Observed ===
+
+impl Resolve for Observed {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
+        Box::pin(async move {
+            let found = self.resolve.resolve(host, family).await;
+            self.watch.learn_addresses(host, found.trouble.as_deref(), Instant::now());
+            found
+        })
     }
 }
 

@@ -9,7 +9,7 @@
 //! | weight 0: "a very small chance of being selected" | one unit, where another has its weight in units |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
@@ -22,6 +22,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::google::protobuf::UInt32Value;
 use fedgate_policy::{Domain, HostName};
 
+use super::hosts::Known;
 use super::resource::name_of;
 use crate::discovery::Target;
 
@@ -34,13 +35,14 @@ const UNIT: u32 = 960;
 pub(super) fn endpoints<'a>(
     domain: &Domain,
     targets: &[Target],
-    addresses: impl Fn(&HostName) -> &'a [IpAddr],
+    addresses: impl Fn(&HostName) -> Option<&'a Known>,
 ) -> ClusterLoadAssignment {
     // Envoy knows an endpoint by its address: one that comes twice counts where it comes first.
     let mut taken = BTreeSet::new();
     let mut priorities: BTreeMap<u16, Vec<(&Target, Vec<SocketAddr>)>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.port != 0) {
-        let sockets = addresses(&target.host).iter().map(|&ip| SocketAddr::new(ip, target.port));
+        let known = addresses(&target.host).into_iter();
+        let sockets = known.flat_map(Known::usable).map(|&ip| SocketAddr::new(ip, target.port));
         let sockets: Vec<_> = sockets.filter(|&socket| taken.insert(socket)).collect();
         if !sockets.is_empty() {
             priorities.entry(target.priority).or_default().push((target, sockets));
@@ -110,14 +112,10 @@ mod tests {
 
     /// The endpoints as text: priority, host (locality and host name), address, weight.
     fn texts(targets: &[Target], addresses: &[(&str, &[&str])]) -> Vec<String> {
-        let addresses: BTreeMap<HostName, Vec<IpAddr>> = addresses
-            .iter()
-            .map(|(host, ips)| {
-                (host.parse().unwrap(), ips.iter().map(|ip| ip.parse().unwrap()).collect())
-            })
-            .collect();
-        let of = |host: &HostName| addresses.get(host).map_or(&[][..], Vec::as_slice);
-        let assignment = endpoints(&"a.com".parse().unwrap(), targets, of);
+        let addresses =
+            addresses.iter().map(|(host, ips)| (host.parse().unwrap(), Known::of_texts(ips)));
+        let addresses: BTreeMap<HostName, Known> = addresses.collect();
+        let assignment = endpoints(&"a.com".parse().unwrap(), targets, |host| addresses.get(host));
         assert_eq!(assignment.cluster_name, "federation/a.com");
         assert_eq!(assignment.policy.unwrap().overprovisioning_factor.unwrap().value, 10_000);
         let mut texts = Vec::new();
