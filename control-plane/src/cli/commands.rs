@@ -22,8 +22,10 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
             let shown = Client::new(&remote)?
                 .call(Method::GET, &["domains", domain.as_str()], &[], None)
                 .await?;
-            let text = || words::shown(&shown).join("\n");
-            Ok(if remote.json { print::json(&shown)? } else { print::line(text())? })
+            if remote.json {
+                return Ok(print::json(&shown)?);
+            }
+            Ok(print::line(words::shown(&shown).join("\n"))?)
         }
         DomainCommand::Add { which: OneDomain { domain, remote }, note } => {
             let client = Client::new(&remote)?;

@@ -8,6 +8,7 @@
 //! | trouble | `discovery-failure`, for two seconds |
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, Failure, FailureLabel, HostName, MAX_HOSTS, Outcome};
@@ -62,6 +63,9 @@ fn targets(domain: &Domain, records: &[RData], ttl: Duration) -> Discovered {
 
 fn target(srv: &SRV) -> Result<Target, String> {
     let text = srv.target.to_ascii();
+    if text.trim_end_matches('.').parse::<IpAddr>().is_ok() {
+        return Err(format!("the SRV target '{text}' is an IP address, and has to be a host name"));
+    }
     let host = HostName::parse(text.as_bytes())
         .map_err(|reason| format!("the SRV target '{text}' {reason}"))?;
     Ok(Target { priority: srv.priority, host, port: srv.port, weight: srv.weight })

@@ -115,16 +115,15 @@ impl Cache {
             let slots = (!listed).then(|| self.slots.clone());
             let watch = self.watch.clone();
             async move {
-                let found = match slots.as_deref().map(Semaphore::try_acquire) {
-                    Some(Err(_)) => {
-                        Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
-                    }
-                    None | Some(Ok(_)) => {
-                        let found = discovery.discover(&domain).await;
-                        watch.learn(&domain, listed, &found, Instant::now());
-                        found
-                    }
+                let slot = slots.as_deref().map(Semaphore::try_acquire);
+                let found = if let Some(Err(_)) = slot {
+                    Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
+                } else {
+                    let found = discovery.discover(&domain).await;
+                    watch.learn(&domain, listed, &found, Instant::now());
+                    found
                 };
+                drop(slot);
                 Arc::new(Known::after(answers.get(&domain).await.as_deref(), found, Instant::now()))
             }
         };

@@ -198,9 +198,9 @@ mod tests {
         let start = Instant::now();
         let mut histories = Histories::default();
         let mut all = |at: u32, answered: bool| {
-            let now = start + at * SECOND;
+            let now = start + (at + 1) * SECOND;
             let trouble = (!answered).then_some("SERVFAIL");
-            let elsewhere = Some(now - SECOND / 2);
+            let elsewhere = Some(start + at * SECOND + SECOND / 2);
             let news = (0..1000).map(|n| histories.learn(&domain(n), trouble, elsewhere, now));
             news.filter(|news| *news != News::None).collect::<Vec<_>>()
         };

@@ -104,12 +104,6 @@ async fn look_up(
             let known = known.of(family);
             let after;
             (after, pause) = known.after(found);
-            if known.private != after.private && !after.private.is_empty() {
-                tracing::warn!(
-                    host = %name, addresses = ?after.private,
-                    "these addresses are not public, so we do not connect to them; if you mean to, set discovery.allow_private_addresses"
-                );
-            }
             if let Some(cause) = after.trouble.as_ref().filter(|_| known.trouble != after.trouble) {
                 tracing::debug!(host = %name, ?family, cause, "no addresses");
             }

@@ -58,8 +58,8 @@ struct Keeper {
     last: Option<Instant>,
     /// How many lookups in a row came to nothing.
     failures: u32,
-    /// The targets that cannot be connected to, as has been said.
-    defects: BTreeSet<(HostName, u16)>,
+    /// What is wrong with targets, as has been said.
+    defects: BTreeSet<String>,
 }
 
 /// A host, kept so that others find what is known of it, and so that we hear of that.
@@ -113,7 +113,9 @@ impl Keeper {
         let unknown = hosts::Known::default();
         let host = |target: &Target| addresses.get(&target.host).unwrap_or(&unknown);
         let reaches = known.targets.iter().map(|target| Reach::of(target, host(target)));
-        say_defects(&self.entry.domain, &mut self.defects, reaches);
+        let defects = reaches.flat_map(|reach| reach.defects().collect::<Vec<_>>());
+        let defects = defects.chain(known.passed_over.iter().cloned()).collect();
+        say_defects(&self.entry.domain, &mut self.defects, defects);
         wait.into_iter().chain(self.due).min()
     }
 
@@ -195,23 +197,13 @@ impl Keeper {
     }
 }
 
-/// Says once which targets cannot be connected to, whatever the network does.
-fn say_defects(
-    domain: &Domain,
-    said: &mut BTreeSet<(HostName, u16)>,
-    reaches: impl Iterator<Item = Reach>,
-) {
-    let mut defects = BTreeSet::new();
-    for reach in reaches {
-        let Some(problem) = reach.defect() else { continue };
-        let (target, port) = (reach.target.host.clone(), reach.target.port);
-        if !said.contains(&(target.clone(), port)) {
-            tracing::warn!(%domain, %target, port, %problem, "a target cannot be connected to");
-        }
-        defects.insert((target, port));
+/// Says once what is wrong with targets, whatever the network does, and once that it no longer is.
+fn say_defects(domain: &Domain, said: &mut BTreeSet<String>, defects: BTreeSet<String>) {
+    for problem in defects.difference(said) {
+        tracing::warn!(%domain, problem, "something is wrong with a target");
     }
-    for (target, port) in said.difference(&defects) {
-        tracing::info!(%domain, %target, port, "a target that could not be connected to is mended, or gone");
+    for problem in said.difference(&defects) {
+        tracing::info!(%domain, problem, "this is no longer wrong with a target");
     }
     *said = defects;
 }

@@ -64,13 +64,14 @@ impl Reach {
         Self { target: target.clone(), addresses, problems }
     }
 
-    /// What the record itself, or an answer of DNS, makes impossible: what is worth a line in the log.
-    /// Addresses that are not public have theirs where they are looked up.
-    pub(super) fn defect(&self) -> Option<&Problem> {
-        self.problems.iter().find(|problem| match problem {
-            Problem::NoPort | Problem::NoAddress => true,
-            Problem::Private(_) | Problem::Trouble(..) | Problem::Waiting(_) => false,
-        })
+    /// What the record itself, or an answer of DNS, makes wrong: what is worth a line in the log. Lookups
+    /// that fail are said where all of them are seen.
+    pub(super) fn defects(&self) -> impl Iterator<Item = String> {
+        let defects = self.problems.iter().filter(|problem| match problem {
+            Problem::NoPort | Problem::NoAddress | Problem::Private(_) => true,
+            Problem::Trouble(..) | Problem::Waiting(_) => false,
+        });
+        defects.map(|defect| format!("{}:{}: {defect}", self.target.host, self.target.port))
     }
 }
 
@@ -125,69 +126,48 @@ mod tests {
     fn what_is_wrong_with_a_target_is_said() {
         let none = "no address: DNS has neither A nor AAAA records (the hosts file does not count)";
         let private = "not connected to, because not public (see discovery.allow_private_addresses):";
-        for (port, v4, v6, addresses, problems, defect) in [
-            (443, answered("1.1.1.1", ""), answered("2606::1", ""), "1.1.1.1 2606::1", vec![], false),
-            (443, answered("1.1.1.1", ""), answered("", ""), "1.1.1.1", vec![], false),
-            (443, answered("", ""), answered("", ""), "", vec![none.to_owned()], true),
-            (
-                0,
-                answered("1.1.1.1", ""),
-                answered("", ""),
-                "1.1.1.1",
-                vec!["port 0 is no port to connect to".to_owned()],
-                true,
-            ),
-            (
-                0,
-                answered("", ""),
-                answered("", ""),
-                "",
-                vec!["port 0 is no port to connect to".to_owned(), none.to_owned()],
-                true,
-            ),
+        let port = "port 0 is no port to connect to";
+        let many = "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7";
+        for (port, v4, v6, addresses, defects, others) in [
+            (443, answered("1.1.1.1", ""), answered("2606::1", ""), "1.1.1.1 2606::1", vec![], vec![]),
+            (443, answered("1.1.1.1", ""), answered("", ""), "1.1.1.1", vec![], vec![]),
+            (443, answered("", ""), answered("", ""), "", vec![none.to_owned()], vec![]),
+            (0, answered("1.1.1.1", ""), answered("", ""), "1.1.1.1", vec![port.to_owned()], vec![]),
+            (0, answered("", ""), answered("", ""), "", vec![port.to_owned(), none.to_owned()], vec![]),
             (
                 443,
                 answered("", "10.0.0.1"),
                 answered("", "fc00::1"),
                 "",
                 vec![format!("{private} 10.0.0.1 fc00::1")],
-                false,
+                vec![],
             ),
             (
                 443,
-                answered("1.1.1.1", "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7"),
+                answered("1.1.1.1", many),
                 answered("", "fc00::1 fc00::2"),
                 "1.1.1.1",
-                vec![format!(
-                    "{private} 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 fc00::1 …"
-                )],
-                false,
+                vec![format!("{private} {many} fc00::1 …")],
+                vec![],
             ),
             (
                 443,
                 trouble("1.1.1.1"),
                 trouble(""),
                 "1.1.1.1",
-                vec![
-                    "A records: SERVFAIL; those known before stand".to_owned(),
-                    "AAAA records: SERVFAIL".to_owned(),
-                ],
-                false,
+                vec![],
+                vec!["A records: SERVFAIL; those known before stand", "AAAA records: SERVFAIL"],
             ),
-            (
-                443,
-                Findings::default(),
-                answered("", ""),
-                "",
-                vec!["A records: no answer yet".to_owned()],
-                false,
-            ),
+            (443, Findings::default(), answered("", ""), "", vec![], vec!["A records: no answer yet"]),
         ] {
             let target = Target { priority: 1, host: "fed.a.com".parse().unwrap(), port, weight: 1 };
             let reach = Reach::of(&target, &Known { v4, v6 });
             assert_eq!(reach.addresses, ips(addresses));
             let texts: Vec<_> = reach.problems.iter().map(ToString::to_string).collect();
-            assert_eq!((&texts, reach.defect().is_some()), (&problems, defect), "{problems:?}");
+            let all: Vec<_> = defects.iter().map(String::as_str).chain(others).collect();
+            assert_eq!(texts, all);
+            let defects = defects.iter().map(|defect| format!("fed.a.com:{port}: {defect}"));
+            assert_eq!(reach.defects().collect::<Vec<_>>(), defects.collect::<Vec<_>>());
         }
     }
 }

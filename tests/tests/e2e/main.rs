@@ -26,6 +26,7 @@ mod origin_header;
 mod reference;
 mod store;
 mod targets;
+mod trouble;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
