@@ -22,8 +22,10 @@ mod auth;
 mod cli;
 mod config;
 mod discovery;
+mod memory;
 mod serve;
 mod stop;
+mod store;
 mod verdicts;
 mod xds;
 

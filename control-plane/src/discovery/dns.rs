@@ -17,6 +17,7 @@ use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions};
 use hickory_resolver::proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
+use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
 use super::servers::Servers;
 use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
@@ -31,6 +32,7 @@ pub(crate) struct DnsDiscovery {
     timeout: Duration,
     private_addresses: bool,
     dnssec: Dnssec,
+    basis: String,
 }
 
 // === impl DnsDiscovery ===
@@ -46,8 +48,9 @@ impl DnsDiscovery {
         private_addresses: bool,
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
+        let basis = basis(servers, bounds, private_addresses, &dnssec);
         let servers = Arc::new(Servers::new(servers, timeout)?);
-        Ok(Self { servers, bounds, timeout, private_addresses, dnssec })
+        Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
     }
 
     /// A host's addresses of the family that this kind of record is for.
@@ -89,6 +92,10 @@ impl DnsDiscovery {
 }
 
 impl Discover for DnsDiscovery {
+    fn basis(&self) -> &str {
+        &self.basis
+    }
+
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
             match interpret::question(domain) {

@@ -9,10 +9,12 @@
 //! [`dns`] asks [`servers`]: [`answer`] says what a response says, [`interpret`] and [`addresses`] what
 //! that means, for a backend domain and for a host, and for how long. [`reach`] knows which addresses
 //! the world may send us to. [`dnssec`], where it is switched on, stands between [`servers`] and
-//! [`answer`], and lets pass what is proven. All but asking is pure.
+//! [`answer`], and lets pass what is proven. [`basis`] names the settings that findings rest on. All but
+//! asking is pure.
 
 mod addresses;
 mod answer;
+mod basis;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
 mod interpret;
@@ -41,6 +43,11 @@ const MAX_TARGETS: usize = MAX_HOSTS;
 pub(crate) trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
+
+    /// What findings rest on, as a text: what was found on another basis might not be found on this.
+    fn basis(&self) -> &str {
+        ""
+    }
 }
 
 /// A discovery that is under way.
@@ -50,6 +57,12 @@ pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send
 pub(crate) trait Resolve: Send + Sync {
     /// Asks anew, as [`Discover::discover`] does.
     fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a>;
+
+    /// The addresses of both families that were found at an earlier time, and are still good for want
+    /// of a lookup. None where there is no memory of it.
+    fn remembered(&self, _: &HostName) -> Option<Vec<IpAddr>> {
+        None
+    }
 }
 
 /// A lookup of addresses that is under way.

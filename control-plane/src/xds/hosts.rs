@@ -67,7 +67,9 @@ impl Hosts {
             hosts.retain(|_, host| host.strong_count() > 0);
         }
         let (resolve, slots) = (self.resolve.clone(), self.slots.clone());
-        let known = tokio::sync::Mutex::default();
+        let remembered = self.resolve.remembered(name);
+        let known = remembered.map(|addresses| Arc::new(Known::remembered(addresses, Instant::now())));
+        let known = tokio::sync::Mutex::new(known);
         let host = Arc::new(Host { name: name.clone(), resolve, slots, known });
         hosts.insert(name.clone(), Arc::downgrade(&host));
         host
@@ -103,6 +105,13 @@ impl Host {
 // === impl Known ===
 
 impl Known {
+    /// What is remembered from an earlier time: it will do for now, and is looked up anew soon.
+    fn remembered(addresses: Vec<IpAddr>, now: Instant) -> Self {
+        let (v4, v6) = addresses.iter().partition(|address| address.is_ipv4());
+        let due = now.checked_add(SHORTEST).unwrap_or(now);
+        Self { v4, v6, addresses, certain: true, due, private: Vec::new(), troubles: 0 }
+    }
+
     /// What is known after a lookup that found this, where that was known before it. Trouble leaves
     /// the addresses there: TLS proves the host's name, whatever its address.
     fn after(before: Option<&Self>, found: Resolved, now: Instant) -> Self {

@@ -95,6 +95,20 @@ async fn another_address_changes_the_endpoints_alone() {
 }
 
 #[tokio::test]
+async fn remembered_addresses_serve_while_dns_does_not_answer_and_are_looked_up_anew() {
+    let world = World::listing(&["a.com"]).await;
+    *world.zones.remembered.lock().unwrap() = Some("8.8.4.4");
+    world.zones.addresses("fed.a.com", None);
+    let mut envoy = world.envoy().await;
+    let (_, endpoints) = envoy.connect("federation/a.com").await;
+    assert_eq!(addresses(&endpoints), ["fed.a.com 8.8.4.4"]);
+    world.until(|world| world.zones.resolutions.load(Ordering::SeqCst) > 1).await;
+    envoy.nothing_more().await;
+    world.zones.addresses("fed.a.com", Some(&["9.9.9.9"]));
+    assert_eq!(envoy.addresses().await, ["fed.a.com 9.9.9.9"]);
+}
+
+#[tokio::test]
 async fn another_target_changes_the_endpoints_alone() {
     let world = World::listing(&["a.com"]).await;
     let mut envoy = world.envoy().await;

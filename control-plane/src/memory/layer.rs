@@ -1,0 +1,51 @@
+//! Discovery that is listened to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fedgate_policy::{Domain, HostName};
+
+use super::Memory;
+use crate::discovery::{Discover, Discovering, Resolve, Resolving};
+
+/// Discovery of which the memory hears all answers, and which can say what that remembers.
+pub(crate) struct Remembering<D> {
+    discovery: D,
+    memory: Arc<Memory>,
+}
+
+impl<D> Remembering<D> {
+    /// This discovery, with this memory.
+    pub(crate) fn new(discovery: D, memory: Arc<Memory>) -> Self {
+        Self { discovery, memory }
+    }
+}
+
+impl<D: Discover> Discover for Remembering<D> {
+    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
+        Box::pin(async move {
+            let found = self.discovery.discover(domain).await;
+            self.memory.found(domain, &found);
+            found
+        })
+    }
+
+    fn basis(&self) -> &str {
+        self.discovery.basis()
+    }
+}
+
+impl<D: Resolve> Resolve for Remembering<D> {
+    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+        Box::pin(async move {
+            let found = self.discovery.resolve(host).await;
+            self.memory.resolved(host, &found);
+            found
+        })
+    }
+
+    fn remembered(&self, host: &HostName) -> Option<Vec<IpAddr>> {
+        self.memory.state().addresses(host, SystemTime::now())
+    }
+}
