@@ -22,6 +22,7 @@ mod line;
 mod listener;
 mod lookups;
 mod manifest;
+mod memory;
 mod origin_header;
 mod reference;
 mod store;
