@@ -95,7 +95,7 @@ pub(crate) enum Family {
 /// What a lookup of a host's addresses of one family found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// Those that we may connect to, sorted; at most 16.
+    /// Those that we may connect to, in DNS's order; at most 16.
     pub(crate) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(crate) private: Vec<IpAddr>,

@@ -4,8 +4,8 @@
 //! Each family is looked up by a task of its own, so that neither waits for the other, and whoever
 //! [watches](Host::watch) a host hears of each as it comes.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::SHORTEST;
+use super::order::ordered;
 use crate::discovery::{Addresses, Family, Resolve};
 use crate::verdicts::schedule::backoff;
 
@@ -38,12 +39,14 @@ pub(super) struct Host {
 pub(super) struct Known {
     pub(super) v4: Findings,
     pub(super) v6: Findings,
+    /// Where nobody opened when we last knocked, although somebody did at another address of the host.
+    pub(super) silent: BTreeSet<SocketAddr>,
 }
 
 /// What is known of a host's addresses of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// Those that we may connect to, sorted.
+    /// Those that we may connect to, in the order in which DNS first named them.
     pub(super) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(super) private: Vec<IpAddr>,
@@ -149,6 +152,13 @@ impl Known {
         self.v4.certain && self.v6.certain
     }
 
+    /// Where to connect to, at this port, in the order in which that is to be tried.
+    pub(super) fn sockets(&self, port: u16) -> Vec<SocketAddr> {
+        let addresses: Vec<_> = self.usable().copied().collect();
+        let is_silent = |ip| self.silent.contains(&SocketAddr::new(ip, port));
+        ordered(&addresses, is_silent).into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+    }
+
     /// The addresses to connect to.
     pub(super) fn usable(&self) -> impl Iterator<Item = &IpAddr> {
         self.v4.usable.iter().chain(&self.v6.usable)
@@ -160,7 +170,7 @@ impl Known {
         let addresses = addresses.iter().map(|address| address.parse::<IpAddr>().unwrap());
         let (v4, v6): (Vec<_>, Vec<_>) = addresses.partition(IpAddr::is_ipv4);
         let of = |usable| Findings { usable, asked: true, certain: true, ..Findings::default() };
-        Self { v4: of(v4), v6: of(v6) }
+        Self { v4: of(v4), v6: of(v6), silent: BTreeSet::new() }
     }
 
     fn of(&mut self, family: Family) -> &mut Findings {
@@ -184,6 +194,11 @@ impl Findings {
             (Self { asked: true, trouble: found.trouble, troubles, ..before }, backoff(troubles))
         } else {
             let Addresses { usable, private, ttl, trouble } = found;
+            // Those that stay keep their places, so that an order that is only DNS's luck changes nothing.
+            let (mut kept, new): (Vec<_>, Vec<_>) =
+                usable.into_iter().partition(|address| self.usable.contains(address));
+            kept.sort_by_key(|address| self.usable.iter().position(|before| before == address));
+            let usable = [kept, new].concat();
             let (asked, certain, troubles) = (true, true, 0);
             (Self { usable, private, asked, certain, trouble, troubles }, ttl.mul_f64(0.9))
         };
@@ -222,6 +237,13 @@ mod tests {
 
         let (known, _) = known.after(answered(&[], 300));
         assert!(known.usable.is_empty() && known.trouble.is_none());
+    }
+
+    #[test]
+    fn an_order_that_is_only_dns_luck_changes_nothing() {
+        let (known, _) = Findings::default().after(answered(&["9.9.9.9", "1.1.1.1", "8.8.8.8"], 60));
+        let (known, _) = known.after(answered(&["4.4.4.4", "8.8.8.8", "9.9.9.9"], 60));
+        assert_eq!(texts(&known), ["9.9.9.9", "8.8.8.8", "4.4.4.4"]);
     }
 
     #[test]

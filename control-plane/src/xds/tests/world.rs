@@ -269,13 +269,20 @@ impl Envoy {
     }
 }
 
+/// Each endpoint's host, and its addresses.
 pub(super) fn addresses(assignment: &ClusterLoadAssignment) -> Vec<String> {
     let endpoints = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
     let text = |endpoint: &Option<HostIdentifier>| {
         let Some(HostIdentifier::Endpoint(endpoint)) = endpoint else { panic!() };
-        let address = endpoint.address.clone().unwrap().address;
-        let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
-        format!("{} {}", endpoint.hostname, socket.address)
+        let more = endpoint.additional_addresses.iter().map(|more| &more.address);
+        std::iter::once(&endpoint.address).chain(more).fold(
+            endpoint.hostname.clone(),
+            |text, address| {
+                let address = address.clone().unwrap().address;
+                let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
+                text + " " + &socket.address
+            },
+        )
     };
     endpoints.map(|endpoint| text(&endpoint.host_identifier)).collect()
 }
