@@ -4,16 +4,17 @@
 //! Each family is looked up by a task of its own, so that neither waits for the other, and whoever
 //! [watches](Host::watch) a host hears of each as it comes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fedgate_policy::HostName;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::SHORTEST;
+use super::knock::knock;
 use super::order::ordered;
 use crate::discovery::{Addresses, Family, Resolve};
 use crate::verdicts::schedule::backoff;
@@ -31,8 +32,22 @@ pub(super) struct Hosts {
 /// A host in use: it is looked up for as long as somebody has it.
 pub(super) struct Host {
     known: watch::Sender<Known>,
-    lookups: [AbortHandle; 2],
+    ports: Ports,
+    tasks: [AbortHandle; 3],
 }
+
+/// The ports of a host that somebody wants to connect to.
+#[derive(Clone, Default)]
+pub(super) struct Ports(Arc<Wanted>);
+
+#[derive(Default)]
+struct Wanted {
+    ports: Mutex<BTreeMap<u16, Weak<Want>>>,
+    changed: Notify,
+}
+
+/// That a port is wanted, for as long as this lives.
+pub(super) struct Want;
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,12 +94,14 @@ impl Hosts {
             hosts.retain(|_, host| host.strong_count() > 0);
         }
         let known = watch::Sender::new(Known::default());
-        let lookups = [Family::V4, Family::V6].map(|family| {
+        let [v4, v6] = [Family::V4, Family::V6].map(|family| {
             let (resolve, slots) = (self.resolve.clone(), self.slots.clone());
             let lookup = look_up(name.clone(), family, resolve, slots, known.clone());
             tokio::spawn(lookup).abort_handle()
         });
-        let host = Arc::new(Host { known, lookups });
+        let ports = Ports::default();
+        let knock = tokio::spawn(knock(known.clone(), ports.clone())).abort_handle();
+        let host = Arc::new(Host { known, ports, tasks: [v4, v6, knock] });
         hosts.insert(name.clone(), Arc::downgrade(&host));
         host
     }
@@ -131,11 +148,49 @@ impl Host {
     pub(super) fn watch(&self) -> watch::Receiver<Known> {
         self.known.subscribe()
     }
+
+    /// Has it known where it opens at this port.
+    pub(super) fn want(&self, port: u16) -> Arc<Want> {
+        self.ports.want(port)
+    }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.lookups.iter().for_each(AbortHandle::abort);
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// The host's addresses, for each port that is wanted; none where there is nothing to choose.
+    pub(super) fn doors(&self, known: &Known) -> Vec<Vec<SocketAddr>> {
+        let addresses: Vec<_> = known.usable().copied().collect();
+        let mut ports = self.lock();
+        ports.retain(|_, want| want.strong_count() > 0);
+        let doors = ports.keys().filter(|_| addresses.len() > 1);
+        doors.map(|&port| addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect()).collect()
+    }
+
+    /// Waits until another port is wanted.
+    pub(super) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    fn want(&self, port: u16) -> Arc<Want> {
+        let mut ports = self.lock();
+        if let Some(want) = ports.get(&port).and_then(Weak::upgrade) {
+            return want;
+        }
+        let want = Arc::new(Want);
+        ports.insert(port, Arc::downgrade(&want));
+        self.0.changed.notify_one();
+        want
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Weak<Want>>> {
+        self.0.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

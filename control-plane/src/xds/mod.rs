@@ -16,6 +16,7 @@ mod cluster;
 mod endpoints;
 mod hosts;
 mod keeper;
+mod knock;
 mod order;
 mod resource;
 mod stream;
