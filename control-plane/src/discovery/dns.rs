@@ -20,7 +20,7 @@ use super::answer::{Answer, Question, Step, read};
 use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
 use super::servers::Servers;
-use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
+use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
 use super::{addresses, interpret};
 
 pub(crate) use super::servers::NoServers;
@@ -51,15 +51,6 @@ impl DnsDiscovery {
         let basis = basis(servers, bounds, private_addresses, &dnssec);
         let servers = Arc::new(Servers::new(servers, timeout)?);
         Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
-    }
-
-    /// A host's addresses of the family that this kind of record is for.
-    async fn addresses(&self, host: &HostName, kind: RecordType) -> Addresses {
-        let answer = match addresses::question(host, kind) {
-            Some(question) => self.answer(question).await,
-            None => Answer::Absent(None),
-        };
-        addresses::interpret(answer, self.bounds, self.private_addresses)
     }
 
     /// The answer to a question, in time, or trouble.
@@ -107,13 +98,17 @@ impl Discover for DnsDiscovery {
 }
 
 impl Resolve for DnsDiscovery {
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
+        let kind = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
         Box::pin(async move {
-            let (v4, v6) = tokio::join!(
-                self.addresses(host, RecordType::A),
-                self.addresses(host, RecordType::AAAA)
-            );
-            Resolved { v4, v6 }
+            let answer = match addresses::question(host, kind) {
+                Some(question) => self.answer(question).await,
+                None => Answer::Absent(None),
+            };
+            addresses::interpret(answer, self.bounds, self.private_addresses)
         })
     }
 }

@@ -55,18 +55,19 @@ pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send
 
 /// Finds the addresses of an infrastructure domain.
 pub(crate) trait Resolve: Send + Sync {
-    /// Asks anew, as [`Discover::discover`] does.
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a>;
+    /// Asks anew for those of one family, as [`Discover::discover`] does: one may fail, or take long,
+    /// where the other does not.
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a>;
 
-    /// The addresses of both families that were found at an earlier time, and are still good for want
-    /// of a lookup. None where there is no memory of it.
-    fn remembered(&self, _: &HostName) -> Option<Vec<IpAddr>> {
+    /// The addresses that DNS gave at an earlier time, and that will do until it is heard again. None
+    /// where there is no memory of it.
+    fn remembered(&self, _: &HostName, _: Family) -> Option<Vec<IpAddr>> {
         None
     }
 }
 
 /// A lookup of addresses that is under way.
-pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Resolved> + Send + 'a>>;
+pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Addresses> + Send + 'a>>;
 
 /// What a discovery found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,27 +96,26 @@ pub(crate) struct Target {
     pub(crate) weight: u16,
 }
 
-/// What a lookup of a host's addresses found. Each family is asked for by itself, and one may fail
-/// where the other does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resolved {
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
     /// From A records.
-    pub(crate) v4: Addresses,
+    V4,
     /// From AAAA records.
-    pub(crate) v6: Addresses,
+    V6,
 }
 
-/// A host's addresses of one family.
+/// What a lookup of a host's addresses of one family found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// Those that we may connect to, sorted; at most 16.
+    /// Those that we may connect to, in DNS's order; at most 16.
     pub(crate) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(crate) private: Vec<IpAddr>,
     /// For how long this holds from now.
     pub(crate) ttl: Duration,
-    /// Whether DNS said so, or only failed to say.
-    pub(crate) certainty: Certainty,
+    /// Why DNS failed to say, in a few words; none where it said so.
+    pub(crate) trouble: Option<String>,
 }
 
 /// How far a finding is to be believed.

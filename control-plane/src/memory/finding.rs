@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use fedgate_policy::{Domain, HostName, Outcome, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::discovery::Target;
+use crate::discovery::{Family, Target};
 
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,11 +37,11 @@ pub(super) enum Finding {
     Host(HostName, Addresses),
 }
 
-/// A host's addresses.
+/// A host's addresses; none of a family of which DNS has said nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Addresses {
-    pub(super) v4: Vec<IpAddr>,
-    pub(super) v6: Vec<IpAddr>,
+    v4: Option<Vec<IpAddr>>,
+    v6: Option<Vec<IpAddr>>,
 }
 
 /// What was found of a domain.
@@ -55,6 +55,17 @@ struct Discovery {
 
 const DOMAIN: &str = "domain";
 const HOST: &str = "host";
+
+// === impl Addresses ===
+
+impl Addresses {
+    pub(super) fn of(&mut self, family: Family) -> &mut Option<Vec<IpAddr>> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
 
 // === impl Key ===
 
@@ -171,8 +182,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let v4 = vec!["192.0.2.1".parse().unwrap()];
-        let v6 = vec!["2001:db8::1".parse().unwrap()];
+        let v4 = Some(vec!["192.0.2.1".parse().unwrap()]);
+        let v6 = Some(vec![]);
         for finding in [
             domain("a.com"),
             Finding::Host("fed.a.com".parse().unwrap(), Addresses { v4, v6 }),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use fedgate_policy::{Domain, HostName};
 
 use super::Memory;
-use crate::discovery::{Discover, Discovering, Resolve, Resolving};
+use crate::discovery::{Discover, Discovering, Family, Resolve, Resolving};
 
 /// Discovery of which the memory hears all answers, and which can say what that remembers.
 pub(crate) struct Remembering<D> {
@@ -37,15 +37,15 @@ impl<D: Discover> Discover for Remembering<D> {
 }
 
 impl<D: Resolve> Resolve for Remembering<D> {
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
         Box::pin(async move {
-            let found = self.discovery.resolve(host).await;
-            self.memory.resolved(host, &found);
+            let found = self.discovery.resolve(host, family).await;
+            self.memory.resolved(host, family, &found);
             found
         })
     }
 
-    fn remembered(&self, host: &HostName) -> Option<Vec<IpAddr>> {
-        self.memory.state().addresses(host, SystemTime::now())
+    fn remembered(&self, host: &HostName, family: Family) -> Option<Vec<IpAddr>> {
+        self.memory.state().addresses(host, family, SystemTime::now())
     }
 }

@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime};
 
 use fedgate_policy::{Domain, HostName};
 
-use crate::discovery::{Addresses, Certainty, Discovered, Resolved};
+use crate::discovery::{Addresses, Certainty, Discovered, Family};
 use crate::store::StoreError;
 use finding::{Kept, Key};
 pub(crate) use layer::Remembering;
@@ -149,11 +149,10 @@ impl Memory {
         }
     }
 
-    fn resolved(&self, host: &HostName, found: &Resolved) {
-        let answered = |family: &Addresses| {
-            (family.certainty == Certainty::Answered).then(|| family.usable.clone())
-        };
-        self.state().resolved(host, answered(&found.v4), answered(&found.v6), SystemTime::now());
+    fn resolved(&self, host: &HostName, family: Family, found: &Addresses) {
+        if found.trouble.is_none() {
+            self.state().resolved(host, family, &found.usable, SystemTime::now());
+        }
     }
 
     /// Says that writing fails, or that it does so no longer.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use fedgate_policy::{Domain, HostName};
 
 use super::finding::{Addresses, Finding, Kept, Key, life};
-use crate::discovery::{Certainty, Discovered};
+use crate::discovery::{Certainty, Discovered, Family};
 
 /// What was found of a domain at an earlier time.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,29 +91,32 @@ impl State {
         self.keep(&finding, now, found.ttl);
     }
 
-    /// What DNS answered of a host, of the families that it answered of.
+    /// What DNS answered of a target's addresses of one family.
     pub(super) fn resolved(
         &mut self,
         name: &HostName,
-        v4: Option<Vec<IpAddr>>,
-        v6: Option<Vec<IpAddr>>,
+        family: Family,
+        addresses: &[IpAddr],
         now: SystemTime,
     ) {
-        let Some(host) = self.hosts.get_mut(name).filter(|_| v4.is_some() || v6.is_some()) else {
-            return;
-        };
-        let (before, _) = host.found.take().unwrap_or((Addresses::default(), now));
-        let found = Addresses { v4: v4.unwrap_or(before.v4), v6: v6.unwrap_or(before.v6) };
-        host.found = Some((found.clone(), now));
-        self.keep(&Finding::Host(name.clone(), found), now, self.longest);
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let (found, found_at) = host.found.get_or_insert_with(|| (Addresses::default(), now));
+        *found.of(family) = Some(addresses.to_vec());
+        *found_at = now;
+        let finding = Finding::Host(name.clone(), found.clone());
+        self.keep(&finding, now, self.longest);
     }
 
     /// The addresses that a host had when DNS last said so, unless that was too long ago.
-    pub(super) fn addresses(&self, host: &HostName, now: SystemTime) -> Option<Vec<IpAddr>> {
+    pub(super) fn addresses(
+        &self,
+        host: &HostName,
+        family: Family,
+        now: SystemTime,
+    ) -> Option<Vec<IpAddr>> {
         let (found, found_at) = self.hosts.get(host)?.found.as_ref()?;
-        let ends_at = found_at.checked_add(self.longest)?;
-        life(*found_at, ends_at, now, self.longest)?;
-        Some([found.v4.clone(), found.v6.clone()].concat())
+        life(*found_at, found_at.checked_add(self.longest)?, now, self.longest)?;
+        found.clone().of(family).take()
     }
 
     /// Forgets a domain, and the hosts that only it pointed at.

@@ -72,8 +72,7 @@ fn removed(state: &mut State) -> Vec<String> {
 fn kept() -> Vec<(Key, Kept)> {
     let mut state = state();
     state.found(&domain("a.com"), &found(&["fed.a.com"]), at(0));
-    let (v4, v6) = (addresses(&["192.0.2.1"]), addresses(&["2001:db8::1"]));
-    state.resolved(&host("fed.a.com"), Some(v4), Some(v6), at(0));
+    state.resolved(&host("fed.a.com"), Family::V4, &addresses(&["192.0.2.1"]), at(0));
     written(&mut state)
 }
 
@@ -82,10 +81,9 @@ fn what_was_found_is_recalled_with_what_remains_of_its_life() {
     let (mut state, recalled) = restarted(kept(), &["a.com"], at(4));
     let found = Discovered { ttl: 6 * MINUTE, ..found(&["fed.a.com"]) };
     assert_eq!(recalled, [Recalled { domain: domain("a.com"), found, age: 4 * MINUTE }]);
-    assert_eq!(
-        state.addresses(&host("fed.a.com"), at(4)),
-        Some(addresses(&["192.0.2.1", "2001:db8::1"]))
-    );
+    let name = host("fed.a.com");
+    assert_eq!(state.addresses(&name, Family::V4, at(4)), Some(addresses(&["192.0.2.1"])));
+    assert_eq!(state.addresses(&name, Family::V6, at(4)), None, "of which DNS said nothing");
     assert!(state.take(1).is_empty(), "all of it stays as it is kept");
 
     let mut none = self::state();
@@ -109,7 +107,7 @@ fn what_does_not_hold_is_not_recalled() {
     ] {
         let (mut state, recalled) = restarted(kept, &listed, now);
         assert_eq!(recalled, [], "{what}");
-        assert_eq!(state.addresses(&host("fed.a.com"), now), None, "{what}");
+        assert_eq!(state.addresses(&host("fed.a.com"), Family::V4, now), None, "{what}");
         let removed = removed(&mut state);
         assert!(gone.iter().all(|gone| removed.iter().any(|it| it == gone)), "{what}: {removed:?}");
         assert!(!gone.is_empty() || removed.is_empty(), "{what}: it may hold again");
@@ -135,31 +133,33 @@ fn addresses_stand_beyond_their_ttl_while_dns_does_not_answer() {
     let mut state = state();
     state.found(&domain("a.com"), &found(&["fed.a.com"]), at(0));
     let name = host("fed.a.com");
-    state.resolved(&name, Some(addresses(&["192.0.2.1"])), None, at(0));
-    state.resolved(&name, None, Some(addresses(&["2001:db8::1"])), at(1));
-    state.resolved(&name, None, None, at(2));
-    let both = Some(addresses(&["192.0.2.1", "2001:db8::1"]));
-    assert_eq!(state.addresses(&name, at(1440)), both);
-    assert_eq!(state.addresses(&name, at(1441)), None, "but for no longer than anything");
-    assert_eq!(state.addresses(&name, at(0)), None, "nor where the clock was set back");
-    state.resolved(&name, Some(vec![]), Some(vec![]), at(3));
-    assert_eq!(state.addresses(&name, at(3)), Some(vec![]), "an answer takes them away");
+    let one = addresses(&["192.0.2.1"]);
+    state.resolved(&name, Family::V4, &one, at(0));
+    state.resolved(&name, Family::V6, &[], at(1));
+    let v4 = |state: &State, now| state.addresses(&name, Family::V4, now);
+    assert_eq!(v4(&state, at(1440)), Some(one));
+    assert_eq!(v4(&state, at(1441)), None, "but for no longer than anything");
+    assert_eq!(v4(&state, at(0)), None, "nor where the clock was set back");
+    assert_eq!(state.addresses(&name, Family::V6, at(2)), Some(vec![]));
+    state.resolved(&name, Family::V4, &[], at(3));
+    assert_eq!(v4(&state, at(3)), Some(vec![]), "an answer takes them away");
 }
 
 #[test]
 fn only_targets_of_remembered_domains_take_room() {
     let mut state = state();
-    state.resolved(&host("fed.a.com"), Some(addresses(&["192.0.2.1"])), None, at(0));
+    state.resolved(&host("fed.a.com"), Family::V4, &addresses(&["192.0.2.1"]), at(0));
     assert!(state.take(1).is_empty(), "nobody that we remember points at it");
     for name in ["a.com", "b.com"] {
         state.found(&domain(name), &found(&["fed.a.com"]), at(0));
     }
-    state.resolved(&host("fed.a.com"), Some(addresses(&["192.0.2.1"])), None, at(0));
+    state.resolved(&host("fed.a.com"), Family::V4, &addresses(&["192.0.2.1"]), at(0));
     assert_eq!(written(&mut state).len(), 3);
     state.found(&domain("a.com"), &found(&["new.a.com"]), at(1));
-    assert!(state.addresses(&host("fed.a.com"), at(1)).is_some(), "b.com still points at it");
+    let v4 = |state: &State| state.addresses(&host("fed.a.com"), Family::V4, at(1));
+    assert!(v4(&state).is_some(), "b.com still points at it");
     state.forget(&domain("b.com"));
-    assert_eq!(state.addresses(&host("fed.a.com"), at(1)), None);
+    assert_eq!(v4(&state), None);
     assert_eq!(removed(&mut state), ["b.com", "fed.a.com"]);
 }
 

@@ -21,7 +21,7 @@ pub(crate) mod schedule;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, FeedPage, Verdict};
+use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Verdict};
 
 use crate::allow_list::{AllowList, Change};
 use crate::discovery::{Discover, Discovered};
@@ -30,8 +30,16 @@ use feed::Feed;
 
 pub(crate) use cache::Known;
 
+/// How long whoever asks waits for a lookup, whatever `discovery.timeout` is; it goes on for later ones.
+///
+/// Below the 5 seconds for which the filter waits for a verdict, and Envoy for a cluster, so that the
+/// trouble is told by whoever knows it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
+
 /// How long a denial holds, in milliseconds: short, because adding the domain ends it.
 const DENIAL_TTL_MS: u64 = 1000;
+/// How long it holds that a lookup takes too long: short, because it may end any moment.
+const LATE_TTL_MS: u64 = 1000;
 
 /// Gives verdicts.
 #[derive(Clone)]
@@ -68,9 +76,12 @@ impl Verdicts {
         self.feed.end();
     }
 
-    /// The verdict on a domain, looked up where it is allowed and not known.
+    /// The verdict on a domain, looked up where it is allowed and not known; in time ([`PATIENCE`]).
     pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        self.when_allowed(&domain, None).await.unwrap_or_else(|| Verdict::denied(domain, DENIAL_TTL_MS))
+        match tokio::time::timeout(PATIENCE, self.when_allowed(&domain, None)).await {
+            Ok(verdict) => verdict.unwrap_or_else(|| Verdict::denied(domain, DENIAL_TTL_MS)),
+            Err(_) => late(domain),
+        }
     }
 
     /// The verdict on an allowed domain after a new lookup; none where the domain is not allowed.
@@ -135,6 +146,16 @@ impl Verdicts {
         let known = self.known_when_allowed(domain, since).await?;
         Some(verdict(domain.clone(), &known, Instant::now()))
     }
+}
+
+/// The verdict on a domain whose lookup takes longer than anybody waits.
+fn late(domain: Domain) -> Verdict {
+    let message = format!(
+        "DNS error: _wire-server-federator._tcp.{domain}: no answer after {} s; it is still being asked",
+        PATIENCE.as_secs()
+    );
+    let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
+    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms: LATE_TTL_MS }
 }
 
 fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {

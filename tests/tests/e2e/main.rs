@@ -3,6 +3,7 @@
 //! A test that changes nothing shares a world with those that run beside it; a test that kills,
 //! changes or configures something has a world of its own.
 
+mod addresses;
 mod allow_list;
 mod balancer;
 mod claim;
