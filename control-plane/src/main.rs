@@ -24,6 +24,7 @@ mod cli;
 mod config;
 mod discovery;
 mod memory;
+mod moment;
 mod serve;
 mod stop;
 mod store;

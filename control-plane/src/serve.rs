@@ -94,12 +94,18 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
-    let api = Api { list: list.clone(), verdicts: judge.clone(), refresher: refresher.abort_handle() };
 
     let (stopping, stopped) = watch::channel(false);
+    let resolve = judge.observe(discovery);
+    let envoys = Xds::new(&judge, resolve, config.egress, config.tokens.clone(), stopped.clone());
+    let api = Api {
+        list: list.clone(),
+        verdicts: judge.clone(),
+        targets: envoys.targets(),
+        refresher: refresher.abort_handle(),
+    };
     let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
-    let verdicts = run(verdicts, api::verdicts(api, config.tokens.clone()), stopped.clone());
-    let envoys = Xds::new(&judge, discovery, config.egress, config.tokens, stopped);
+    let verdicts = run(verdicts, api::verdicts(api, config.tokens), stopped);
     let xds = tokio::spawn(async move { envoys.serve(xds).await.map_err(io::Error::other) });
     tracing::info!("ready");
 

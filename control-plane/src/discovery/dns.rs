@@ -28,6 +28,8 @@ pub(crate) use super::servers::NoServers;
 /// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
     servers: Arc<Servers>,
+    /// The same for people.
+    named: String,
     bounds: TtlBounds,
     timeout: Duration,
     private_addresses: bool,
@@ -49,8 +51,10 @@ impl DnsDiscovery {
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
         let basis = basis(servers, bounds, private_addresses, &dnssec);
+        let named = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let named = if named.is_empty() { "those of /etc/resolv.conf".to_owned() } else { named };
         let servers = Arc::new(Servers::new(servers, timeout)?);
-        Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
+        Ok(Self { servers, named, bounds, timeout, private_addresses, dnssec, basis })
     }
 
     /// The answer to a question, in time, or trouble.
@@ -94,6 +98,10 @@ impl Discover for DnsDiscovery {
                 Err(found) => found,
             }
         })
+    }
+
+    fn servers(&self) -> String {
+        self.named.clone()
     }
 }
 

@@ -15,7 +15,7 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use super::answer::{Answer, Question};
-use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, MAX_TARGETS, Target, TtlBounds};
+use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, MAX_PASSED_OVER, MAX_TARGETS, Target, TtlBounds};
 
 /// The question for the SRV records of a backend domain, fully qualified, so that no search list
 /// applies; or the finding, where the domain is so long that there can be no such name.
@@ -39,24 +39,25 @@ fn targets(domain: &Domain, records: &[RData], ttl: Duration) -> Discovered {
     let records =
         records.iter().filter_map(|data| if let RData::SRV(srv) = data { Some(srv) } else { None });
     let mut targets = BTreeSet::new();
-    let mut malformed = None;
+    let mut passed_over = BTreeSet::new();
     for srv in records.filter(|srv| !srv.target.is_root()) {
         match target(srv) {
             Ok(target) => drop(targets.insert(target)),
             Err(cause) => {
                 tracing::debug!(%domain, cause, "SRV record ignored");
-                malformed.get_or_insert(cause);
+                passed_over.insert(cause);
             }
         }
     }
-    let outcome = match (targets.is_empty(), malformed) {
+    let outcome = match (targets.is_empty(), passed_over.first()) {
         (false, _) => Outcome::Hosts(first_hosts(domain, &targets)),
-        (true, Some(cause)) => Outcome::Failure(failure(domain, &cause)),
+        (true, Some(cause)) => Outcome::Failure(failure(domain, cause)),
         // Only `.`: "the service is decidedly not available at this domain" (RFC 2782).
         (true, None) => return no_federator(domain, ttl),
     };
     let targets = targets.into_iter().take(MAX_TARGETS).collect();
-    Discovered { outcome, targets, ttl, certainty: Certainty::Answered }
+    let passed_over = passed_over.into_iter().take(MAX_PASSED_OVER).collect();
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
 }
 
 fn target(srv: &SRV) -> Result<Target, String> {
@@ -79,7 +80,8 @@ fn no_federator(domain: &Domain, ttl: Duration) -> Discovered {
     let message = format!("srv record not found: {}", service(domain));
     let failure = Failure { label: FailureLabel::InvalidDomain, message };
     let outcome = Outcome::Failure(failure);
-    Discovered { outcome, targets: Vec::new(), ttl, certainty: Certainty::Answered }
+    let (targets, passed_over) = (Vec::new(), Vec::new());
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
 }
 
 fn failure(domain: &Domain, cause: &str) -> Failure {

@@ -38,6 +38,8 @@ const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The most SRV targets that count: those of the first priorities.
 const MAX_TARGETS: usize = MAX_HOSTS;
+/// The most records that are named of those that are no targets.
+const MAX_PASSED_OVER: usize = 8;
 
 /// Finds the infrastructure domains of a backend domain.
 pub(crate) trait Discover: Send + Sync {
@@ -48,6 +50,9 @@ pub(crate) trait Discover: Send + Sync {
     fn basis(&self) -> &str {
         ""
     }
+
+    /// Who is asked, for people.
+    fn servers(&self) -> String;
 }
 
 /// A discovery that is under way.
@@ -77,6 +82,8 @@ pub(crate) struct Discovered {
     /// Where they are to be reached, in order; empty where there are none. With more than 64 targets,
     /// a host may be in one of the two only: any host may speak, but we call the first priorities.
     pub(crate) targets: Vec<Target>,
+    /// Records beside them that are no targets, each with the reason; a few.
+    pub(crate) passed_over: Vec<String>,
     /// For how long this holds from now.
     pub(crate) ttl: Duration,
     /// Whether DNS said so, or only failed to say.
@@ -144,6 +151,7 @@ impl Discovered {
         Self {
             outcome: Outcome::Failure(Failure { label: FailureLabel::DiscoveryFailure, message }),
             targets: Vec::new(),
+            passed_over: Vec::new(),
             ttl: TRANSIENT_TTL,
             certainty: Certainty::Transient,
         }

@@ -33,8 +33,16 @@ pub(crate) struct Kept {
 /// A finding, read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    Domain(Domain, Outcome, Vec<Target>),
+    Domain(Domain, Found),
     Host(HostName, Addresses),
+}
+
+/// What was found of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) outcome: Outcome,
+    pub(super) targets: Vec<Target>,
+    pub(super) passed_over: Vec<String>,
 }
 
 /// A host's addresses; none of a family of which DNS has said nothing.
@@ -44,13 +52,14 @@ pub(super) struct Addresses {
     v6: Option<Vec<IpAddr>>,
 }
 
-/// What was found of a domain.
+/// [`Found`], as JSON.
 #[derive(Serialize, Deserialize)]
 struct Discovery {
     /// Its life stands beside it.
     verdict: Verdict,
     /// Priority, host, port, weight.
     targets: Vec<(u16, HostName, u16, u16)>,
+    passed_over: Vec<String>,
 }
 
 const DOMAIN: &str = "domain";
@@ -110,14 +119,15 @@ impl Finding {
         let wrong = |reason: &dyn std::fmt::Display| format!("{} '{}': {reason}", key.kind, key.name);
         match key.kind.as_str() {
             DOMAIN => {
-                let Discovery { verdict, targets } =
+                let Discovery { verdict, targets, passed_over } =
                     serde_json::from_str(finding).map_err(|error| wrong(&error))?;
                 if verdict.domain.as_str() != key.name {
                     return Err(wrong(&"it is about another"));
                 }
                 let target = |(priority, host, port, weight)| Target { priority, host, port, weight };
                 let targets = targets.into_iter().map(target).collect();
-                Ok(Self::Domain(verdict.domain, verdict.outcome, targets))
+                let outcome = verdict.outcome;
+                Ok(Self::Domain(verdict.domain, Found { outcome, targets, passed_over }))
             }
             HOST => {
                 let host = HostName::parse(key.name.as_bytes()).map_err(|error| wrong(&error))?;
@@ -132,11 +142,14 @@ impl Finding {
     /// As it is kept.
     pub(super) fn write(&self) -> (Key, String) {
         let (key, json) = match self {
-            Self::Domain(domain, outcome, targets) => {
-                let verdict = Verdict { domain: domain.clone(), outcome: outcome.clone(), ttl_ms: 0 };
+            Self::Domain(domain, found) => {
+                let outcome = found.outcome.clone();
+                let verdict = Verdict { domain: domain.clone(), outcome, ttl_ms: 0 };
                 let target = |it: &Target| (it.priority, it.host.clone(), it.port, it.weight);
-                let targets = targets.iter().map(target).collect();
-                (Key::domain(domain), serde_json::to_string(&Discovery { verdict, targets }))
+                let targets = found.targets.iter().map(target).collect();
+                let passed_over = found.passed_over.clone();
+                let json = serde_json::to_string(&Discovery { verdict, targets, passed_over });
+                (Key::domain(domain), json)
             }
             Self::Host(host, addresses) => (Key::host(host), serde_json::to_string(addresses)),
         };
@@ -154,7 +167,8 @@ mod tests {
     fn domain(name: &str) -> Finding {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let target = Target { priority: 10, host: "fed.a.com".parse().unwrap(), port: 443, weight: 5 };
-        Finding::Domain(name.parse().unwrap(), outcome, vec![target])
+        let (targets, passed_over) = (vec![target], vec!["a target that is none".to_owned()]);
+        Finding::Domain(name.parse().unwrap(), Found { outcome, targets, passed_over })
     }
 
     #[test]
@@ -202,12 +216,18 @@ mod tests {
             (good.clone(), ""),
             (good.clone(), "null"),
             (good.clone(), "\u{0}\u{ff}"),
-            (good.clone(), r#"{"verdict":{"domain":"a.com","hosts":[],"ttl_ms":0},"targets":[]}"#),
             (
                 good.clone(),
-                r#"{"verdict":{"domain":"a.com","hosts":["*.a.com"],"ttl_ms":0},"targets":[]}"#,
+                r#"{"verdict":{"domain":"a.com","hosts":[],"ttl_ms":0},"targets":[],"passed_over":[]}"#,
             ),
-            (good, r#"{"verdict":{"domain":"a.com","hosts":["a.com"],"ttl_ms":0},"targets":[[1]]}"#),
+            (
+                good.clone(),
+                r#"{"verdict":{"domain":"a.com","hosts":["*.a.com"],"ttl_ms":0},"targets":[],"passed_over":[]}"#,
+            ),
+            (
+                good,
+                r#"{"verdict":{"domain":"a.com","hosts":["a.com"],"ttl_ms":0},"targets":[[1]],"passed_over":[]}"#,
+            ),
             (key("domain", "b.com"), text.as_str()),
             (key("domain", "not a domain"), text.as_str()),
             (key("host", "a.com"), text.as_str()),

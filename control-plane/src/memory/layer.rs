@@ -34,6 +34,10 @@ impl<D: Discover> Discover for Remembering<D> {
     fn basis(&self) -> &str {
         self.discovery.basis()
     }
+
+    fn servers(&self) -> String {
+        self.discovery.servers()
+    }
 }
 
 impl<D: Resolve> Resolve for Remembering<D> {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use fedgate_policy::{Domain, HostName};
 
-use super::finding::{Addresses, Finding, Kept, Key, life};
+use super::finding::{Addresses, Finding, Found, Kept, Key, life};
 use crate::discovery::{Certainty, Discovered, Family};
 
 /// What was found of a domain at an earlier time.
@@ -62,10 +62,11 @@ impl State {
             let life = kept.life(now, self.longest);
             let holds = life.filter(|_| kept.basis == self.basis);
             match (Finding::read(&key, &kept.finding), holds) {
-                (Ok(Finding::Domain(domain, outcome, targets)), Some((age, ttl))) if lists(&domain) => {
+                (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
+                    let Found { outcome, targets, passed_over } = found;
                     self.point(&domain, targets.iter().map(|target| target.host.clone()).collect());
                     let certainty = Certainty::Answered;
-                    let found = Discovered { outcome, targets, ttl, certainty };
+                    let found = Discovered { outcome, targets, passed_over, ttl, certainty };
                     recalled.push(Recalled { domain, found, age });
                 }
                 (Ok(Finding::Host(name, addresses)), Some(_)) if self.hosts.contains_key(&name) => {
@@ -87,8 +88,9 @@ impl State {
     /// What DNS answered of a listed domain.
     pub(super) fn found(&mut self, domain: &Domain, found: &Discovered, now: SystemTime) {
         self.point(domain, found.targets.iter().map(|target| target.host.clone()).collect());
-        let finding = Finding::Domain(domain.clone(), found.outcome.clone(), found.targets.clone());
-        self.keep(&finding, now, found.ttl);
+        let Discovered { outcome, targets, passed_over, ttl, .. } = found.clone();
+        let finding = Finding::Domain(domain.clone(), Found { outcome, targets, passed_over });
+        self.keep(&finding, now, ttl);
     }
 
     /// What DNS answered of a target's addresses of one family.

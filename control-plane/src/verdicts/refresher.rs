@@ -40,25 +40,32 @@ pub(crate) async fn keep_fresh(
         tokio::select! {
             change = changes.recv() => {
                 let Some(change) = change else { return Ok(()) };
-                let gone = follow(&mut schedule, change, &verdicts.list);
-                // A strategy under which nobody asks ends nothing that DNS has said.
-                for gone in gone.iter().filter(|gone| !verdicts.lists(gone)) {
-                    verdicts.cache.forget_listed(gone).await;
+                if let Some(gone) = follow(&mut schedule, change, &verdicts.list) {
+                    verdicts.cache.forget_listed(&gone).await;
                 }
             }
             Some(done) = lookups.join_next() => {
                 let (domain, known) = done?;
-                schedule.finished(domain, &known, Instant::now(), jitter());
+                match schedule.finished(domain.clone(), &known, Instant::now(), jitter()) {
+                    Some(due) => verdicts.watch.due(&domain, due),
+                    None => verdicts.watch.forget(&domain),
+                }
+            }
+            () = verdicts.watch.doubt() => {
+                if !schedule.hasten(Instant::now()) {
+                    verdicts.watch.no_witness();
+                }
             }
             () = until(next) => {}
         }
     }
 }
 
-/// Brings the schedule in line with a change of the list; returns the domains that are gone.
+/// Brings the schedule in line with a change of the list; returns the domain that is gone. A strategy
+/// under which nobody asks ends nothing that DNS has said.
 ///
 /// The list may be ahead of this change. Then what lies between comes after it, and changes nothing.
-fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Vec<Domain> {
+fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Option<Domain> {
     match change {
         Change::Put(domain, _) => match list.strategy().0 {
             Strategy::AllowNone => {}
@@ -66,11 +73,11 @@ fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Vec<Doma
         },
         Change::Remove(domain, _) => {
             schedule.remove(&domain);
-            return vec![domain];
+            return Some(domain);
         }
-        Change::Strategy(..) => return list.look(|state| reconcile(schedule, state)),
+        Change::Strategy(..) => drop(list.look(|state| reconcile(schedule, state))),
     }
-    Vec::new()
+    None
 }
 
 fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {

@@ -72,7 +72,7 @@ pub(super) struct Findings {
     /// Why the last lookup came to nothing; none where it did not.
     pub(super) trouble: Option<String>,
     /// How many lookups in a row came to nothing.
-    troubles: u32,
+    pub(super) troubles: u32,
 }
 
 // === impl Hosts ===

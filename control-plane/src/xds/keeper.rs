@@ -7,12 +7,12 @@
 //!
 //! Addresses are published as they come, of which nobody waits for the slowest ([`Gathering`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{HostName, Outcome};
+use fedgate_policy::{Domain, HostName, Outcome};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
@@ -21,6 +21,7 @@ use super::book::{Book, Entry, Standing};
 use super::cluster::cluster;
 use super::endpoints::endpoints;
 use super::hosts::{self, Host, Want};
+use super::reach::Reach;
 use super::resource::Resource;
 use crate::discovery::{Certainty, Target};
 use crate::verdicts::{Known, PATIENCE, schedule};
@@ -33,7 +34,8 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
     let gathering = Gathering { begun: Instant::now(), first: None };
     let hosts = HashMap::new();
-    let mut keeper = Keeper { book, entry, hosts, gathering, due: None, last: None, failures: 0 };
+    let (due, last, failures, defects) = (None, None, 0, BTreeSet::new());
+    let mut keeper = Keeper { book, entry, hosts, gathering, due, last, failures, defects };
     loop {
         let next = keeper.look().await;
         tokio::select! {
@@ -56,6 +58,8 @@ struct Keeper {
     last: Option<Instant>,
     /// How many lookups in a row came to nothing.
     failures: u32,
+    /// The targets that cannot be connected to, as has been said.
+    defects: BTreeSet<(HostName, u16)>,
 }
 
 /// A host, kept so that others find what is known of it, and so that we hear of that.
@@ -107,6 +111,10 @@ impl Keeper {
             let endpoints = Arc::new(Resource::pack(assignment, stopgap));
             self.book.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
         }
+        let unknown = hosts::Known::default();
+        let host = |target: &Target| addresses.get(&target.host).unwrap_or(&unknown);
+        let reaches = known.targets.iter().map(|target| Reach::of(target, host(target)));
+        say_defects(&self.entry.domain, &mut self.defects, reaches);
         wait.into_iter().chain(self.due).min()
     }
 
@@ -186,6 +194,27 @@ impl Keeper {
         }
         None
     }
+}
+
+/// Says once which targets cannot be connected to, whatever the network does.
+fn say_defects(
+    domain: &Domain,
+    said: &mut BTreeSet<(HostName, u16)>,
+    reaches: impl Iterator<Item = Reach>,
+) {
+    let mut defects = BTreeSet::new();
+    for reach in reaches {
+        let Some(problem) = reach.defect() else { continue };
+        let (target, port) = (reach.target.host.clone(), reach.target.port);
+        if !said.contains(&(target.clone(), port)) {
+            tracing::warn!(%domain, %target, port, %problem, "a target cannot be connected to");
+        }
+        defects.insert((target, port));
+    }
+    for (target, port) in said.difference(&defects) {
+        tracing::info!(%domain, %target, port, "a target that could not be connected to is mended, or gone");
+    }
+    *said = defects;
 }
 
 // === impl Gathering ===
