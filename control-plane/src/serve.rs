@@ -16,11 +16,15 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::allow_list::sqlite::Sqlite;
-use crate::allow_list::{AllowList, StoreError};
+use crate::allow_list::{AllowList, Change};
 use crate::api::{self, Api};
 use crate::config::{Config, LogFormat};
+use crate::discovery::Discover;
 use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::memory::{self, Memory, Remembering};
 use crate::stop::Stop;
+use crate::store::StoreError;
+use crate::store::sqlite::Database;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
 
@@ -42,7 +46,7 @@ pub(crate) enum ServeError {
         /// What the system says.
         cause: io::Error,
     },
-    /// The allow list cannot be had.
+    /// The store cannot be had.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// DNS cannot be asked.
@@ -67,8 +71,11 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let xds = bind("xds", config.xds).await?;
 
     let path = config.store;
-    let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
-    let list = list.await.map_err(io::Error::from)??;
+    let (store, list) = blocking(move || {
+        let store = Database::open(&path)?;
+        Ok::<_, StoreError>((store.clone(), AllowList::open(Box::new(Sqlite(store)))?))
+    })
+    .await??;
     let discovery = DnsDiscovery::new(
         &config.servers,
         config.ttl,
@@ -76,9 +83,16 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec,
     )?;
-    let discovery = Arc::new(discovery);
+    let memory = remember(&discovery, store, config.ttl.max, &list);
+    let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch);
+    let recalling = memory.clone();
+    for it in blocking(move || recalling.recall()).await? {
+        judge.recall(it.domain, it.found, it.age).await;
+    }
+    let keeping = memory.clone();
+    let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
 
     let (stopping, stopped) = watch::channel(false);
@@ -102,9 +116,37 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     judge.end_waiting();
     drain([admin, verdicts, xds]).await;
     refresher.abort();
+    keeper.abort();
+    memory.write().await;
     list.close().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What discovery finds of the list's domains is kept in `store`, until they are removed.
+fn remember(
+    discovery: &impl Discover,
+    store: Database,
+    longest: Duration,
+    list: &AllowList,
+) -> Arc<Memory> {
+    let (store, basis) = (Box::new(memory::sqlite::Sqlite(store)), discovery.basis().to_owned());
+    let listed = list.clone();
+    let memory = Memory::new(store, basis, longest, move |domain| listed.lists(domain));
+    let told = memory.clone();
+    let forget = move |change: &Change| {
+        match change {
+            Change::Remove(domain, _) => told.forget(domain),
+            Change::Put(..) | Change::Strategy(..) => {}
+        }
+        true
+    };
+    list.follow(|_| (), forget);
+    memory
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::from)
 }
 
 async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

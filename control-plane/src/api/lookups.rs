@@ -36,7 +36,7 @@ pub(super) struct Lookups {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "DNS error: _wire-server-federator._tcp.a.com: SERVFAIL")]
     cause: Option<String>,
-    /// When DNS answered last. RFC 3339; as the following, since the control plane was started.
+    /// When DNS answered last. RFC 3339, as the following.
     last_success: Option<String>,
     /// When the last lookup ended.
     last_try: Option<String>,

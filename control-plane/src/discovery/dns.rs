@@ -17,6 +17,7 @@ use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions};
 use hickory_resolver::proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
+use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
 use super::servers::Servers;
 use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
@@ -33,6 +34,7 @@ pub(crate) struct DnsDiscovery {
     timeout: Duration,
     private_addresses: bool,
     dnssec: Dnssec,
+    basis: String,
 }
 
 // === impl DnsDiscovery ===
@@ -48,10 +50,11 @@ impl DnsDiscovery {
         private_addresses: bool,
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
+        let basis = basis(servers, bounds, private_addresses, &dnssec);
         let named = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let named = if named.is_empty() { "those of /etc/resolv.conf".to_owned() } else { named };
         let servers = Arc::new(Servers::new(servers, timeout)?);
-        Ok(Self { servers, named, bounds, timeout, private_addresses, dnssec })
+        Ok(Self { servers, named, bounds, timeout, private_addresses, dnssec, basis })
     }
 
     /// The answer to a question, in time, or trouble.
@@ -84,6 +87,10 @@ impl DnsDiscovery {
 }
 
 impl Discover for DnsDiscovery {
+    fn basis(&self) -> &str {
+        &self.basis
+    }
+
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
             match interpret::question(domain) {

@@ -9,10 +9,12 @@
 //! [`dns`] asks [`servers`]: [`answer`] says what a response says, [`interpret`] and [`addresses`] what
 //! that means, for a backend domain and for a host, and for how long. [`reach`] knows which addresses
 //! the world may send us to. [`dnssec`], where it is switched on, stands between [`servers`] and
-//! [`answer`], and lets pass what is proven. All but asking is pure.
+//! [`answer`], and lets pass what is proven. [`basis`] names the settings that findings rest on. All but
+//! asking is pure.
 
 mod addresses;
 mod answer;
+mod basis;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
 mod interpret;
@@ -44,6 +46,11 @@ pub(crate) trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
 
+    /// What findings rest on, as a text: what was found on another basis might not be found on this.
+    fn basis(&self) -> &str {
+        ""
+    }
+
     /// Who is asked, for people.
     fn servers(&self) -> String;
 }
@@ -56,6 +63,12 @@ pub(crate) trait Resolve: Send + Sync {
     /// Asks anew for those of one family, as [`Discover::discover`] does: one may fail, or take long,
     /// where the other does not.
     fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a>;
+
+    /// The addresses that DNS gave at an earlier time, and that will do until it is heard again. None
+    /// where there is no memory of it.
+    fn remembered(&self, _: &HostName, _: Family) -> Option<Vec<IpAddr>> {
+        None
+    }
 }
 
 /// A lookup of addresses that is under way.
@@ -102,7 +115,7 @@ pub(crate) enum Family {
 /// What a lookup of a host's addresses of one family found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// Those that we may connect to, sorted; at most 16.
+    /// Those that we may connect to, in DNS's order; at most 16.
     pub(crate) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(crate) private: Vec<IpAddr>,

@@ -149,6 +149,16 @@ impl Cache {
         })
     }
 
+    /// Takes in what was found of a listed domain at an earlier time.
+    pub(super) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
+        let now = Instant::now();
+        let tried_at = now.checked_sub(age).unwrap_or(now);
+        let known = Arc::new(Known { tried_at, ..Known::after(None, found, now) });
+        self.watch.recall(&domain, tried_at);
+        self.listed.insert(domain.clone(), known.clone()).await;
+        self.feed.learn(&domain, &known);
+    }
+
     /// Forgets what is known of a domain that is no longer listed.
     pub(super) async fn forget_listed(&self, domain: &Domain) {
         self.listed.invalidate(domain).await;

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Verdict};
 
 use crate::allow_list::{AllowList, Change};
-use crate::discovery::{Discover, Resolve};
+use crate::discovery::{Discover, Discovered, Resolve};
 use cache::Cache;
 use feed::Feed;
 use watch::{Observed, Watch};
@@ -63,10 +63,16 @@ impl Verdicts {
     /// Verdicts on `list`, by `discovery`. `epoch` is a random number, by which the feed knows its
     /// own cursors from those of a process before it.
     pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
-        let feed = Feed::of(&list, epoch);
+        let feed = Feed::of(&list, epoch, discovery.basis());
         let watch = Arc::new(Watch::new(discovery.servers()));
         let cache = Arc::new(Cache::new(discovery, feed.clone(), watch.clone()));
         Self { list, cache, feed, watch }
+    }
+
+    /// Takes in what was found of a listed domain at an earlier time, that long ago. It holds until its
+    /// end, but the refresher looks the domain up anew.
+    pub(crate) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
+        self.cache.recall(domain, found, age).await;
     }
 
     /// What the listed domains' verdicts have become since `cursor`. Where nothing is new, that is

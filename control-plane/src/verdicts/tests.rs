@@ -329,3 +329,59 @@ async fn under_allow_none_the_refresher_rests() {
     told.until_asked(1).await;
     refresher.abort();
 }
+
+#[tokio::test]
+async fn what_is_recalled_serves_before_dns_is_asked_and_is_looked_up_anew() {
+    let told = Told::held(found("new.a.com"));
+    let list = listing(&["a.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    verdicts.recall(domain("a.com"), found("old.a.com"), Duration::from_secs(100)).await;
+    let page = verdicts.changes("", Duration::ZERO).await;
+    assert_eq!((hosts(&page.verdicts[0]), told.asked()), (vec!["old.a.com"], 0));
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    told.until_asked(1).await;
+    let verdict = verdicts.verdict(domain("a.com")).await;
+    assert_eq!(hosts(&verdict), ["old.a.com"], "whoever asks does not wait for DNS");
+    assert!((590_000..=600_000).contains(&verdict.ttl_ms), "{}", verdict.ttl_ms);
+    told.gate.add_permits(1);
+    while hosts(&verdicts.known(domain("a.com")).await.unwrap()) != ["new.a.com"] {
+        tokio::task::yield_now().await;
+    }
+    refresher.abort();
+}
+
+#[tokio::test]
+async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
+    let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
+    let verdicts = Verdicts::new(listing(&["a.com", "b.com"]).await, told.clone(), 1);
+    let short = Discovered { ttl: Duration::from_millis(20), ..found("fed.b.com") };
+    verdicts.recall(domain("a.com"), found("fed.a.com"), Duration::MAX).await;
+    verdicts.recall(domain("b.com"), short, Duration::ZERO).await;
+    let refreshed = verdicts.refresh(&domain("a.com")).await.unwrap();
+    assert_eq!(hosts(&refreshed.stands.unwrap()), ["fed.a.com"]);
+    while verdicts.known(domain("b.com")).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(label(&verdicts.verdict(domain("b.com")).await), FailureLabel::DiscoveryFailure);
+}
+
+#[tokio::test]
+async fn a_strategy_that_allows_nobody_forgets_nothing() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = listing(&["a.com", "b.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    told.until_asked(2).await;
+    for name in ["a.com", "b.com"] {
+        verdicts.verdict(domain(name)).await;
+    }
+    told.tell(Discovered::transient("SERVFAIL".to_owned()));
+    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    list.remove(domain("b.com"), Condition::None).await.unwrap();
+    while verdicts.cache.peek(&domain("b.com"), true).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    refresher.abort();
+}

@@ -1,5 +1,6 @@
 //! Sees what lookups come to, and says in the log where there is trouble, and where it is over.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,11 @@ impl Watch {
         }
     }
 
+    /// Takes in that a listed domain was answered of at an earlier time.
+    pub(super) fn recall(&self, domain: &Domain, at: Instant) {
+        self.seen().domains.learn(domain, None, None, at);
+    }
+
     /// Returns when it is in doubt whether DNS answers at all, so that another listed domain is to be
     /// looked up.
     pub(super) async fn doubt(&self) {
@@ -145,6 +151,10 @@ impl Resolve for Observed {
             self.watch.learn_addresses(host, found.trouble.as_deref(), Instant::now());
             found
         })
+    }
+
+    fn remembered(&self, host: &HostName, family: Family) -> Option<Vec<IpAddr>> {
+        self.resolve.remembered(host, family)
     }
 }
 

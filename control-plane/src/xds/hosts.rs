@@ -4,16 +4,18 @@
 //! Each family is looked up by a task of its own, so that neither waits for the other, and whoever
 //! [watches](Host::watch) a host hears of each as it comes.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fedgate_policy::HostName;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::SHORTEST;
+use super::knock::knock;
+use super::order::ordered;
 use crate::discovery::{Addresses, Family, Resolve};
 use crate::verdicts::schedule::backoff;
 
@@ -30,20 +32,36 @@ pub(super) struct Hosts {
 /// A host in use: it is looked up for as long as somebody has it.
 pub(super) struct Host {
     known: watch::Sender<Known>,
-    lookups: [AbortHandle; 2],
+    ports: Ports,
+    tasks: [AbortHandle; 3],
 }
+
+/// The ports of a host that somebody wants to connect to.
+#[derive(Clone, Default)]
+pub(super) struct Ports(Arc<Wanted>);
+
+#[derive(Default)]
+struct Wanted {
+    ports: Mutex<BTreeMap<u16, Weak<Want>>>,
+    changed: Notify,
+}
+
+/// That a port is wanted, for as long as this lives.
+pub(super) struct Want;
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) v4: Findings,
     pub(super) v6: Findings,
+    /// Where nobody opened when we last knocked, although somebody did at another address of the host.
+    pub(super) silent: BTreeSet<SocketAddr>,
 }
 
 /// What is known of a host's addresses of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// Those that we may connect to, sorted.
+    /// Those that we may connect to, in the order in which DNS first named them.
     pub(super) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(super) private: Vec<IpAddr>,
@@ -75,13 +93,15 @@ impl Hosts {
         if hosts.len() == hosts.capacity() {
             hosts.retain(|_, host| host.strong_count() > 0);
         }
-        let known = watch::Sender::new(Known::default());
-        let lookups = [Family::V4, Family::V6].map(|family| {
+        let known = watch::Sender::new(Known::remembered(&*self.resolve, name));
+        let [v4, v6] = [Family::V4, Family::V6].map(|family| {
             let (resolve, slots) = (self.resolve.clone(), self.slots.clone());
             let lookup = look_up(name.clone(), family, resolve, slots, known.clone());
             tokio::spawn(lookup).abort_handle()
         });
-        let host = Arc::new(Host { known, lookups });
+        let ports = Ports::default();
+        let knock = tokio::spawn(knock(known.clone(), ports.clone())).abort_handle();
+        let host = Arc::new(Host { known, ports, tasks: [v4, v6, knock] });
         hosts.insert(name.clone(), Arc::downgrade(&host));
         host
     }
@@ -122,17 +142,64 @@ impl Host {
     pub(super) fn watch(&self) -> watch::Receiver<Known> {
         self.known.subscribe()
     }
+
+    /// Has it known where it opens at this port.
+    pub(super) fn want(&self, port: u16) -> Arc<Want> {
+        self.ports.want(port)
+    }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.lookups.iter().for_each(AbortHandle::abort);
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// The host's addresses, for each port that is wanted; none where there is nothing to choose.
+    pub(super) fn doors(&self, known: &Known) -> Vec<Vec<SocketAddr>> {
+        let addresses: Vec<_> = known.usable().copied().collect();
+        let mut ports = self.lock();
+        ports.retain(|_, want| want.strong_count() > 0);
+        let doors = ports.keys().filter(|_| addresses.len() > 1);
+        doors.map(|&port| addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect()).collect()
+    }
+
+    /// Waits until another port is wanted.
+    pub(super) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    fn want(&self, port: u16) -> Arc<Want> {
+        let mut ports = self.lock();
+        if let Some(want) = ports.get(&port).and_then(Weak::upgrade) {
+            return want;
+        }
+        let want = Arc::new(Want);
+        ports.insert(port, Arc::downgrade(&want));
+        self.0.changed.notify_one();
+        want
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Weak<Want>>> {
+        self.0.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 // === impl Known ===
 
 impl Known {
+    /// What is remembered from an earlier time: it will do for now.
+    fn remembered(resolve: &dyn Resolve, name: &HostName) -> Self {
+        let of = |family| match resolve.remembered(name, family) {
+            Some(usable) => Findings { usable, certain: true, ..Findings::default() },
+            None => Findings::default(),
+        };
+        Self { v4: of(Family::V4), v6: of(Family::V6), ..Self::default() }
+    }
+
     /// Whether lookups of both families have ended.
     pub(super) fn is_asked(&self) -> bool {
         self.v4.asked && self.v6.asked
@@ -141,6 +208,13 @@ impl Known {
     /// Whether DNS has said of both families what the addresses are, at any time.
     pub(super) fn is_certain(&self) -> bool {
         self.v4.certain && self.v6.certain
+    }
+
+    /// Where to connect to, at this port, in the order in which that is to be tried.
+    pub(super) fn sockets(&self, port: u16) -> Vec<SocketAddr> {
+        let addresses: Vec<_> = self.usable().copied().collect();
+        let is_silent = |ip| self.silent.contains(&SocketAddr::new(ip, port));
+        ordered(&addresses, is_silent).into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
     }
 
     /// The addresses to connect to.
@@ -154,7 +228,7 @@ impl Known {
         let addresses = addresses.iter().map(|address| address.parse::<IpAddr>().unwrap());
         let (v4, v6): (Vec<_>, Vec<_>) = addresses.partition(IpAddr::is_ipv4);
         let of = |usable| Findings { usable, asked: true, certain: true, ..Findings::default() };
-        Self { v4: of(v4), v6: of(v6) }
+        Self { v4: of(v4), v6: of(v6), silent: BTreeSet::new() }
     }
 
     fn of(&mut self, family: Family) -> &mut Findings {
@@ -178,6 +252,11 @@ impl Findings {
             (Self { asked: true, trouble: found.trouble, troubles, ..before }, backoff(troubles))
         } else {
             let Addresses { usable, private, ttl, trouble } = found;
+            // Those that stay keep their places, so that an order that is only DNS's luck changes nothing.
+            let (mut kept, new): (Vec<_>, Vec<_>) =
+                usable.into_iter().partition(|address| self.usable.contains(address));
+            kept.sort_by_key(|address| self.usable.iter().position(|before| before == address));
+            let usable = [kept, new].concat();
             let (asked, certain, troubles) = (true, true, 0);
             (Self { usable, private, asked, certain, trouble, troubles }, ttl.mul_f64(0.9))
         };
@@ -216,6 +295,13 @@ mod tests {
 
         let (known, _) = known.after(answered(&[], 300));
         assert!(known.usable.is_empty() && known.trouble.is_none());
+    }
+
+    #[test]
+    fn an_order_that_is_only_dns_luck_changes_nothing() {
+        let (known, _) = Findings::default().after(answered(&["9.9.9.9", "1.1.1.1", "8.8.8.8"], 60));
+        let (known, _) = known.after(answered(&["4.4.4.4", "8.8.8.8", "9.9.9.9"], 60));
+        assert_eq!(texts(&known), ["9.9.9.9", "8.8.8.8", "4.4.4.4"]);
     }
 
     #[test]

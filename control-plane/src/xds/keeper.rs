@@ -20,7 +20,7 @@ use super::SHORTEST;
 use super::book::{Book, Entry, Standing};
 use super::cluster::cluster;
 use super::endpoints::endpoints;
-use super::hosts::{self, Host};
+use super::hosts::{self, Host, Want};
 use super::reach::Reach;
 use super::resource::Resource;
 use crate::discovery::{Certainty, Target};
@@ -49,8 +49,8 @@ pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
 struct Keeper {
     book: Arc<Book>,
     entry: Arc<Entry>,
-    /// The hosts of the targets.
-    hosts: HashMap<HostName, Watched>,
+    /// The hosts of the targets, with their ports.
+    hosts: HashMap<(HostName, u16), Watched>,
     gathering: Gathering,
     /// When what is known of the domain will no longer do, unless others see to that.
     due: Option<Instant>,
@@ -65,6 +65,7 @@ struct Keeper {
 /// A host, kept so that others find what is known of it, and so that we hear of that.
 struct Watched {
     _host: Arc<Host>,
+    _port: Arc<Want>,
     known: watch::Receiver<hosts::Known>,
 }
 
@@ -101,7 +102,7 @@ impl Keeper {
         self.watch(&known.targets, begun);
         let addresses = self.hosts.iter_mut();
         let addresses: HashMap<&HostName, hosts::Known> =
-            addresses.map(|(name, host)| (name, host.known.borrow_and_update().clone())).collect();
+            addresses.map(|((name, _), host)| (name, host.known.borrow_and_update().clone())).collect();
         let wait = self.gathering.wait(addresses.values(), now);
         if wait.is_none() {
             let assignment = endpoints(&self.entry.domain, &known.targets, |name| addresses.get(name));
@@ -138,14 +139,14 @@ impl Keeper {
         let mut before = std::mem::take(&mut self.hosts);
         let mut others = false;
         for target in targets.iter().filter(|target| target.port != 0) {
-            let name = &target.host;
-            if !self.hosts.contains_key(name) {
-                let watched = before.remove(name).unwrap_or_else(|| {
+            let place = (target.host.clone(), target.port);
+            if !self.hosts.contains_key(&place) {
+                let watched = before.remove(&place).unwrap_or_else(|| {
                     others = true;
-                    let host = self.book.hosts.host(name);
-                    Watched { known: host.watch(), _host: host }
+                    let host = self.book.hosts.host(&target.host);
+                    Watched { known: host.watch(), _port: host.want(target.port), _host: host }
                 });
-                self.hosts.insert(name.clone(), watched);
+                self.hosts.insert(place, watched);
             }
         }
         if others {
@@ -231,7 +232,7 @@ impl Gathering {
 }
 
 /// Waits for news of any of the hosts.
-async fn any_changed(hosts: &mut HashMap<HostName, Watched>) {
+async fn any_changed(hosts: &mut HashMap<(HostName, u16), Watched>) {
     if hosts.is_empty() {
         std::future::pending::<()>().await;
     }

@@ -16,6 +16,8 @@ mod cluster;
 mod endpoints;
 mod hosts;
 mod keeper;
+mod knock;
+mod order;
 mod reach;
 mod resource;
 mod stream;

@@ -2,7 +2,7 @@
 //! record and of what DNS says of its host; the hosts file does not count.
 
 use std::fmt::{self, Display};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::hosts::{Findings, Known};
 use crate::discovery::{Family, Target};
@@ -30,6 +30,8 @@ pub(crate) enum Problem {
     NoAddress,
     /// It has addresses, and these are not public.
     Private(Vec<IpAddr>),
+    /// Nobody opens at these, although somebody does at another: they are tried last.
+    Silent(Vec<IpAddr>),
     /// The last lookup of this family came to nothing; whether an earlier one's addresses stand.
     Trouble(Family, String, bool),
     /// The first lookup of this family has not ended.
@@ -51,6 +53,11 @@ impl Reach {
         } else if addresses.is_empty() && families.iter().all(|(_, findings)| answered(findings)) {
             problems.push(Problem::NoAddress);
         }
+        let silent = host.silent.iter().filter(|door| door.port() == target.port);
+        let silent: Vec<_> = silent.map(SocketAddr::ip).filter(|ip| addresses.contains(ip)).collect();
+        if !silent.is_empty() {
+            problems.push(Problem::Silent(silent));
+        }
         for (family, findings) in families {
             match &findings.trouble {
                 Some(cause) => {
@@ -69,7 +76,7 @@ impl Reach {
     pub(super) fn defects(&self) -> impl Iterator<Item = String> {
         let defects = self.problems.iter().filter(|problem| match problem {
             Problem::NoPort | Problem::NoAddress | Problem::Private(_) => true,
-            Problem::Trouble(..) | Problem::Waiting(_) => false,
+            Problem::Silent(_) | Problem::Trouble(..) | Problem::Waiting(_) => false,
         });
         defects.map(|defect| format!("{}:{}: {defect}", self.target.host, self.target.port))
     }
@@ -93,8 +100,11 @@ impl Display for Problem {
                 f.write_str(
                     "not connected to, because not public (see discovery.allow_private_addresses):",
                 )?;
-                addresses.iter().take(NAMED).try_for_each(|address| write!(f, " {address}"))?;
-                if addresses.len() > NAMED { f.write_str(" …") } else { Ok(()) }
+                name(addresses, f)
+            }
+            Self::Silent(addresses) => {
+                f.write_str("tried last, because nobody opened there:")?;
+                name(addresses, f)
             }
             Self::Trouble(family, cause, stand) => {
                 let stand = if *stand { "; those known before stand" } else { "" };
@@ -103,6 +113,11 @@ impl Display for Problem {
             Self::Waiting(family) => write!(f, "{} records: no answer yet", record(family)),
         }
     }
+}
+
+fn name(addresses: &[IpAddr], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    addresses.iter().take(NAMED).try_for_each(|address| write!(f, " {address}"))?;
+    if addresses.len() > NAMED { f.write_str(" …") } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -161,13 +176,26 @@ mod tests {
             (443, Findings::default(), answered("", ""), "", vec![], vec!["A records: no answer yet"]),
         ] {
             let target = Target { priority: 1, host: "fed.a.com".parse().unwrap(), port, weight: 1 };
-            let reach = Reach::of(&target, &Known { v4, v6 });
+            let reach = Reach::of(&target, &Known { v4, v6, ..Known::default() });
             assert_eq!(reach.addresses, ips(addresses));
             let texts: Vec<_> = reach.problems.iter().map(ToString::to_string).collect();
             let all: Vec<_> = defects.iter().map(String::as_str).chain(others).collect();
             assert_eq!(texts, all);
             let defects = defects.iter().map(|defect| format!("fed.a.com:{port}: {defect}"));
             assert_eq!(reach.defects().collect::<Vec<_>>(), defects.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_address_at_which_nobody_opens_is_named_with_its_port() {
+        let silent = ["9.9.9.9:443", "9.9.9.9:8443", "8.8.8.8:443"].map(|door| door.parse().unwrap());
+        let (v4, v6) = (answered("1.1.1.1 9.9.9.9", ""), answered("", ""));
+        let known = Known { v4, v6, silent: silent.into() };
+        for (port, expected) in [(443, "tried last, because nobody opened there: 9.9.9.9"), (444, "")] {
+            let target = Target { priority: 1, host: "fed.a.com".parse().unwrap(), port, weight: 1 };
+            let reach = Reach::of(&target, &known);
+            let texts: Vec<_> = reach.problems.iter().map(ToString::to_string).collect();
+            assert_eq!((texts.join(", ").as_str(), reach.defects().count()), (expected, 0));
         }
     }
 }

@@ -69,7 +69,7 @@ async fn a_discovered_domain_has_a_cluster_and_endpoints() {
     world.zones.addresses("fed.infra.a.com", Some(&["9.9.9.9", "8.8.8.8"]));
     let mut envoy = world.envoy().await;
     let (_, assignment) = envoy.connect("federation/a.com").await;
-    assert_eq!(addresses(&assignment), ["fed.infra.a.com 9.9.9.9", "fed.infra.a.com 8.8.8.8"]);
+    assert_eq!(addresses(&assignment), ["fed.infra.a.com 9.9.9.9 8.8.8.8"]);
     envoy.subscribe::<Cluster>(&["federation/a.com"]).await;
     envoy.one::<Cluster>().await;
     envoy.subscribe::<ClusterLoadAssignment>(&["federation/a.com"]).await;
@@ -97,6 +97,20 @@ async fn another_address_changes_the_endpoints_alone() {
 }
 
 #[tokio::test]
+async fn remembered_addresses_serve_while_dns_does_not_answer_and_are_looked_up_anew() {
+    let world = World::listing(&["a.com"]).await;
+    *world.zones.remembered.lock().unwrap() = Some("8.8.4.4");
+    world.zones.addresses("fed.a.com", None);
+    let mut envoy = world.envoy().await;
+    let (_, endpoints) = envoy.connect("federation/a.com").await;
+    assert_eq!(addresses(&endpoints), ["fed.a.com 8.8.4.4"]);
+    world.until(|world| world.zones.resolutions.load(Ordering::SeqCst) > 1).await;
+    envoy.nothing_more().await;
+    world.zones.addresses("fed.a.com", Some(&["9.9.9.9"]));
+    assert_eq!(envoy.addresses().await, ["fed.a.com 9.9.9.9"]);
+}
+
+#[tokio::test]
 async fn addresses_are_told_as_they_come() {
     for (silent, known) in [(Family::V6, "fed.a.com 1.1.1.1"), (Family::V4, "fed.a.com 2606::1")] {
         let world = World::listing(&["a.com"]).await;
@@ -121,7 +135,7 @@ async fn a_target_in_trouble_holds_no_other_and_follows_when_it_comes() {
     assert_eq!(addresses(&assignment), ["fed.a.com 1.1.1.1"]);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     world.zones.addresses("late.a.com", Some(&["8.8.8.8"]));
-    assert_eq!(envoy.addresses().await, ["fed.a.com 1.1.1.1", "late.a.com 8.8.8.8"]);
+    assert_eq!(envoy.addresses().await, ["late.a.com 8.8.8.8", "fed.a.com 1.1.1.1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -276,7 +276,10 @@ pub(crate) fn lying_server(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 's
     lie_on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), lie)
 }
 
-fn lie_on(socket: UdpSocket, lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
+pub(crate) fn lie_on(
+    socket: UdpSocket,
+    lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];

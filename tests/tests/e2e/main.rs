@@ -3,6 +3,7 @@
 //! A test that changes nothing shares a world with those that run beside it; a test that kills,
 //! changes or configures something has a world of its own.
 
+mod addresses;
 mod allow_list;
 mod balancer;
 mod claim;
@@ -22,6 +23,7 @@ mod line;
 mod listener;
 mod lookups;
 mod manifest;
+mod memory;
 mod origin_header;
 mod reference;
 mod store;

@@ -38,6 +38,8 @@ pub(super) struct Zones {
     /// Hosts, and whether it is AAAA of theirs that is never answered, or A.
     silent: Mutex<HashSet<(HostName, bool)>>,
     pub(super) ttl: Mutex<Duration>,
+    /// What is remembered of every host.
+    pub(super) remembered: Mutex<Option<&'static str>>,
     pub(super) lookups: AtomicUsize,
     pub(super) resolutions: AtomicUsize,
 }
@@ -114,6 +116,11 @@ impl Resolve for Zones {
             }
         }))
     }
+
+    fn remembered(&self, _: &HostName, family: Family) -> Option<Vec<IpAddr>> {
+        let address: IpAddr = (*self.remembered.lock().unwrap())?.parse().unwrap();
+        (address.is_ipv4() == (family == Family::V4)).then(|| vec![address])
+    }
 }
 
 /// A control plane that serves xDS.
@@ -134,6 +141,7 @@ impl World {
             addresses: Mutex::default(),
             silent: Mutex::default(),
             ttl: Mutex::new(FOREVER),
+            remembered: Mutex::default(),
             lookups: AtomicUsize::default(),
             resolutions: AtomicUsize::default(),
         });
@@ -274,13 +282,20 @@ impl Envoy {
     }
 }
 
+/// Each endpoint's host, and its addresses.
 pub(super) fn addresses(assignment: &ClusterLoadAssignment) -> Vec<String> {
     let endpoints = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
     let text = |endpoint: &Option<HostIdentifier>| {
         let Some(HostIdentifier::Endpoint(endpoint)) = endpoint else { panic!() };
-        let address = endpoint.address.clone().unwrap().address;
-        let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
-        format!("{} {}", endpoint.hostname, socket.address)
+        let more = endpoint.additional_addresses.iter().map(|more| &more.address);
+        std::iter::once(&endpoint.address).chain(more).fold(
+            endpoint.hostname.clone(),
+            |text, address| {
+                let address = address.clone().unwrap().address;
+                let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
+                text + " " + &socket.address
+            },
+        )
     };
     endpoints.map(|endpoint| text(&endpoint.host_identifier)).collect()
 }

@@ -1,0 +1,196 @@
+//! A target's addresses: some that do not answer, some that DNS does not tell.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fedgate_tests::World;
+use fedgate_tests::address::Address;
+use fedgate_tests::peer::Peer;
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use hickory_proto::serialize::binary::BinDecodable;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::egress::{announce, caller, list};
+
+/// The port of all targets here.
+const PORT: u16 = 7001;
+
+/// An address that swallows what is sent to it: its queue of connections is full.
+struct Swallower {
+    address: Address,
+    _queue: (TcpListener, TcpStream),
+}
+
+impl Swallower {
+    fn start(world: &World) -> Self {
+        let address = Address::claim();
+        let at = SocketAddr::from((address.ip(), PORT));
+        let listener = world.run(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(at).unwrap();
+            socket.listen(0).unwrap()
+        });
+        let first = TcpStream::connect(at).unwrap();
+        let second = TcpStream::connect_timeout(&at, Duration::from_millis(100));
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::TimedOut);
+        Self { address, _queue: (listener, first) }
+    }
+}
+
+/// Carries questions to BIND, but for those that are to be never answered.
+struct SilentDns {
+    address: SocketAddr,
+    upstream: Arc<OnceLock<SocketAddr>>,
+}
+
+impl SilentDns {
+    /// Never answers what is asked of these names, for these kinds of records.
+    fn start(silent: &'static [(&str, RecordType)]) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let upstream = Arc::new(OnceLock::<SocketAddr>::new());
+        let asked = upstream.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let question = Message::from_bytes(&buffer[..length]).unwrap().queries[0].clone();
+                let name = question.name().to_ascii().to_lowercase();
+                if !silent.iter().any(|(host, kind)| name == *host && question.query_type() == *kind) {
+                    let onward = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                    onward.send_to(&buffer[..length], asked.wait()).unwrap();
+                    let length = onward.recv(&mut buffer).unwrap();
+                    socket.send_to(&buffer[..length], from).unwrap();
+                }
+            }
+        });
+        Self { address, upstream }
+    }
+
+    /// A world that asks it, and waits for it longer than anybody else waits.
+    fn world(&self) -> World {
+        let world = caller().ask(self.address).discovery("timeout = \"20s\"\n").start();
+        self.upstream.set(world.dns.address()).unwrap();
+        world
+    }
+}
+
+/// A peer at this world's address, for which each call needs a new connection.
+fn peer(world: &World) -> Peer {
+    let at = SocketAddr::from((world.ip(), PORT));
+    Peer::echo_once(at, "infra.b.com", &world.identity(&["infra.b.com"]), world.authority.pem())
+}
+
+/// Announces one more address of the target.
+fn announce_also(world: &World, kind: &str, address: IpAddr) {
+    world.dns.update(&[&format!("update add infra.b.com. 5 {kind} {address}")]);
+}
+
+/// Calls so often, and gives how long each call took.
+fn calls(world: &World, count: usize) -> Vec<Duration> {
+    let local = world.local();
+    let call = |_| {
+        let begun = Instant::now();
+        let answer = local.call("b.com", "search-users").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        begun.elapsed()
+    };
+    (0..count).map(call).collect()
+}
+
+/// All but one of a hundred took less.
+fn percentile(took: &[Duration], percent: usize) -> Duration {
+    let mut sorted = took.to_vec();
+    sorted.sort_unstable();
+    sorted[took.len() * percent / 100]
+}
+
+#[test]
+fn of_nine_addresses_the_one_that_has_a_route_answers_every_call() {
+    let world = caller().start();
+    let peer = peer(&world);
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    for n in 1..=8 {
+        // Link-local, and no link is named: the system finds no way to it.
+        announce_also(&world, "AAAA", Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n).into());
+    }
+    list(&world);
+    let took = calls(&world, 200);
+    assert_eq!(peer.calls(), 200);
+    assert!(percentile(&took, 99) < Duration::from_secs(1), "{took:?}");
+    assert!(percentile(&took[20..], 90) < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn addresses_that_swallow_are_passed_over_in_fractions_of_a_second_and_remembered() {
+    let world = caller().start();
+    let peer = peer(&world);
+    let other = Address::claim();
+    let at = SocketAddr::from((other.ip(), PORT));
+    let _other =
+        Peer::echo_once(at, "infra.b.com", &world.identity(&["infra.b.com"]), world.authority.pem());
+    let swallowers = [Swallower::start(&world), Swallower::start(&world)];
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    for address in [swallowers[0].address.ip(), swallowers[1].address.ip(), other.ip()] {
+        announce_also(&world, "A", address.into());
+    }
+    list(&world);
+    let took = calls(&world, 100);
+    assert!(percentile(&took, 99) < Duration::from_secs(1), "{took:?}");
+    assert!(percentile(&took[20..], 90) < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn addresses_of_a_family_that_is_never_answered_delay_no_call() {
+    let dns = SilentDns::start(&[("infra.b.com.", RecordType::AAAA)]);
+    let world = dns.world();
+    let peer = peer(&world);
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    list(&world);
+    let took = calls(&world, 1);
+    assert!(took[0] < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_target_whose_name_servers_are_silent_delays_no_call() {
+    let dns = SilentDns::start(&[("silent.b.com.", RecordType::A), ("silent.b.com.", RecordType::AAAA)]);
+    let world = dns.world();
+    let peer = peer(&world);
+    announce(&world, "silent.b.com", 5, 10, peer.address());
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    list(&world);
+    let took = calls(&world, 1);
+    assert!(took[0] < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn dns_that_is_silent_is_named_before_anybody_gives_up_waiting() {
+    for (silent, status, label, cause) in [
+        (
+            &[("_wire-server-federator._tcp.b.com.", RecordType::SRV)][..],
+            400,
+            "discovery-failure",
+            "it is still being asked",
+        ),
+        (
+            &[("infra.b.com.", RecordType::A), ("infra.b.com.", RecordType::AAAA)],
+            521,
+            "federation-connection-refused",
+            "no_healthy_upstream",
+        ),
+    ] {
+        let dns = SilentDns::start(silent);
+        let world = dns.world();
+        let peer = peer(&world);
+        announce(&world, "infra.b.com", 10, 10, peer.address());
+        list(&world);
+        let begun = Instant::now();
+        let answer = world.local().call("b.com", "search-users").unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!((answer.status, answer.label().as_str()), (status, label), "{}", answer.json());
+        assert!(answer.json()["message"].as_str().unwrap().contains(cause), "{}", answer.json());
+    }
+}
