@@ -47,6 +47,7 @@ pub(super) struct Found {
 
 /// A host's addresses; none of a family of which DNS has said nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Addresses {
     v4: Option<Vec<IpAddr>>,
     v6: Option<Vec<IpAddr>>,
@@ -54,6 +55,7 @@ pub(super) struct Addresses {
 
 /// [`Found`], as JSON.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Discovery {
     /// Its life stands beside it.
     verdict: Verdict,
