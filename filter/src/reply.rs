@@ -19,7 +19,7 @@ pub(crate) enum Origin {
 /// Reads the details of a response; `target` says who was called last.
 pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Origin {
     let details = String::from_utf8_lossy(details);
-    let way = || Way { target: target(), cause: brief(&details) };
+    let way = || Way { target: target(), cause: cause(&details) };
     let is_any = |parts: &[&str]| parts.iter().any(|part| details.contains(part));
     if details == "via_upstream" {
         Origin::Backend
@@ -39,6 +39,18 @@ pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Ori
         Origin::Failure(RemoteFailure::Http2(way()))
     } else {
         Origin::Caller
+    }
+}
+
+/// What Envoy says, and what that means where it is not plain: without an endpoint in its cluster, it names no
+/// reason, but the control plane knows one.
+fn cause(details: &str) -> String {
+    match details {
+        "no_healthy_upstream" => {
+            "no address of theirs is known, and the control plane's log says why (no_healthy_upstream)"
+                .to_owned()
+        }
+        other => brief(other),
     }
 }
 

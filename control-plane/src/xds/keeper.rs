@@ -20,7 +20,8 @@ use super::SHORTEST;
 use super::book::{Book, Entry, Standing};
 use super::cluster::cluster;
 use super::endpoints::endpoints;
-use super::hosts::{self, Host, Want};
+use super::hosts::{self, Host};
+use super::knock::Want;
 use super::resource::Resource;
 use crate::discovery::{Certainty, Target};
 use crate::verdicts::{Known, PATIENCE, schedule};
@@ -32,8 +33,16 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// Keeps `entry` up to date, until it is aborted.
 pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
     let gathering = Gathering { begun: Instant::now(), first: None };
-    let hosts = HashMap::new();
-    let mut keeper = Keeper { book, entry, hosts, gathering, due: None, last: None, failures: 0 };
+    let mut keeper = Keeper {
+        book,
+        entry,
+        hosts: HashMap::new(),
+        gathering,
+        lacking: false,
+        due: None,
+        last: None,
+        failures: 0,
+    };
     loop {
         let next = keeper.look().await;
         tokio::select! {
@@ -50,6 +59,8 @@ struct Keeper {
     /// The hosts of the targets, with their ports.
     hosts: HashMap<(HostName, u16), Watched>,
     gathering: Gathering,
+    /// Whether no target has an address.
+    lacking: bool,
     /// When what is known of the domain will no longer do, unless others see to that.
     due: Option<Instant>,
     /// The end of the last lookup that was seen.
@@ -103,7 +114,14 @@ impl Keeper {
         if wait.is_none() {
             let assignment = endpoints(&self.entry.domain, &known.targets, |name| addresses.get(name));
             let uncertain = addresses.values().any(|known| !known.is_certain());
-            let stopgap = assignment.endpoints.is_empty() && uncertain;
+            let is_empty = assignment.endpoints.is_empty();
+            if is_empty && !self.lacking {
+                let lack = addresses.iter().map(|(name, known)| format!("{name} ({})", known.lack()));
+                let targets = lack.collect::<Vec<_>>().join(", ");
+                tracing::warn!(domain = %self.entry.domain, targets, "no target has an address to connect to");
+            }
+            self.lacking = is_empty;
+            let stopgap = is_empty && uncertain;
             let endpoints = Arc::new(Resource::pack(assignment, stopgap));
             self.book.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
         }
