@@ -243,3 +243,34 @@ async fn until(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_waits_for_the_rest_but_not_for_long() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let all = hosts::Known::of_texts(&["1.1.1.1", "2606::1"]);
+        let nothing = hosts::Known::default();
+        let half = hosts::Known { v6: nothing.v6.clone(), ..all.clone() };
+        for timeline in [
+            &[
+                (10, [&nothing, &nothing], Some(4000)),
+                (20, [&half, &nothing], Some(70)),
+                (40, [&half, &all], Some(70)),
+                (70, [&half, &all], None),
+                (900, [&all, &all], None),
+            ][..],
+            &[(20, [&half, &half], Some(70)), (40, [&all, &all], None)],
+            &[(4000, [&nothing, &nothing], None), (5000, [&nothing, &half], Some(5050))],
+        ] {
+            let mut gathering = Gathering { begun: start, first: None };
+            for (now, hosts, until) in timeline {
+                let wait = gathering.wait(hosts.iter().copied(), at(*now));
+                assert_eq!(wait, until.map(at), "at {now} ms of {timeline:?}");
+            }
+        }
+    }
+}

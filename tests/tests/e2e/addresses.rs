@@ -13,7 +13,9 @@ use fedgate_tests::process::eventually;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use hickory_proto::serialize::binary::BinDecodable;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{self, TcpListener, TcpSocket};
 
 use super::egress::{announce, caller, list};
 
@@ -90,6 +92,29 @@ fn addresses<const N: usize>() -> [Address; N] {
     addresses
 }
 
+/// Lays a long way to this world's peer, which begins at `ip`: all that is sent arrives so much later.
+fn lay_far(world: &World, ip: Ipv4Addr, later: Duration) {
+    async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, later: Duration) {
+        let mut buffer = [0; 16384];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            tokio::time::sleep(later).await;
+            if to.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+        }
+    }
+    let peer = SocketAddr::from((world.ip(), PORT));
+    let listener = world.run(TcpListener::bind((ip, PORT))).unwrap();
+    world.runtime().spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = net::TcpStream::connect(peer).await.unwrap();
+            let ((near_out, near_in), (far_out, far_in)) = (near.into_split(), far.into_split());
+            tokio::spawn(carry(near_out, far_in, later));
+            tokio::spawn(carry(far_out, near_in, later));
+        }
+    });
+}
+
 /// Announces one more address of the target.
 fn announce_also(world: &World, kind: &str, address: IpAddr) {
     world.dns.update(&[&format!("update add infra.b.com. 5 {kind} {address}")]);
@@ -146,6 +171,38 @@ fn addresses_that_swallow_are_passed_over_in_fractions_of_a_second_and_remembere
     assert!(took[0] > Duration::from_millis(300), "nothing was in the way: {took:?}");
     assert!(percentile(&took, 99) < Duration::from_secs(1), "{took:?}");
     assert!(percentile(&took[20..], 90) < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn a_partner_that_is_far_away_is_reached_past_addresses_that_swallow() {
+    let world = caller().start();
+    let addresses: [_; 3] = addresses();
+    let ips = addresses.each_ref().map(Address::ip);
+    let _swallowers = [Swallower::start(&world, ips[0]), Swallower::start(&world, ips[1])];
+    let _peer = peer(&world, world.ip());
+    // In each direction, so that the handshake takes as long as it and TCP's do at 300 ms there and back.
+    lay_far(&world, ips[2], Duration::from_millis(300));
+    announce(&world, "infra.b.com", 10, 10, (ips[0], PORT).into());
+    for ip in &ips[1..] {
+        announce_also(&world, "A", (*ip).into());
+    }
+    list(&world);
+    let took = calls(&world, 1);
+    assert!(took[0] > Duration::from_millis(1200), "nothing was in the way: {took:?}");
+}
+
+#[test]
+fn a_target_that_swallows_costs_its_time_once_and_rests() {
+    let world = caller().start();
+    let address = Address::claim();
+    let _swallower = Swallower::start(&world, address.ip());
+    let peer = peer(&world, world.ip());
+    announce(&world, "swallows.b.com", 5, 10, (address.ip(), PORT).into());
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    list(&world);
+    let took = calls(&world, 21);
+    assert!(took[0] < Duration::from_secs(4), "{took:?}");
+    assert!(percentile(&took[1..], 90) < Duration::from_millis(100), "{took:?}");
 }
 
 #[test]
@@ -233,5 +290,10 @@ fn dns_that_is_silent_is_named_before_anybody_gives_up_waiting() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         assert_eq!((answer.status, answer.label().as_str()), (status, label), "{}", answer.json());
         assert!(answer.json()["message"].as_str().unwrap().contains(cause), "{}", answer.json());
+        let log = world.control_plane.as_ref().unwrap().log();
+        assert!(log.contains("discovery.timeout is longer than whoever asks waits"), "{log}");
+        let lack = "no target has an address to connect to domain=b.com \
+                    targets=\"infra.b.com (A: no answer yet, AAAA: no answer yet)\"";
+        assert_eq!(log.matches(lack).count(), usize::from(status == 521), "{log}");
     }
 }
