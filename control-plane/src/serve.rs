@@ -25,11 +25,14 @@ use crate::memory::{self, Memory, Remembering};
 use crate::stop::Stop;
 use crate::store::StoreError;
 use crate::store::sqlite::Database;
-use crate::verdicts::{Verdicts, refresher};
+use crate::verdicts::{PATIENCE, Verdicts, refresher};
 use crate::xds::Xds;
 
 /// How long requests that are under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// A time for connecting that is too short for some.
+const SHORT_CONNECT: Duration = Duration::from_secs(1);
 
 /// Why the service cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,18 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     if config.tokens.is_empty() {
         tracing::warn!(
             "no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`"
+        );
+    }
+    if config.timeout > PATIENCE {
+        tracing::warn!(
+            timeout = ?config.timeout, patience = ?PATIENCE,
+            "discovery.timeout is longer than whoever asks waits: what DNS says later counts for those who ask later"
+        );
+    }
+    if config.egress.connect_timeout < SHORT_CONNECT {
+        tracing::warn!(
+            timeout = ?config.egress.connect_timeout,
+            "egress.connect_timeout is for all addresses of a target, tried 300 ms apart, and for TLS: below 1s, partners that are far away, or have addresses that do not answer, cannot be called"
         );
     }
     let admin = bind("admin", config.admin).await?;

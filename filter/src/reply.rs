@@ -30,7 +30,7 @@ pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Ori
         Origin::Failure(RemoteFailure::Tls(way()))
     } else if details == NO_ENDPOINT && target().is_none() {
         let cause =
-            format!("there is no address to connect to; `fedgate domain show` says why ({details})");
+            format!("no address of theirs is known; `fedgate domain show` says why ({details})");
         Origin::Failure(RemoteFailure::ConnectionRefused(Way { target: None, cause }))
     } else if is_any(&[
         "connection_failure",
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(origin(b"via_upstream", || None), Origin::Backend);
         let target = Target { host: "infra.b.com".to_owned(), address: "192.0.2.1:443".to_owned() };
         for (target, expected) in [
-            (None, "there is no address to connect to; `fedgate domain show` says why"),
+            (None, "no address of theirs is known; `fedgate domain show` says why"),
             (Some(target), "infra.b.com at 192.0.2.1:443: no_healthy_upstream"),
         ] {
             let Origin::Failure(failure) = origin(b"no_healthy_upstream", || target.clone()) else {

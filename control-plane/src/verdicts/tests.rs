@@ -104,6 +104,24 @@ fn label(verdict: &Verdict) -> FailureLabel {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
+    let told = Told::held(found("infra.a.com"));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let begun = tokio::time::Instant::now();
+    let late = verdicts.verdict(domain("a.com")).await;
+    assert_eq!(begun.elapsed().as_secs(), 4);
+    let Outcome::Failure(failure) = late.outcome else { panic!() };
+    assert_eq!(failure.label, FailureLabel::DiscoveryFailure);
+    assert_eq!(
+        failure.message,
+        "DNS error: _wire-server-federator._tcp.a.com: no answer after 4 s; it is still being asked"
+    );
+    told.gate.add_permits(1);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["infra.a.com"]);
+    assert_eq!(told.asked(), 1);
+}
+
 #[tokio::test]
 async fn a_domain_that_is_not_allowed_is_never_looked_up() {
     let told = Told::at_once(found("fed.a.com"));

@@ -38,13 +38,14 @@ pub(super) fn endpoints<'a>(
     targets: &[Target],
     known: impl Fn(&HostName) -> Option<&'a Known>,
 ) -> ClusterLoadAssignment {
-    // Envoy knows an endpoint by its first address: one that comes twice counts where it comes first.
+    // Envoy knows an endpoint by its first address, which no other may have.
     let mut taken = BTreeSet::new();
     let mut priorities: BTreeMap<u16, Vec<(&Target, Vec<SocketAddr>)>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.port != 0) {
-        let sockets = known(&target.host).map(|known| known.sockets(target.port)).unwrap_or_default();
-        let sockets: Vec<_> = sockets.into_iter().filter(|&socket| taken.insert(socket)).collect();
-        if !sockets.is_empty() {
+        let mut sockets =
+            known(&target.host).map(|known| known.sockets(target.port)).unwrap_or_default();
+        if let Some(first) = sockets.iter().position(|&socket| taken.insert(socket)) {
+            sockets.rotate_left(first);
             priorities.entry(target.priority).or_default().push((target, sockets));
         }
     }
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_counts_once_where_it_comes_first() {
+    fn an_address_is_the_first_of_one_endpoint() {
         let targets = [
             target(1, 1, "a.x", 443),
             target(1, 1, "b.x", 443),
@@ -214,6 +215,10 @@ mod tests {
         ];
         let found = texts(&targets, &[("a.x", &["1.1.1.1"]), ("b.x", &["1.1.1.1"])]);
         assert_eq!(found, ["0 a.x 1.1.1.1:443 960", "0 b.x 1.1.1.1:8443 960"]);
+        let two = &["1.1.1.1", "1.1.1.2"][..];
+        let found = texts(&targets[..2], &[("a.x", two), ("b.x", two)]);
+        let expected = ["0 a.x 1.1.1.1:443 1.1.1.2:443 960", "0 b.x 1.1.1.2:443 1.1.1.1:443 960"];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -4,28 +4,31 @@
 //! Each family is looked up by a task of its own, so that neither waits for the other, and whoever
 //! [watches](Host::watch) a host hears of each as it comes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use fedgate_policy::HostName;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::SHORTEST;
-use super::knock::knock;
+use super::knock::{Ports, Want, knock};
 use super::order::ordered;
 use crate::discovery::{Addresses, Family, Resolve};
 use crate::verdicts::schedule::backoff;
 
-/// Lookups of addresses under way at one time.
+/// Lookups of addresses under way at one time, of each family: one that is silent takes no other's place.
 const LOOKUPS: usize = 256;
+/// Hosts at which we knock at one time; each has 32 addresses at the most.
+const KNOCKS: usize = 16;
 
 /// The hosts in use.
 pub(super) struct Hosts {
     resolve: Arc<dyn Resolve>,
-    slots: Arc<Semaphore>,
+    slots: [(Family, Arc<Semaphore>); 2],
+    knocks: Arc<Semaphore>,
     by_name: Mutex<HashMap<HostName, Weak<Host>>>,
 }
 
@@ -35,19 +38,6 @@ pub(super) struct Host {
     ports: Ports,
     tasks: [AbortHandle; 3],
 }
-
-/// The ports of a host that somebody wants to connect to.
-#[derive(Clone, Default)]
-pub(super) struct Ports(Arc<Wanted>);
-
-#[derive(Default)]
-struct Wanted {
-    ports: Mutex<BTreeMap<u16, Weak<Want>>>,
-    changed: Notify,
-}
-
-/// That a port is wanted, for as long as this lives.
-pub(super) struct Want;
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +70,9 @@ pub(super) struct Findings {
 impl Hosts {
     /// No host.
     pub(super) fn new(resolve: Arc<dyn Resolve>) -> Self {
-        Self { resolve, slots: Arc::new(Semaphore::new(LOOKUPS)), by_name: Mutex::default() }
+        let slots = [Family::V4, Family::V6].map(|family| (family, Arc::new(Semaphore::new(LOOKUPS))));
+        let knocks = Arc::new(Semaphore::new(KNOCKS));
+        Self { resolve, slots, knocks, by_name: Mutex::default() }
     }
 
     /// The host of that name, for as long as somebody has it.
@@ -94,13 +86,14 @@ impl Hosts {
             hosts.retain(|_, host| host.strong_count() > 0);
         }
         let known = watch::Sender::new(Known::remembered(&*self.resolve, name));
-        let [v4, v6] = [Family::V4, Family::V6].map(|family| {
-            let (resolve, slots) = (self.resolve.clone(), self.slots.clone());
-            let lookup = look_up(name.clone(), family, resolve, slots, known.clone());
+        let [v4, v6] = self.slots.each_ref().map(|(family, slots)| {
+            let (resolve, slots) = (self.resolve.clone(), slots.clone());
+            let lookup = look_up(name.clone(), *family, resolve, slots, known.clone());
             tokio::spawn(lookup).abort_handle()
         });
         let ports = Ports::default();
-        let knock = tokio::spawn(knock(known.clone(), ports.clone())).abort_handle();
+        let knock = knock(known.clone(), ports.clone(), self.knocks.clone());
+        let knock = tokio::spawn(knock).abort_handle();
         let host = Arc::new(Host { known, ports, tasks: [v4, v6, knock] });
         hosts.insert(name.clone(), Arc::downgrade(&host));
         host
@@ -155,39 +148,6 @@ impl Drop for Host {
     }
 }
 
-// === impl Ports ===
-
-impl Ports {
-    /// The host's addresses, for each port that is wanted; none where there is nothing to choose.
-    pub(super) fn doors(&self, known: &Known) -> Vec<Vec<SocketAddr>> {
-        let addresses: Vec<_> = known.usable().copied().collect();
-        let mut ports = self.lock();
-        ports.retain(|_, want| want.strong_count() > 0);
-        let doors = ports.keys().filter(|_| addresses.len() > 1);
-        doors.map(|&port| addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect()).collect()
-    }
-
-    /// Waits until another port is wanted.
-    pub(super) async fn changed(&self) {
-        self.0.changed.notified().await;
-    }
-
-    fn want(&self, port: u16) -> Arc<Want> {
-        let mut ports = self.lock();
-        if let Some(want) = ports.get(&port).and_then(Weak::upgrade) {
-            return want;
-        }
-        let want = Arc::new(Want);
-        ports.insert(port, Arc::downgrade(&want));
-        self.0.changed.notify_one();
-        want
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Weak<Want>>> {
-        self.0.ports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 // === impl Known ===
 
 impl Known {
@@ -220,6 +180,17 @@ impl Known {
     /// The addresses to connect to.
     pub(super) fn usable(&self) -> impl Iterator<Item = &IpAddr> {
         self.v4.usable.iter().chain(&self.v6.usable)
+    }
+
+    /// Why there is no address to connect to, family by family.
+    pub(super) fn lack(&self) -> String {
+        let of = |kind: &str, family: &Findings| match &family.trouble {
+            Some(cause) => format!("{kind}: {cause}"),
+            None if !family.private.is_empty() => format!("{kind}: not public"),
+            None if family.asked => format!("{kind}: none"),
+            None => format!("{kind}: no answer yet"),
+        };
+        format!("{}, {}", of("A", &self.v4), of("AAAA", &self.v6))
     }
 
     /// A host that has these addresses.

@@ -20,7 +20,8 @@ use super::SHORTEST;
 use super::book::{Book, Entry, Standing};
 use super::cluster::cluster;
 use super::endpoints::endpoints;
-use super::hosts::{self, Host, Want};
+use super::hosts::{self, Host};
+use super::knock::Want;
 use super::reach::Reach;
 use super::resource::Resource;
 use crate::discovery::{Certainty, Target};
@@ -34,8 +35,9 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
     let gathering = Gathering { begun: Instant::now(), first: None };
     let hosts = HashMap::new();
-    let (due, last, failures, defects) = (None, None, 0, BTreeSet::new());
-    let mut keeper = Keeper { book, entry, hosts, gathering, due, last, failures, defects };
+    let (lacking, defects) = (false, BTreeSet::new());
+    let (due, last, failures) = (None, None, 0);
+    let mut keeper = Keeper { book, entry, hosts, gathering, lacking, defects, due, last, failures };
     loop {
         let next = keeper.look().await;
         tokio::select! {
@@ -52,14 +54,16 @@ struct Keeper {
     /// The hosts of the targets, with their ports.
     hosts: HashMap<(HostName, u16), Watched>,
     gathering: Gathering,
+    /// Whether no target has an address.
+    lacking: bool,
+    /// What is wrong with targets, as has been said.
+    defects: BTreeSet<String>,
     /// When what is known of the domain will no longer do, unless others see to that.
     due: Option<Instant>,
     /// The end of the last lookup that was seen.
     last: Option<Instant>,
     /// How many lookups in a row came to nothing.
     failures: u32,
-    /// What is wrong with targets, as has been said.
-    defects: BTreeSet<String>,
 }
 
 /// A host, kept so that others find what is known of it, and so that we hear of that.
@@ -103,20 +107,31 @@ impl Keeper {
         let addresses = self.hosts.iter_mut();
         let addresses: HashMap<&HostName, hosts::Known> =
             addresses.map(|((name, _), host)| (name, host.known.borrow_and_update().clone())).collect();
+        let unknown = hosts::Known::default();
+        let host = |target: &Target| addresses.get(&target.host).unwrap_or(&unknown);
+        let reaches: Vec<_> =
+            known.targets.iter().map(|target| Reach::of(target, host(target))).collect();
+        let defects = reaches.iter().flat_map(Reach::defects);
+        let defects = defects.chain(known.passed_over.iter().cloned()).collect();
+        say_defects(&self.entry.domain, &mut self.defects, defects);
         let wait = self.gathering.wait(addresses.values(), now);
         if wait.is_none() {
             let assignment = endpoints(&self.entry.domain, &known.targets, |name| addresses.get(name));
             let uncertain = addresses.values().any(|known| !known.is_certain());
-            let stopgap = assignment.endpoints.is_empty() && uncertain;
+            let is_empty = assignment.endpoints.is_empty();
+            // Said already where it lies with each target, or with DNS as a whole.
+            let is_said = reaches.iter().all(|reach| reach.defects().next().is_some())
+                || self.book.verdicts.dns().is_some();
+            if is_empty && !self.lacking && !is_said {
+                let lack = addresses.iter().map(|(name, known)| format!("{name} ({})", known.lack()));
+                let targets = lack.collect::<Vec<_>>().join(", ");
+                tracing::warn!(domain = %self.entry.domain, targets, "no target has an address to connect to");
+            }
+            self.lacking = is_empty;
+            let stopgap = is_empty && uncertain;
             let endpoints = Arc::new(Resource::pack(assignment, stopgap));
             self.book.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
         }
-        let unknown = hosts::Known::default();
-        let host = |target: &Target| addresses.get(&target.host).unwrap_or(&unknown);
-        let reaches = known.targets.iter().map(|target| Reach::of(target, host(target)));
-        let defects = reaches.flat_map(|reach| reach.defects().collect::<Vec<_>>());
-        let defects = defects.chain(known.passed_over.iter().cloned()).collect();
-        say_defects(&self.entry.domain, &mut self.defects, defects);
         wait.into_iter().chain(self.due).min()
     }
 
@@ -244,5 +259,36 @@ async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_waits_for_the_rest_but_not_for_long() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let all = hosts::Known::of_texts(&["1.1.1.1", "2606::1"]);
+        let nothing = hosts::Known::default();
+        let half = hosts::Known { v6: nothing.v6.clone(), ..all.clone() };
+        for timeline in [
+            &[
+                (10, [&nothing, &nothing], Some(4000)),
+                (20, [&half, &nothing], Some(70)),
+                (40, [&half, &all], Some(70)),
+                (70, [&half, &all], None),
+                (900, [&all, &all], None),
+            ][..],
+            &[(20, [&half, &half], Some(70)), (40, [&all, &all], None)],
+            &[(4000, [&nothing, &nothing], None), (5000, [&nothing, &half], Some(5050))],
+        ] {
+            let mut gathering = Gathering { begun: start, first: None };
+            for (now, hosts, until) in timeline {
+                let wait = gathering.wait(hosts.iter().copied(), at(*now));
+                assert_eq!(wait, until.map(at), "at {now} ms of {timeline:?}");
+            }
+        }
     }
 }

@@ -149,6 +149,17 @@ async fn who_waits_for_silent_dns_hears_in_time_that_there_is_nothing() {
     let (_, assignment) = envoy.connect("federation/a.com").await;
     assert!(addresses(&assignment).is_empty());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+
+    let world = World::listing(&["a.com"]).await;
+    world.zones.silence_domain("a.com");
+    let begun = tokio::time::Instant::now();
+    let mut envoy = world.envoy().await;
+    for _ in 0..3 {
+        envoy.subscribe::<Cluster>(&["federation/a.com"]).await;
+        assert_eq!(envoy.removed::<Cluster>().await, ["federation/a.com"]);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(world.zones.lookups.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -381,9 +392,8 @@ async fn of_too_many_good_names_the_first_are_kept() {
     envoy.subscribe::<Cluster>(&names).await;
     let mut sent = 0;
     while sent < MAX_NAMES {
-        let response = envoy.next().await;
-        assert!(response.removed_resources.is_empty(), "{:?}", response.removed_resources);
-        sent += response.resources.len();
+        // So many take a while, and some may be said not to be there until they are.
+        sent += envoy.next().await.resources.len();
     }
     envoy.subscribe::<Cluster>(&["federation/one.more.com"]).await;
     assert_eq!(envoy.removed::<Cluster>().await, ["federation/one.more.com"]);

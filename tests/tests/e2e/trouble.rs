@@ -97,6 +97,21 @@ fn that_all_dns_fails_is_said_once_and_once_that_it_is_over() {
 }
 
 #[test]
+fn with_nobody_else_to_ask_a_domains_trouble_is_that_of_dns() {
+    let mut world = World::builder()
+        .records([srv("a.com", 1, "infra.a.com.")])
+        .discovery("timeout = \"200ms\"\nmin_ttl = \"1s\"\n")
+        .allow(&["a.com"])
+        .start();
+    world.dns.stop();
+    let control_plane = world.control_plane.take().unwrap();
+    eventually("the log says that DNS fails", || (times(&control_plane, FAILS) == 1).then_some(()));
+    world.dns.restart();
+    eventually("the log says that DNS answers", || (times(&control_plane, ANSWERS) == 1).then_some(()));
+    assert_eq!((times(&control_plane, FAILS), times(&control_plane, DOMAIN_FAILS)), (1, 0));
+}
+
+#[test]
 fn the_trouble_of_one_domain_is_its_own() {
     let mut world = World::builder()
         .records([srv("a.com", 3600, "infra.a.com.")])
@@ -136,7 +151,7 @@ fn a_target_that_cannot_be_connected_to_is_named_wherever_one_looks() {
     let answer = world.local().call("b.com", "search-users").unwrap();
     assert_eq!((answer.status, answer.label().as_str()), (521, "federation-connection-refused"));
     let message = answer.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("there is no address to connect to"), "{message}");
+    assert!(message.contains("no address of theirs is known"), "{message}");
     assert!(message.contains("`fedgate domain show` says why"), "{message}");
 
     let shown = control_plane.cli(&["domain", "show", "b.com"]).unwrap();

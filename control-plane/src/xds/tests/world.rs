@@ -35,6 +35,8 @@ pub(super) struct Zones {
     targets: Mutex<HashMap<Domain, Vec<Target>>>,
     /// None for trouble.
     addresses: Mutex<HashMap<HostName, Option<Vec<&'static str>>>>,
+    /// Domains whose lookup never ends.
+    silent_domains: Mutex<HashSet<Domain>>,
     /// Hosts, and whether it is AAAA of theirs that is never answered, or A.
     silent: Mutex<HashSet<(HostName, bool)>>,
     pub(super) ttl: Mutex<Duration>,
@@ -63,6 +65,11 @@ impl Zones {
         self.addresses.lock().unwrap().insert(of.parse().unwrap(), addresses.map(<[_]>::to_vec));
     }
 
+    /// Has no lookup of the domain end.
+    pub(super) fn silence_domain(&self, domain: &str) {
+        self.silent_domains.lock().unwrap().insert(domain.parse().unwrap());
+    }
+
     /// Has no lookup of the host's addresses of this family end that begins from now on.
     pub(super) fn silence(&self, of: &str, family: Family) {
         self.silent.lock().unwrap().insert((of.parse().unwrap(), family == Family::V6));
@@ -72,6 +79,9 @@ impl Zones {
 impl Discover for Zones {
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         self.lookups.fetch_add(1, Ordering::SeqCst);
+        if self.silent_domains.lock().unwrap().contains(domain) {
+            return Box::pin(std::future::pending());
+        }
         let told = self.targets.lock().unwrap().get(domain).cloned();
         let host = format!("fed.{domain}").parse().unwrap();
         let targets = told.unwrap_or_else(|| vec![Target { priority: 1, host, port: 443, weight: 1 }]);
@@ -139,6 +149,7 @@ impl World {
         let zones = Arc::new(Zones {
             targets: Mutex::default(),
             addresses: Mutex::default(),
+            silent_domains: Mutex::default(),
             silent: Mutex::default(),
             ttl: Mutex::new(FOREVER),
             remembered: Mutex::default(),
