@@ -77,6 +77,22 @@ impl ControlPlane {
         self.process = Some(process);
     }
 
+    /// SIGTERM, and its end.
+    pub fn terminate(&mut self) {
+        self.process().signal(Signal::TERM);
+        let status = self.process().wait();
+        assert!(status.success(), "{status}: {}", self.log());
+        self.process = None;
+    }
+
+    /// Puts other words in the place of those in its configuration, for the next start.
+    pub fn configure(&self, from: &str, to: &str) {
+        let file = self.dir.join("fedgate.toml");
+        let before = fs::read_to_string(&file).expect("the configuration");
+        assert!(before.contains(from), "{from} is not in the configuration");
+        fs::write(file, before.replace(from, to)).expect("the configuration");
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process = None;

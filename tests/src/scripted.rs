@@ -60,35 +60,19 @@ impl Scripted {
             let socket = UdpSocket::bind(listener.local_addr().ok()?).ok()?;
             Some((listener, socket))
         });
-        let server = Self::on(socket, script);
-        server.accept(listener);
-        server.server
+        let running = Running::on(socket, script);
+        running.accept(listener);
+        running.server
     }
 
     /// A server as [`Scripted::start`] makes one, on whose port TCP is refused.
     pub fn without_tcp(script: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self::on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"), script).server
+        Self::on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"), script)
     }
 
-    fn on(socket: UdpSocket, script: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Running {
-        let address = socket.local_addr().expect("its address");
-        let server = Self { address, names: Arc::default() };
-        let running = Running { server, script: Arc::new(script) };
-        let answering = running.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                let question = buffer.get(..length).expect("what was received").to_vec();
-                let (answering, socket) = (answering.clone(), socket.try_clone().expect("the socket"));
-                // Each by itself, so that one that is late holds up no other.
-                thread::spawn(move || {
-                    let say = |octets: &[u8]| socket.send_to(octets, from).map(drop);
-                    // Whoever asked may have gone.
-                    answering.act(&question, Over::Udp, say).ok();
-                });
-            }
-        });
-        running
+    /// The same on a socket that is there.
+    pub fn on(socket: UdpSocket, script: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Running::on(socket, script).server
     }
 
     /// Where it is.
@@ -113,6 +97,27 @@ struct Running {
 type Script = Arc<dyn Fn(&Asked) -> Vec<Act> + Send + Sync>;
 
 impl Running {
+    fn on(socket: UdpSocket, script: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        let address = socket.local_addr().expect("its address");
+        let server = Scripted { address, names: Arc::default() };
+        let running = Self { server, script: Arc::new(script) };
+        let answering = running.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let question = buffer.get(..length).expect("what was received").to_vec();
+                let (answering, socket) = (answering.clone(), socket.try_clone().expect("the socket"));
+                // Each by itself, so that one that is late holds up no other.
+                thread::spawn(move || {
+                    let say = |octets: &[u8]| socket.send_to(octets, from).map(drop);
+                    // Whoever asked may have gone.
+                    answering.act(&question, Over::Udp, say).ok();
+                });
+            }
+        });
+        running
+    }
+
     /// Acts by `say`. An error is the end of the connection.
     #[allow(clippy::disallowed_methods, reason = "that a server is late is not a guess here")]
     fn act(

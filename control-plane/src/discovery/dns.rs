@@ -14,8 +14,9 @@ use hickory_resolver::proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
 use super::asking::Servers;
+use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
-use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
+use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
 use super::{addresses, interpret};
 
 pub(crate) use super::asking::NoServers;
@@ -27,6 +28,7 @@ pub(crate) struct DnsDiscovery {
     timeout: Duration,
     private_addresses: bool,
     dnssec: Dnssec,
+    basis: String,
 }
 
 // === impl DnsDiscovery ===
@@ -43,16 +45,8 @@ impl DnsDiscovery {
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
         let servers = Arc::new(Servers::new(servers)?);
-        Ok(Self { servers, bounds, timeout, private_addresses, dnssec })
-    }
-
-    /// A host's addresses of the family that this kind of record is for.
-    async fn addresses(&self, host: &HostName, kind: RecordType) -> Addresses {
-        let answer = match addresses::question(host, kind) {
-            Some(question) => self.answer(question).await,
-            None => Answer::Absent(None),
-        };
-        addresses::interpret(answer, self.bounds, self.private_addresses)
+        let basis = basis(&servers.addresses(), bounds, private_addresses, &dnssec);
+        Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
     }
 
     /// The answer to a question, in time, over aliases that lead from one response to another.
@@ -79,6 +73,10 @@ impl DnsDiscovery {
 }
 
 impl Discover for DnsDiscovery {
+    fn basis(&self) -> &str {
+        &self.basis
+    }
+
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
             match interpret::question(domain) {
@@ -87,16 +85,24 @@ impl Discover for DnsDiscovery {
             }
         })
     }
+
+    fn servers(&self) -> String {
+        self.servers.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Resolve for DnsDiscovery {
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
+        let kind = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
         Box::pin(async move {
-            let (v4, v6) = tokio::join!(
-                self.addresses(host, RecordType::A),
-                self.addresses(host, RecordType::AAAA)
-            );
-            Resolved { v4, v6 }
+            let answer = match addresses::question(host, kind) {
+                Some(question) => self.answer(question).await,
+                None => Answer::Absent(None),
+            };
+            addresses::interpret(answer, self.bounds, self.private_addresses)
         })
     }
 }

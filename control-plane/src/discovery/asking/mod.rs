@@ -82,6 +82,11 @@ impl Servers {
         })
     }
 
+    /// Where they are.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.all.iter().map(Server::address).collect()
+    }
+
     /// To be asked for so long from now.
     pub(super) fn within(self: Arc<Self>, time: Duration) -> Asking {
         let begun = Instant::now();

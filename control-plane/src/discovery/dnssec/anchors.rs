@@ -21,6 +21,8 @@ use hickory_resolver::proto::serialize::txt::trust_anchor::{Entry, Parser};
 pub(crate) struct Anchors {
     keys: Arc<TrustAnchors>,
     digests: Arc<[(Name, DS)]>,
+    /// The file's records, in one line each.
+    text: Arc<str>,
 }
 
 // === impl Anchors ===
@@ -32,10 +34,17 @@ impl Anchors {
         Self::parse(&text)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// The records that the anchors were read from; empty for the root's.
+    pub(in crate::discovery) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(in crate::discovery) fn parse(text: &str) -> Result<Self, String> {
         let (mut keys, mut digests) = (TrustAnchors::empty(), Vec::new());
         let mut empty = true;
-        for record in records(text) {
+        let records = records(text);
+        let lines: Vec<_> = records.iter().map(|record| record.join(" ")).collect();
+        for record in records {
             empty = false;
             let shown = || format!("'{}'", record.join(" ").escape_debug());
             match anchor(&record)
@@ -53,7 +62,7 @@ impl Anchors {
         if empty {
             return Err("holds no DNSKEY and no DS record".to_owned());
         }
-        Ok(Self { keys: Arc::new(keys), digests: digests.into() })
+        Ok(Self { keys: Arc::new(keys), digests: digests.into(), text: lines.join("\n").into() })
     }
 
     /// All keys, with those that the digests stand for, which `handle` is asked for.
