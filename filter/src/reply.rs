@@ -29,8 +29,7 @@ pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Ori
     } else if is_any(&["TLS_error", "tls_error"]) {
         Origin::Failure(RemoteFailure::Tls(way()))
     } else if details == NO_ENDPOINT && target().is_none() {
-        let cause =
-            format!("no address of theirs is known; `fedgate domain show` says why ({details})");
+        let cause = format!("no address of theirs is known; `fedgate domain show` says why ({details})");
         Origin::Failure(RemoteFailure::ConnectionRefused(Way { target: None, cause }))
     } else if is_any(&[
         "connection_failure",
