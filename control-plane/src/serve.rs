@@ -145,7 +145,7 @@ fn remember(
     longest: Duration,
     list: &AllowList,
 ) -> Arc<Memory> {
-    let (store, basis) = (Box::new(memory::sqlite::Sqlite(store)), discovery.basis().to_owned());
+    let (store, basis) = (Box::new(memory::sqlite::Sqlite(store)), discovery.basis());
     let listed = list.clone();
     let memory = Memory::new(store, basis, longest, move |domain| listed.lists(domain));
     let told = memory.clone();

@@ -73,8 +73,8 @@ impl DnsDiscovery {
 }
 
 impl Discover for DnsDiscovery {
-    fn basis(&self) -> &str {
-        &self.basis
+    fn basis(&self) -> String {
+        self.basis.clone()
     }
 
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {

@@ -47,8 +47,8 @@ pub(crate) trait Discover: Send + Sync {
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
 
     /// What findings rest on, as a text: what was found on another basis might not be found on this.
-    fn basis(&self) -> &str {
-        ""
+    fn basis(&self) -> String {
+        String::new()
     }
 
     /// Who is asked, for people.

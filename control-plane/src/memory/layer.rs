@@ -31,7 +31,7 @@ impl<D: Discover> Discover for Remembering<D> {
         })
     }
 
-    fn basis(&self) -> &str {
+    fn basis(&self) -> String {
         self.discovery.basis()
     }
 

@@ -164,8 +164,7 @@ impl Memory {
                  would forget it"
             ),
             (Ok(()), true) => tracing::info!("what is discovered is written to the store again"),
-            (Ok(()), false) => return,
-            (Err(_), true) => return,
+            (Ok(()), false) | (Err(_), true) => return,
         }
         self.failing.fetch_xor(true, Ordering::Relaxed);
     }

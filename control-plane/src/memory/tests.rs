@@ -96,7 +96,9 @@ fn what_was_found_is_recalled_with_what_remains_of_its_life() {
 #[test]
 fn what_does_not_hold_is_not_recalled() {
     let other = |mut kept: Vec<(Key, Kept)>| {
-        kept.iter_mut().for_each(|(_, kept)| kept.basis = "other settings".to_owned());
+        for (_, kept) in &mut kept {
+            kept.basis = "other settings".to_owned();
+        }
         kept
     };
     for (what, kept, listed, now, gone) in [

@@ -63,7 +63,7 @@ impl Verdicts {
     /// Verdicts on `list`, by `discovery`. `epoch` is a random number, by which the feed knows its
     /// own cursors from those of a process before it.
     pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
-        let feed = Feed::of(&list, epoch, discovery.basis());
+        let feed = Feed::of(&list, epoch, &discovery.basis());
         let watch = Arc::new(Watch::new(discovery.servers()));
         let cache = Arc::new(Cache::new(discovery, feed.clone(), watch.clone()));
         Self { list, cache, feed, watch }

@@ -223,6 +223,30 @@ fn an_address_that_cannot_prove_the_targets_name_is_passed_over() {
 }
 
 #[test]
+fn addresses_that_change_all_the_time_fail_no_call() {
+    let world = caller().discovery("min_ttl = \"1s\"\n").start();
+    let addresses: [_; 3] = addresses();
+    let [before, at, after] = addresses.each_ref().map(Address::ip);
+    let peer = peer(&world, at);
+    announce(&world, "infra.b.com", 10, 10, peer.address());
+    list(&world);
+    thread::scope(|scope| {
+        let callers: [_; 4] = std::array::from_fn(|_| scope.spawn(|| calls(&world, 800)));
+        // Nobody is at the others: one comes before the peer, and one after it.
+        for other in [before, after].into_iter().cycle() {
+            if callers.iter().all(thread::ScopedJoinHandle::is_finished) {
+                break;
+            }
+            world.dns.update(&[
+                "update delete infra.b.com. A",
+                &format!("update add infra.b.com. 1 A {at}"),
+                &format!("update add infra.b.com. 1 A {other}"),
+            ]);
+        }
+    });
+}
+
+#[test]
 fn an_address_that_comes_beside_the_first_is_known_when_that_dies() {
     let world = caller().start();
     let addresses: [_; 2] = addresses();

@@ -245,8 +245,8 @@ fn where_only_the_filter_remembers_it_holds_as_well() {
     });
     control_plane.restart();
     eventually("the next table is there", || {
-        let state = stage.world.envoy.stat("wasmcustom.fedgate_feed_state");
-        (state == Some(1)).then_some(())
+        let feed = stage.world.envoy.stat("wasmcustom.fedgate_feed_state");
+        (feed == Some(1)).then_some(())
     });
     assert!(crate::control_plane::verdict(&stage.world, "b.com")["failure"].is_object());
     for _ in 0..50 {
