@@ -125,7 +125,7 @@ fn the_trouble_of_one_domain_is_its_own() {
     assert!(listed(&control_plane, "x.broken.example").contains(" failing since 20"));
     assert_eq!((readyz(&control_plane).1, times(&control_plane, FAILS)), ("ok\n".to_owned(), 0));
     let shown = json(&control_plane, &["domain", "show", "x.broken.example"]);
-    assert!(shown["cause"].as_str().unwrap().ends_with("SERVFAIL"), "{shown}");
+    assert!(shown["cause"].as_str().unwrap().contains(": SERVFAIL"), "{shown}");
     control_plane.cli(&["domain", "refresh", "a.com"]).unwrap();
     assert_eq!(times(&control_plane, DOMAIN_FAILS), 1);
 }
