@@ -108,10 +108,11 @@ impl Server {
         send(&socket, &copies).await?;
         let mut again = later(Instant::now(), pause);
         let mut foreign = None;
-        let mut buffer = [0; DATAGRAM];
+        let mut buffer = Vec::with_capacity(DATAGRAM);
         loop {
-            let received = tokio::select! {
-                received = socket.recv(&mut buffer) => received.map_err(unreachable)?,
+            buffer.clear();
+            tokio::select! {
+                received = socket.recv_buf(&mut buffer) => received.map_err(unreachable)?,
                 () = sleep_until(until) => return Err(Trouble::Silence(foreign)),
                 () = sleep_until(again) => {
                     again = later(again, pause);
@@ -121,7 +122,7 @@ impl Server {
                     continue;
                 }
             };
-            let (edns, fit) = heard(&copies, query, buffer.get(..received).unwrap_or_default());
+            let (edns, fit) = heard(&copies, query, &buffer);
             match fit {
                 Fit::Foreign(what) => foreign = Some(what),
                 Fit::Refusal(refusal) if edns && !proofs && refusal.may_be_for_edns() => {
