@@ -65,11 +65,19 @@ impl Process {
         }
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it as `kill -9` does, and its own children, such as the Envoy of `fedgate envoy`, which it
+    /// can end no more.
     pub fn kill(&mut self) {
-        // Fails only where it has ended already, which is what is wanted.
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        // These fail only where somebody has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for child in children.unwrap_or_default().split_whitespace() {
+            if let Some(child) = child.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
     }
 
     /// Waits until `condition` holds; panics with the log when it does not, or the process ends.
