@@ -156,7 +156,7 @@ fn trouble(cause: &str) -> Answer {
 
 /// The short cause of a failure to get an answer.
 #[allow(clippy::wildcard_enum_match_arm, reason = "text for people; the rest has good text itself")]
-fn cause(error: &NetError) -> String {
+pub(super) fn cause(error: &NetError) -> String {
     match error {
         NetError::Dns(DnsError::ResponseCode(code)) => mnemonic(*code),
         NetError::Timeout => "no answer in time".to_owned(),

@@ -68,12 +68,12 @@ impl DnsDiscovery {
 
     /// The answer to a question, over aliases that lead from one response to another.
     async fn follow(&self, mut question: Question) -> Answer {
-        let validator = match &self.dnssec {
+        let mut validator = match &self.dnssec {
             Dnssec::Off => None,
-            Dnssec::On(demand, anchors) => Some(Validator::new(self.servers.clone(), *demand, anchors)),
+            Dnssec::On(demand, anchors) => Some(Validator::new(&*self.servers, *demand, anchors)),
         };
         loop {
-            let step = match &validator {
+            let step = match &mut validator {
                 None => {
                     let request = DnsRequest::from_query(question.query(), DnsRequestOptions::default());
                     read(question, self.servers.ask(&request).await.as_deref())
