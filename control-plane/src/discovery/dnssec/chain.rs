@@ -16,7 +16,7 @@ use hickory_resolver::proto::op::{Message, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::anchors::Anchors;
-use super::proof::{self, Cut};
+use super::proof::{self, Cut, Unsigned};
 use super::signature::{Examiner, Zone};
 use super::validator::{Ask, Asking, Unproven};
 
@@ -32,8 +32,8 @@ pub(super) struct Chain {
 pub(super) enum Standing {
     /// One that signs.
     Signed(Arc<Zone>),
-    /// One that does not, as far as can be known; why, and for how many seconds that is signed.
-    Unsigned(String, u32),
+    /// One that does not, as far as can be known, below this one that does.
+    Unsigned(Arc<Zone>, Unsigned),
 }
 
 // === impl Chain ===
@@ -72,8 +72,10 @@ impl Chain {
             match self.cuts.get(&child) {
                 Some(Cut::None) => {}
                 Some(Cut::NoName) | None => return Ok(Standing::Signed(zone.clone())),
-                Some(Cut::Unsigned(why, until)) => return Ok(Standing::Unsigned(why.clone(), *until)),
-                Some(Cut::Signed(below, signed)) => {
+                Some(Cut::Unsigned(unsigned)) => {
+                    return Ok(Standing::Unsigned(zone.clone(), unsigned.clone()));
+                }
+Some(Cut::Signed(below, signed)) => {
                     (apex, trust, until) = (child, below.clone(), *signed);
                 }
             }

@@ -1,7 +1,7 @@
 //! From a zone to the one below: which keys are the lower one's own (RFC 4035 §5.2).
 
 use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
-use hickory_resolver::proto::dnssec::{Algorithm, PublicKeyBuf};
+use hickory_resolver::proto::dnssec::{Algorithm, DigestType, PublicKeyBuf};
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
@@ -32,10 +32,12 @@ impl Trust {
         });
         let digests: Vec<_> = digests.filter(|digest| digest.digest_type().is_supported()).collect();
         let known = digests.iter().filter(|digest| digest.algorithm().is_supported());
-        // Those of the best kind alone, else a weaker one could be made to fit (RFC 4509 §3).
-        if let Some(best) = known.clone().map(|digest| digest.digest_type()).max() {
-            let best = known.filter(|digest| digest.digest_type() == best);
-            let digests = best.take(MAX_KEYS).map(|digest| DS::clone(digest)).collect();
+        let known: Vec<_> = known.map(|digest| DS::clone(digest)).collect();
+        if let Some(best) = known.iter().map(DS::digest_type).max() {
+            // A SHA-1 digest counts only where there is no better one, else it could be made to fit (RFC 4509 §3).
+            let counts =
+                |digest: &DS| best == DigestType::SHA1 || digest.digest_type() != DigestType::SHA1;
+            let digests = known.into_iter().filter(counts).take(MAX_KEYS).collect();
             Ok(Some(Self { keys: Vec::new(), digests }))
         } else if digests.iter().any(|digest| digest.algorithm() == ED448) {
             Err("it is signed with Ed448, which Fedgate cannot verify".to_owned())

@@ -47,17 +47,6 @@ pub(super) enum Place<'a> {
     /// It is not there; of its ancestors, the one with so many labels is. With `opt_out`, a zone that is
     /// not signed may begin one label below that.
     NotThere { encloser: usize, opt_out: bool },
-    /// To know would cost too much.
-    TooCostly,
-}
-
-/// How something is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// It is proven that there is none.
-    Proven,
-    /// To prove it costs too much.
-    TooCostly,
 }
 
 /// What is between a zone and a name below it.
@@ -69,8 +58,6 @@ pub(super) enum Gap {
     NoName,
     /// A zone that is not signed begins there, or may.
     Unsigned,
-    /// To know costs too much.
-    TooCostly,
 }
 
 // === impl Denials ===
@@ -109,39 +96,35 @@ impl<'a> Denials<'a> {
         denials
     }
 
-    /// Sees whether a name has no records of a kind, nor an alias.
-    pub(super) fn absence(&self, name: &Name, kind: RecordType) -> Result<Denied, String> {
+    /// Sees whether a name has no records of a kind, nor an alias; and gives whether it, or a wildcard in
+    /// its place, is there: then the response's code is NOERROR, else NXDOMAIN.
+    pub(super) fn absence(&self, name: &Name, kind: RecordType) -> Result<bool, String> {
         let encloser = match self.locate(name)? {
-            Place::There(types) => return self.lacks(name, types, kind),
-            Place::Empty => return Ok(Denied::Proven),
-            Place::TooCostly => return Ok(Denied::TooCostly),
-            Place::NotThere { opt_out: true, .. } => {
-                return Err(format!("{} leaves open whether {name} exists", self.zone));
-            }
+            Place::There(types) => return self.lacks(name, types, kind).map(|()| true),
+            Place::Empty => return Ok(true),
+            Place::NotThere { opt_out: true, .. } => return Err(self.open(name)),
             Place::NotThere { encloser, .. } => encloser,
         };
         let wildcard = name.trim_to(encloser).prepend_label("*").map_err(|error| error.to_string())?;
         match self.locate(&wildcard)? {
-            Place::There(types) => self.lacks(&wildcard, types, kind),
-            Place::Empty | Place::NotThere { .. } => Ok(Denied::Proven),
-            Place::TooCostly => Ok(Denied::TooCostly),
+            Place::There(types) => self.lacks(&wildcard, types, kind).map(|()| true),
+            Place::Empty => Ok(true),
+            Place::NotThere { .. } => Ok(false),
         }
     }
 
     /// Sees whether a wildcard below the name's last `labels` labels may stand for it: nothing between
-    /// them exists (RFC 4035 §5.3.4, RFC 5155 §8.8).
-    pub(super) fn nothing_closer(&self, name: &Name, labels: usize) -> Result<Denied, String> {
+    /// them is there (RFC 4035 §5.3.4, RFC 5155 §8.8). Gives whether a zone that is not signed may be.
+    pub(super) fn nothing_closer(&self, name: &Name, labels: usize) -> Result<bool, String> {
         let next = name.trim_to(labels.saturating_add(1));
-        let closer = || {
-            format!("{} does not prove that {next} does not exist, so that a wildcard counts", self.zone)
+        let opt_out = if self.plain.is_empty() {
+            self.hashed.is_not_there(&next)?
+        } else {
+            let place = self.locate(name)?;
+            matches!(place, Place::NotThere { encloser, .. } if encloser == labels).then_some(false)
         };
-        if self.plain.is_empty() {
-            return self.hashed.is_not_there(&next)?.ok_or_else(|| self.silence(closer()));
-        }
-        match self.locate(name)? {
-            Place::NotThere { encloser, opt_out: false } if encloser == labels => Ok(Denied::Proven),
-            _ => Err(closer()),
-        }
+        let closer = || format!("{} does not prove that a wildcard stands for {next}", self.zone);
+        opt_out.ok_or_else(|| self.silence(closer()))
     }
 
     /// What is proven about the gap between the zone and `child`, which has no DS records.
@@ -161,7 +144,6 @@ impl<'a> Denials<'a> {
                 Ok(Gap::Unsigned)
             }
             Place::NotThere { .. } => Err(format!("{} leaves open what is above {child}", self.zone)),
-            Place::TooCostly => Ok(Gap::TooCostly),
         }
     }
 
@@ -194,7 +176,7 @@ impl<'a> Denials<'a> {
     }
 
     /// Sees whether a name that is there has no records of a kind.
-    fn lacks(&self, name: &Name, types: &RecordTypeSet, kind: RecordType) -> Result<Denied, String> {
+    fn lacks(&self, name: &Name, types: &RecordTypeSet, kind: RecordType) -> Result<(), String> {
         if types.contains(RecordType::NS) && !types.contains(RecordType::SOA) {
             Err(format!("{} says that {name} is in a zone below", self.zone))
         } else if let Some(kind) =
@@ -202,8 +184,13 @@ impl<'a> Denials<'a> {
         {
             Err(format!("{} says that {name} has {kind} records, which are missing", self.zone))
         } else {
-            Ok(Denied::Proven)
+            Ok(())
         }
+    }
+
+    /// What is wrong with a denial that leaves room for a zone that is not signed.
+    pub(super) fn open(&self, name: &Name) -> String {
+        format!("{} leaves open whether there is {name}", self.zone)
     }
 
     /// What there is to say where no record is to the point.

@@ -6,8 +6,11 @@ use hickory_resolver::proto::rr::rdata::CNAME;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::delegation::Trust;
-use super::denial::{Denials, Denied, Gap};
+use super::denial::{Denials, Gap};
 use super::signature::{Examiner, RecordSet, Signed, Zone, dname};
+
+/// The most records of a denial that are looked at where nothing need be signed.
+const MAX_DENIALS: usize = 16;
 
 /// What is between a zone and a name below it, as a response for its DS records proves.
 #[derive(Clone, Debug)]
@@ -18,17 +21,19 @@ pub(super) enum Cut {
     NoName,
     /// A zone begins there, whose keys are known by this, which is signed for so many seconds.
     Signed(Trust, u32),
-    /// From there on nothing is signed as far as can be known; why, and for how many seconds.
-    Unsigned(String, u32),
+    /// From there on nothing is signed as far as can be known.
+    Unsigned(Unsigned),
 }
 
-/// What a response proves.
-#[derive(Debug)]
-pub(super) struct Proven {
-    /// What of it does, with TTLs that its signatures allow.
-    pub(super) message: Message,
-    /// Why it proves less, as if its zone were not signed.
-    pub(super) weakness: Option<String>,
+/// That what is below a zone need not be signed.
+#[derive(Clone, Debug)]
+pub(super) struct Unsigned {
+    /// Why that is so.
+    pub(super) why: String,
+    /// For how many seconds that is signed.
+    pub(super) until: u32,
+    /// Whether the response says that there is no such name, which the zone leaves open.
+    no_name: bool,
 }
 
 /// An alias, and how it is proven.
@@ -50,70 +55,109 @@ pub(super) fn cut(
     if !digests.is_empty() {
         let signed = examiner.verify(zone, &digests).and_then(Signed::literal)?;
         let until = signed.until.min(zone.until);
-        return Ok(
-            match Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))? {
-                Some(trust) => Cut::Signed(trust, until),
-                None => Cut::Unsigned(
-                    format!("{} knows no keys of {child} that anybody can use", zone.apex),
-                    until,
-                ),
-            },
-        );
+        return Ok(match Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))? {
+            Some(trust) => Cut::Signed(trust, until),
+            None => {
+                let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
+                Cut::Unsigned(Unsigned { why, until, no_name: false })
+            }
+        });
     }
     let denials = Denials::of(zone, response, examiner);
-    let until = denials.until.min(zone.until);
+    let unsigned = || {
+        Cut::Unsigned(Unsigned {
+            why: format!("{} proves that {child} need not be signed", zone.apex),
+            until: denials.until.min(zone.until),
+            no_name: response.response_code == ResponseCode::NXDomain,
+        })
+    };
     if let Some(alias) = alias(zone, child, response, examiner)? {
-        return match (alias.from_above, alias.signed.wildcard) {
-            (true, _) => Ok(Cut::NoName),
-            (false, None) => Ok(Cut::None),
-            (false, Some(labels)) => match denials.nothing_closer(child, labels)? {
-                Denied::Proven => Ok(Cut::NoName),
-                Denied::TooCostly => Ok(Cut::Unsigned(too_costly(zone), until)),
-            },
-        };
+        return Ok(match (alias.from_above, alias.signed.wildcard) {
+            (true, _) => Cut::NoName,
+            (false, None) => Cut::None,
+            (false, Some(labels)) if denials.nothing_closer(child, labels)? => unsigned(),
+            (false, Some(_)) => Cut::NoName,
+        });
     }
     Ok(match denials.gap(child)? {
         Gap::None => Cut::None,
         Gap::NoName => Cut::NoName,
-        Gap::Unsigned => {
-            Cut::Unsigned(format!("{} proves that {child} may be unsigned", zone.apex), until)
-        }
-        Gap::TooCostly => Cut::Unsigned(too_costly(zone), until),
+        Gap::Unsigned => unsigned(),
     })
 }
 
-/// Sees what a response for records of a kind proves. `name` is in `zone`.
+/// Sees what a response for records of a kind proves, and gives that alone, with TTLs that its signatures
+/// allow. `name` is in `zone`.
 pub(super) fn answer(
     zone: &Zone,
     name: &Name,
     kind: RecordType,
     response: &Message,
     examiner: &Examiner,
-) -> Result<Proven, String> {
+) -> Result<Message, String> {
     let set = RecordSet::of(&response.answers, name, kind);
     let denials = Denials::of(zone, response, examiner);
     let mut message = Message::response(0, OpCode::Query);
-    let (denied, ttl) = if !set.is_empty() {
+    let ttl = if !set.is_empty() {
         if response.response_code != ResponseCode::NoError {
             return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
         }
         let signed = examiner.verify(zone, &set)?;
         message.answers = set.records.iter().map(|record| Record::clone(record)).collect();
-        (from_wildcard(&denials, name, signed)?, signed.ttl)
+        from_wildcard(&denials, name, signed)?;
+        signed.ttl
     } else if let Some(Alias { record, signed, .. }) = alias(zone, name, response, examiner)? {
         message.answers = vec![record];
-        (from_wildcard(&denials, name, signed)?, signed.ttl)
+        from_wildcard(&denials, name, signed)?;
+        signed.ttl
     } else {
-        let denied = denials.absence(name, kind)?;
+        let code =
+            if denials.absence(name, kind)? { ResponseCode::NoError } else { ResponseCode::NXDomain };
+        if response.response_code != code {
+            return Err(format!("{} denies {name} as with {code}, not {}", zone.apex, response.response_code));
+        }
         let soa = RecordSet::of(&response.authorities, &zone.apex, RecordType::SOA);
         let signed = examiner.verify(zone, &soa).and_then(Signed::literal)?;
         message.authorities = soa.records.iter().map(|record| Record::clone(record)).collect();
         message.metadata.response_code = response.response_code;
-        (denied, signed.ttl.min(denials.ttl))
+        signed.ttl.min(denials.ttl)
     };
     cap(&mut message, ttl.min(zone.until));
-    let weakness = (denied == Denied::TooCostly).then(|| too_costly(zone));
-    Ok(Proven { message, weakness })
+    Ok(message)
+}
+
+/// Sees to it that an answer from below `zone`, where nothing need be signed, does not contradict what
+/// is: what claims to be signed by the zone, or one above, is; and there is no name that it says there is
+/// not. Whoever is on the way could drop such a signature, so this proves nothing; it finds mistakes.
+pub(super) fn consistent(
+    zone: &Zone,
+    unsigned: &Unsigned,
+    name: &Name,
+    kind: RecordType,
+    response: &Message,
+    examiner: &Examiner,
+) -> Result<(), String> {
+    let kinds = [kind, RecordType::CNAME];
+    let [records, aliases] = kinds.map(|kind| RecordSet::of(&response.answers, name, kind));
+    if response.response_code != ResponseCode::NoError && !records.is_empty() {
+        return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
+    }
+    let found = !records.is_empty() || !aliases.is_empty();
+    let denials = response.authorities.iter().take(MAX_DENIALS);
+    let denials =
+        denials.map(|record| RecordSet::of(&response.authorities, &record.name, record.record_type()));
+    let mut signed = false;
+    for set in [records, aliases].into_iter().chain(denials).filter(|set| !set.is_empty()) {
+        let mut signers = set.signatures.iter().map(|(_, signature)| &signature.input().signer_name);
+        if signers.any(|signer| signer.zone_of(&zone.apex)) {
+            examiner.verify(zone, &set)?;
+            signed = true;
+        }
+    }
+    if found && unsigned.no_name && !signed {
+        return Err(format!("there are records of {name}, where {} has said that there is no name", zone.apex));
+    }
+    Ok(())
 }
 
 /// Has nothing in a message live longer than so many seconds.
@@ -124,10 +168,11 @@ pub(super) fn cap(message: &mut Message, seconds: u32) {
 }
 
 /// A wildcard's records come with the proof that the name has none of its own (RFC 4035 §5.3.4).
-fn from_wildcard(denials: &Denials<'_>, name: &Name, signed: Signed) -> Result<Denied, String> {
+fn from_wildcard(denials: &Denials<'_>, name: &Name, signed: Signed) -> Result<(), String> {
     match signed.wildcard {
-        None => Ok(Denied::Proven),
-        Some(labels) => denials.nothing_closer(name, labels),
+        None => Ok(()),
+        Some(labels) if denials.nothing_closer(name, labels)? => Err(denials.open(name)),
+        Some(_) => Ok(()),
     }
 }
 
@@ -164,8 +209,4 @@ fn alias(
     }
     let record = Record::from_rdata(name.clone(), signed.ttl, data);
     Ok(Some(Alias { record, signed, from_above: true }))
-}
-
-fn too_costly(zone: &Zone) -> String {
-    format!("{} denies with NSEC3 records of more than 150 iterations", zone.apex)
 }

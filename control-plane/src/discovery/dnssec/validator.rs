@@ -21,7 +21,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::super::answer::{Answer, Question, Step, read};
 use super::chain::{Chain, Standing};
-use super::proof::{self, Proven};
+use super::proof;
 use super::signature::Examiner;
 use super::{Anchors, Demand};
 
@@ -56,6 +56,8 @@ pub(super) struct Asking<'a, A> {
 pub(super) enum Unproven {
     /// It should be proven, and is not.
     Bogus(String),
+    /// Its zone is proven not to be signed, and that is not enough.
+    Insecure(String),
     /// There is none.
     Trouble(String),
 }
@@ -83,14 +85,9 @@ impl<'a, A: Ask> Validator<'a, A> {
         let Self { asking, anchors, examiner, chain, .. } = self;
         let (response, standing) =
             tokio::join!(asking.ask(&query), chain.standing(question.name(), anchors, asking, examiner));
-        let message = response
-            .and_then(|response| self.proven(&question, response, standing?).map_err(Unproven::Bogus));
+        let message = response.and_then(|response| self.proven(&question, response, standing?));
         match message {
-            Ok(Proven { message, weakness: None }) => read(question, Ok(&message)),
-            Ok(Proven { message, weakness: Some(why) }) => match self.demand {
-                Demand::Opportunistic => read(question, Ok(&message)),
-                Demand::Require => Step::Done(Answer::Trouble(insecure(&why))),
-            },
+            Ok(message) => read(question, Ok(&message)),
             Err(unproven) => {
                 let cause = unproven.cause();
                 tracing::debug!(%query, cause, "not proven");
@@ -99,20 +96,25 @@ impl<'a, A: Ask> Validator<'a, A> {
         }
     }
 
+    /// What of a response counts.
     fn proven(
         &self,
         question: &Question,
         mut response: Message,
         standing: Standing,
-    ) -> Result<Proven, String> {
-        match standing {
-            Standing::Signed(zone) => {
+    ) -> Result<Message, Unproven> {
+        match (standing, self.demand) {
+            (Standing::Signed(zone), _) => {
                 proof::answer(&zone, question.name(), question.kind(), &response, &self.examiner)
+                    .map_err(Unproven::Bogus)
             }
-            Standing::Unsigned(why, until) => {
-                proof::cap(&mut response, until);
-                let message = first_alias(question.name(), &response).unwrap_or(response);
-                Ok(Proven { message, weakness: Some(why) })
+            (Standing::Unsigned(_, unsigned), Demand::Require) => Err(Unproven::Insecure(unsigned.why)),
+            (Standing::Unsigned(zone, unsigned), Demand::Opportunistic) => {
+                let (name, kind) = (question.name(), question.kind());
+                proof::consistent(&zone, &unsigned, name, kind, &response, &self.examiner)
+                    .map_err(Unproven::Bogus)?;
+                proof::cap(&mut response, unsigned.until);
+                Ok(first_alias(name, &response).unwrap_or(response))
             }
         }
     }
@@ -127,12 +129,6 @@ fn first_alias(name: &Name, response: &Message) -> Option<Message> {
     let mut message = Message::response(0, OpCode::Query);
     message.answers = vec![alias.clone()];
     Some(message)
-}
-
-fn insecure(why: &str) -> String {
-    format!(
-        "DNSSEC: the answer is insecure, and discovery.dnssec is \"require\": {why}; sign the zone, or an alias leads out of a signed one"
-    )
 }
 
 // === impl Asking ===
@@ -155,6 +151,9 @@ impl Unproven {
         match self {
             Self::Bogus(cause) => format!(
                 "DNSSEC: the answer is bogus: {cause}; mend the zone's signatures and its DS record, or a resolver that loses them; see `delv`"
+            ),
+            Self::Insecure(why) => format!(
+                "DNSSEC: the answer is insecure, and discovery.dnssec is \"require\": {why}; sign the zone, or an alias leads out of a signed one"
             ),
             Self::Trouble(cause) => cause,
         }
