@@ -65,6 +65,10 @@ fn nothing_is_believed_that_unbound_or_bind_refuses() {
     for forgery in situations {
         let domains = if forgery.is_some() { &forged } else { &honest };
         path.set(forgery);
+        let only = std::env::var("FEDGATE_FORGERIES").unwrap_or_default();
+        if !forgery.map_or("honest", |forgery| forgery.name).contains(&only) {
+            continue;
+        }
         let began = std::time::Instant::now();
         let name = forgery.map_or("honest", |forgery| forgery.name);
         let found = compare(dir.path(), &zones, &path, domains, name);

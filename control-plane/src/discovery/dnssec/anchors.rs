@@ -140,9 +140,10 @@ mod tests {
         "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
     const DIGEST: &str = "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
 
+    /// How many keys and digests the root is trusted by.
     fn counts(text: &str) -> (usize, usize) {
-        let anchors = Anchors::parse(text).unwrap();
-        (anchors.keys.len(), anchors.digests.len())
+        let trust = Anchors::parse(text).unwrap().above(&Name::root()).map(|(_, trust)| trust);
+        trust.map_or((0, 0), |trust| (trust.keys.len(), trust.digests.len()))
     }
 
     #[test]
@@ -157,8 +158,26 @@ mod tests {
         ] {
             assert_eq!(counts(&text), expected, "{text}");
         }
-        let other = Anchors::parse(&format!("corp. IN DNSKEY 257 3 13 {KEY}")).unwrap();
-        assert_eq!(other.keys.len(), 0, "a key of another zone is none of the root's");
+    }
+
+    #[test]
+    fn the_deepest_anchor_above_a_name_counts() {
+        let text = format!("corp. DNSKEY 257 3 13 {KEY}\na.corp. DS 1 8 2 {DIGEST}\n");
+        let anchors = Anchors::parse(&text).unwrap();
+        for (name, expected) in [
+            ("x.a.corp.", Some(("a.corp.", 0, 1))),
+            ("a.corp.", Some(("a.corp.", 0, 1))),
+            ("b.corp.", Some(("corp.", 1, 0))),
+            ("com.", None),
+        ] {
+            let above = anchors.above(&Name::from_ascii(name).unwrap());
+            let above =
+                above.map(|(owner, trust)| (owner.to_ascii(), trust.keys.len(), trust.digests.len()));
+            let expected = expected.map(|(owner, keys, digests)| (owner.to_owned(), keys, digests));
+            assert_eq!(above, expected, "{name}");
+        }
+        let default = Anchors::default().above(&Name::from_ascii("com.").unwrap()).unwrap();
+        assert_eq!((default.0, default.1.keys.len()), (Name::root(), 2));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Chain {
                 Some(Cut::Unsigned(unsigned)) => {
                     return Ok(Standing::Unsigned(zone.clone(), unsigned.clone()));
                 }
-Some(Cut::Signed(below, signed)) => {
+                Some(Cut::Signed(below, signed)) => {
                     (apex, trust, until) = (child, below.clone(), *signed);
                 }
             }

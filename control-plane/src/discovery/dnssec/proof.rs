@@ -55,13 +55,15 @@ pub(super) fn cut(
     if !digests.is_empty() {
         let signed = examiner.verify(zone, &digests).and_then(Signed::literal)?;
         let until = signed.until.min(zone.until);
-        return Ok(match Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))? {
-            Some(trust) => Cut::Signed(trust, until),
-            None => {
-                let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
-                Cut::Unsigned(Unsigned { why, until, no_name: false })
-            }
-        });
+        return Ok(
+            match Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))? {
+                Some(trust) => Cut::Signed(trust, until),
+                None => {
+                    let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
+                    Cut::Unsigned(Unsigned { why, until, no_name: false })
+                }
+            },
+        );
     }
     let denials = Denials::of(zone, response, examiner);
     let unsigned = || {
@@ -102,6 +104,7 @@ pub(super) fn answer(
         if response.response_code != ResponseCode::NoError {
             return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
         }
+        one_or_other(name, &set, &RecordSet::of(&response.answers, name, RecordType::CNAME))?;
         let signed = examiner.verify(zone, &set)?;
         message.answers = set.records.iter().map(|record| Record::clone(record)).collect();
         from_wildcard(&denials, name, signed)?;
@@ -114,7 +117,10 @@ pub(super) fn answer(
         let code =
             if denials.absence(name, kind)? { ResponseCode::NoError } else { ResponseCode::NXDomain };
         if response.response_code != code {
-            return Err(format!("{} denies {name} as with {code}, not {}", zone.apex, response.response_code));
+            return Err(format!(
+                "{} denies {name} as with {code}, not {}",
+                zone.apex, response.response_code
+            ));
         }
         let soa = RecordSet::of(&response.authorities, &zone.apex, RecordType::SOA);
         let signed = examiner.verify(zone, &soa).and_then(Signed::literal)?;
@@ -142,22 +148,36 @@ pub(super) fn consistent(
     if response.response_code != ResponseCode::NoError && !records.is_empty() {
         return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
     }
-    let found = !records.is_empty() || !aliases.is_empty();
+    one_or_other(name, &records, &aliases)?;
     let denials = response.authorities.iter().take(MAX_DENIALS);
     let denials =
         denials.map(|record| RecordSet::of(&response.authorities, &record.name, record.record_type()));
-    let mut signed = false;
-    for set in [records, aliases].into_iter().chain(denials).filter(|set| !set.is_empty()) {
+    let signed_by_zone = |set: &RecordSet<'_>| {
         let mut signers = set.signatures.iter().map(|(_, signature)| &signature.input().signer_name);
-        if signers.any(|signer| signer.zone_of(&zone.apex)) {
-            examiner.verify(zone, &set)?;
-            signed = true;
+        !set.is_empty() && signers.any(|signer| signer.zone_of(&zone.apex))
+    };
+    for set in denials.filter(signed_by_zone) {
+        examiner.verify(zone, &set)?;
+    }
+    for set in [records, aliases].iter().filter(|set| !set.is_empty()) {
+        if signed_by_zone(set) {
+            examiner.verify(zone, set)?;
+        } else if unsigned.no_name {
+            return Err(format!(
+                "there are records of {name}, where {} has said that there is no name",
+                zone.apex
+            ));
         }
     }
-    if found && unsigned.no_name && !signed {
-        return Err(format!("there are records of {name}, where {} has said that there is no name", zone.apex));
-    }
     Ok(())
+}
+
+/// A name that is an alias has no other records (RFC 1034 §3.6.2).
+fn one_or_other(name: &Name, records: &RecordSet<'_>, aliases: &RecordSet<'_>) -> Result<(), String> {
+    if records.is_empty() || aliases.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{name} has an alias beside other records"))
 }
 
 /// Has nothing in a message live longer than so many seconds.
