@@ -199,7 +199,14 @@ impl Scene<'_> {
         let mut probed = PROBED.lock().unwrap();
         let records = probed.entry(above.clone()).or_insert_with(|| {
             let probes = (0..150).map(|n| above.prepend_label(format!("probe-{n}")).unwrap());
-            probes.flat_map(|probe| self.ask(&probe, RecordType::DS).authorities).collect()
+            let mut seen: Vec<Record> = Vec::new();
+            for record in probes.flat_map(|probe| self.ask(&probe, RecordType::DS).authorities) {
+                let same = |other: &Record| (&other.name, &other.data) == (&record.name, &record.data);
+                if !seen.iter().any(same) {
+                    seen.push(record);
+                }
+            }
+            seen
         });
         let names: Vec<_> =
             (above.iter().count()..=name.iter().count()).map(|n| name.trim_to(n)).collect();

@@ -111,10 +111,10 @@ fn hash_of(text: &str, rounds: u16) -> Vec<u8> {
 /// A chain of NSEC3 records of the zone `a.`, for names of it and their kinds.
 fn with_nsec3(names: &[(&str, &[Kind])], opt_out: bool, rounds: u16, then: &dyn Fn(&Denials<'_>)) {
     let zone = name("a.");
-    let mut hashes: Vec<_> = names.iter().map(|(name, kinds)| (hash_of(name, rounds), *kinds)).collect();
-    hashes.sort();
-    let next = hashes.iter().cycle().skip(1).map(|(hash, _)| hash.clone());
-    let records: Vec<_> = hashes
+    let mut owners: Vec<_> = names.iter().map(|(name, kinds)| (hash_of(name, rounds), *kinds)).collect();
+    owners.sort();
+    let next = owners.iter().cycle().skip(1).map(|(hash, _)| hash.clone());
+    let records: Vec<_> = owners
         .iter()
         .zip(next)
         .map(|((hash, kinds), next)| {

@@ -55,15 +55,10 @@ pub(super) fn cut(
     if !digests.is_empty() {
         let signed = examiner.verify(zone, &digests).and_then(Signed::literal)?;
         let until = signed.until.min(zone.until);
-        return Ok(
-            match Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))? {
-                Some(trust) => Cut::Signed(trust, until),
-                None => {
-                    let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
-                    Cut::Unsigned(Unsigned { why, until, no_name: false })
-                }
-            },
-        );
+        let trust = Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))?;
+        let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
+        let unsigned = || Cut::Unsigned(Unsigned { why, until, no_name: false });
+        return Ok(trust.map_or_else(unsigned, |trust| Cut::Signed(trust, until)));
     }
     let denials = Denials::of(zone, response, examiner);
     let unsigned = || {
@@ -75,10 +70,9 @@ pub(super) fn cut(
     };
     if let Some(alias) = alias(zone, child, response, examiner)? {
         return Ok(match (alias.from_above, alias.signed.wildcard) {
-            (true, _) => Cut::NoName,
             (false, None) => Cut::None,
             (false, Some(labels)) if denials.nothing_closer(child, labels)? => unsigned(),
-            (false, Some(_)) => Cut::NoName,
+            (_, _) => Cut::NoName,
         });
     }
     Ok(match denials.gap(child)? {
@@ -106,7 +100,7 @@ pub(super) fn answer(
         }
         one_or_other(name, &set, &RecordSet::of(&response.answers, name, RecordType::CNAME))?;
         let signed = examiner.verify(zone, &set)?;
-        message.answers = set.records.iter().map(|record| Record::clone(record)).collect();
+        message.answers = set.records.iter().map(|&record| record.clone()).collect();
         from_wildcard(&denials, name, signed)?;
         signed.ttl
     } else if let Some(Alias { record, signed, .. }) = alias(zone, name, response, examiner)? {
@@ -124,7 +118,7 @@ pub(super) fn answer(
         }
         let soa = RecordSet::of(&response.authorities, &zone.apex, RecordType::SOA);
         let signed = examiner.verify(zone, &soa).and_then(Signed::literal)?;
-        message.authorities = soa.records.iter().map(|record| Record::clone(record)).collect();
+        message.authorities = soa.records.iter().map(|&record| record.clone()).collect();
         message.metadata.response_code = response.response_code;
         signed.ttl.min(denials.ttl)
     };
@@ -149,6 +143,11 @@ pub(super) fn consistent(
         return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
     }
     one_or_other(name, &records, &aliases)?;
+    let of_soa = |record: &&Record| record.record_type() == RecordType::SOA;
+    let mut soas = response.authorities.iter().filter(of_soa);
+    if records.is_empty() && aliases.is_empty() && soas.any(|soa| !soa.name.zone_of(name)) {
+        return Err(format!("{name} is denied by another zone"));
+    }
     let denials = response.authorities.iter().take(MAX_DENIALS);
     let denials =
         denials.map(|record| RecordSet::of(&response.authorities, &record.name, record.record_type()));
@@ -161,7 +160,9 @@ pub(super) fn consistent(
     }
     for set in [records, aliases].iter().filter(|set| !set.is_empty()) {
         if signed_by_zone(set) {
-            examiner.verify(zone, set)?;
+            if let Some(labels) = examiner.verify(zone, set)?.wildcard {
+                Denials::of(zone, response, examiner).nothing_closer(name, labels)?;
+            }
         } else if unsigned.no_name {
             return Err(format!(
                 "there are records of {name}, where {} has said that there is no name",
@@ -190,9 +191,8 @@ pub(super) fn cap(message: &mut Message, seconds: u32) {
 /// A wildcard's records come with the proof that the name has none of its own (RFC 4035 §5.3.4).
 fn from_wildcard(denials: &Denials<'_>, name: &Name, signed: Signed) -> Result<(), String> {
     match signed.wildcard {
-        None => Ok(()),
         Some(labels) if denials.nothing_closer(name, labels)? => Err(denials.open(name)),
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -182,7 +182,7 @@ impl Examiner {
                 if key.verify(&data, signature.sig()).is_ok() {
                     return Ok(self.signed(*ttl, set, input));
                 }
-                cause = "its signature is of other records".to_owned();
+                "its signature is of other records".clone_into(&mut cause);
             }
         }
         Err(cause)
@@ -191,18 +191,21 @@ impl Examiner {
     /// What is wrong with a signature, apart from not being one.
     fn fault(&self, zone: &Zone, set: &RecordSet<'_>, input: &SigInput) -> Result<(), String> {
         let now = SerialNumber::new(self.now);
+        let in_order = |one: SerialNumber, other: SerialNumber| one <= other;
         if input.signer_name != zone.apex {
             Err(format!("it is signed by {}", input.signer_name))
         } else if !zone.apex.zone_of(set.name) || input.num_labels > set.name.num_labels() {
             Err("its signature is for another name".to_owned())
         } else if !input.algorithm.is_supported() {
             Err(format!("it is signed with the algorithm {}", u8::from(input.algorithm)))
-        } else if !(input.sig_inception <= now && input.sig_inception <= input.sig_expiration) {
+        } else if !in_order(input.sig_inception, now)
+            || !in_order(input.sig_inception, input.sig_expiration)
+        {
             Err(format!(
                 "its signature is not valid yet, or our clock is {}",
                 behind(now, input.sig_inception)
             ))
-        } else if !(now <= input.sig_expiration) {
+        } else if !in_order(now, input.sig_expiration) {
             Err(format!("its signature ended {}", behind(input.sig_expiration, now)))
         } else {
             Ok(())
