@@ -126,7 +126,9 @@ fn with_nsec3(names: &[(&str, &[Kind])], opt_out: bool, rounds: u16, then: &dyn 
         })
         .collect();
     let mut hashed = Hashed::new(&zone);
-    records.iter().for_each(|(owner, record)| hashed.add(owner, record));
+    for (owner, record) in &records {
+        hashed.add(owner, record);
+    }
     then(&Denials { zone: &zone, plain: Vec::new(), hashed, fault: None, ttl: 0, until: 0 });
 }
 
