@@ -16,16 +16,23 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::allow_list::sqlite::Sqlite;
-use crate::allow_list::{AllowList, StoreError};
+use crate::allow_list::{AllowList, Change};
 use crate::api::{self, Api};
 use crate::config::{Config, LogFormat};
+use crate::discovery::Discover;
 use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::memory::{self, Memory, Remembering};
 use crate::stop::Stop;
-use crate::verdicts::{Verdicts, refresher};
+use crate::store::StoreError;
+use crate::store::sqlite::Database;
+use crate::verdicts::{PATIENCE, Verdicts, refresher};
 use crate::xds::Xds;
 
 /// How long requests that are under way may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// A time for connecting that is too short for some.
+const SHORT_CONNECT: Duration = Duration::from_secs(1);
 
 /// Why the service cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +49,7 @@ pub(crate) enum ServeError {
         /// What the system says.
         cause: io::Error,
     },
-    /// The allow list cannot be had.
+    /// The store cannot be had.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// DNS cannot be asked.
@@ -62,13 +69,28 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
             "no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`"
         );
     }
+    if config.timeout > PATIENCE {
+        tracing::warn!(
+            timeout = ?config.timeout, patience = ?PATIENCE,
+            "discovery.timeout is longer than whoever asks waits: what DNS says later counts for those who ask later"
+        );
+    }
+    if config.egress.connect_timeout < SHORT_CONNECT {
+        tracing::warn!(
+            timeout = ?config.egress.connect_timeout,
+            "egress.connect_timeout is for all addresses of a target, tried 300 ms apart, and for TLS: below 1s, partners that are far away, or have addresses that do not answer, cannot be called"
+        );
+    }
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
     let xds = bind("xds", config.xds).await?;
 
     let path = config.store;
-    let list = tokio::task::spawn_blocking(move || AllowList::open(Box::new(Sqlite::open(&path)?)));
-    let list = list.await.map_err(io::Error::from)??;
+    let (store, list) = blocking(move || {
+        let store = Database::open(&path)?;
+        Ok::<_, StoreError>((store.clone(), AllowList::open(Box::new(Sqlite(store)))?))
+    })
+    .await??;
     let discovery = DnsDiscovery::new(
         &config.servers,
         config.ttl,
@@ -76,16 +98,29 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec,
     )?;
-    let discovery = Arc::new(discovery);
+    let memory = remember(&discovery, store, config.ttl.max, &list);
+    let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch);
+    let recalling = memory.clone();
+    for it in blocking(move || recalling.recall()).await? {
+        judge.recall(it.domain, it.found, it.age).await;
+    }
+    let keeping = memory.clone();
+    let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
-    let api = Api { list: list.clone(), verdicts: judge.clone(), refresher: refresher.abort_handle() };
 
     let (stopping, stopped) = watch::channel(false);
+    let resolve = judge.observe(discovery);
+    let envoys = Xds::new(&judge, resolve, config.egress, config.tokens.clone(), stopped.clone());
+    let api = Api {
+        list: list.clone(),
+        verdicts: judge.clone(),
+        targets: envoys.targets(),
+        refresher: refresher.abort_handle(),
+    };
     let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
-    let verdicts = run(verdicts, api::verdicts(api, config.tokens.clone()), stopped.clone());
-    let envoys = Xds::new(&judge, discovery, config.egress, config.tokens, stopped);
+    let verdicts = run(verdicts, api::verdicts(api, config.tokens), stopped);
     let xds = tokio::spawn(async move { envoys.serve(xds).await.map_err(io::Error::other) });
     tracing::info!("ready");
 
@@ -96,9 +131,37 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     judge.end_waiting();
     drain([admin, verdicts, xds]).await;
     refresher.abort();
+    keeper.abort();
+    memory.write().await;
     list.close().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What discovery finds of the list's domains is kept in `store`, until they are removed.
+fn remember(
+    discovery: &impl Discover,
+    store: Database,
+    longest: Duration,
+    list: &AllowList,
+) -> Arc<Memory> {
+    let (store, basis) = (Box::new(memory::sqlite::Sqlite(store)), discovery.basis());
+    let listed = list.clone();
+    let memory = Memory::new(store, basis, longest, move |domain| listed.lists(domain));
+    let told = memory.clone();
+    let forget = move |change: &Change| {
+        match change {
+            Change::Remove(domain, _) => told.forget(domain),
+            Change::Put(..) | Change::Strategy(..) => {}
+        }
+        true
+    };
+    list.follow(|_| (), forget);
+    memory
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::from)
 }
 
 async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

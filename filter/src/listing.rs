@@ -45,6 +45,12 @@ impl Listing {
         self.shards.get(shard(hash))?.find(hash, |listed| listed.held.domain() == domain)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, domain: &Domain) -> Option<&mut Listed> {
+        let hash = self.hasher.hash_one(domain);
+        self.shards.get_mut(shard(hash))?.find_mut(hash, |listed| listed.held.domain() == domain)
+    }
+
     /// Lists a domain. Returns what was listed of it before.
     pub(crate) fn insert(&mut self, listed: Listed) -> Option<Listed> {
         let hash = self.hasher.hash_one(listed.held.domain());

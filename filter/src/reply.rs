@@ -5,6 +5,9 @@ use fedgate_policy::{RemoteFailure, Target, Way};
 /// How much is repeated of what Envoy said.
 const MAX_TEXT: usize = 300;
 
+/// What Envoy says where a cluster has no endpoint, or none that may be tried again.
+const NO_ENDPOINT: &str = "no_healthy_upstream";
+
 /// Who made a response, by Envoy's `RESPONSE_CODE_DETAILS`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -25,10 +28,13 @@ pub(crate) fn origin(details: &[u8], target: impl Fn() -> Option<Target>) -> Ori
         Origin::Backend
     } else if is_any(&["TLS_error", "tls_error"]) {
         Origin::Failure(RemoteFailure::Tls(way()))
+    } else if details == NO_ENDPOINT && target().is_none() {
+        let cause = format!("no address of theirs is known; `fedgate domain show` says why ({details})");
+        Origin::Failure(RemoteFailure::ConnectionRefused(Way { target: None, cause }))
     } else if is_any(&[
         "connection_failure",
         "connection_timeout",
-        "no_healthy_upstream",
+        NO_ENDPOINT,
         "cluster_not_found",
         "overflow",
     ]) {
@@ -80,6 +86,16 @@ mod tests {
             }
         }
         assert_eq!(origin(b"via_upstream", || None), Origin::Backend);
+        let target = Target { host: "infra.b.com".to_owned(), address: "192.0.2.1:443".to_owned() };
+        for (target, expected) in [
+            (None, "no address of theirs is known; `fedgate domain show` says why"),
+            (Some(target), "infra.b.com at 192.0.2.1:443: no_healthy_upstream"),
+        ] {
+            let Origin::Failure(failure) = origin(b"no_healthy_upstream", || target.clone()) else {
+                panic!()
+            };
+            assert!(failure.to_string().contains(expected), "{failure}");
+        }
         for details in ["request_payload_too_large", "downstream_remote_disconnect", "", "\u{fffd}"] {
             assert_eq!(origin(details.as_bytes(), || None), Origin::Caller);
         }

@@ -24,6 +24,10 @@ pub(crate) struct Table {
     generation: u32,
     /// The entries of this generation.
     current: usize,
+    /// What the verdicts rest on, where the control plane tells.
+    basis: Option<String>,
+    /// The first generation whose verdicts rest on it.
+    based_since: u32,
     heard: Option<Heard>,
     /// Whether the control plane was asked in vain since.
     missed: bool,
@@ -73,6 +77,8 @@ impl Table {
             strategy: Strategy::AllowNone,
             generation: 0,
             current: 0,
+            basis: None,
+            based_since: 0,
             heard: None,
             missed: false,
             max_staleness,
@@ -103,8 +109,13 @@ impl Table {
         if page.reset {
             self.generation = self.generation.wrapping_add(1);
             self.current = 0;
+            if page.basis.is_none() || page.basis != self.basis {
+                self.based_since = self.generation;
+                self.looked_up.clear();
+            }
+            self.basis = page.basis;
         }
-        if self.strategy != page.strategy || page.reset {
+        if self.strategy != page.strategy {
             self.strategy = page.strategy;
             self.looked_up.clear();
         }
@@ -115,13 +126,7 @@ impl Table {
             }
         }
         for verdict in page.verdicts {
-            self.looked_up.remove(&verdict.domain);
-            let listed =
-                Listed { generation: self.generation, held: Held::new(verdict, now, Duration::MAX) };
-            let before = self.listed.insert(listed);
-            if before.is_none_or(|before| before.generation != self.generation) {
-                self.current = self.current.saturating_add(1);
-            }
+            self.list(verdict, now);
         }
         let whole = !page.more;
         if whole && self.current != self.listed.len() {
@@ -131,6 +136,27 @@ impl Table {
         let since = if whole { Some(self.generation) } else { self.heard.map(|heard| heard.since) };
         self.heard = since.map(|since| Heard { at: now, since });
         self.missed = false;
+    }
+
+    /// Lists a domain. Where nothing is known of it at the moment, that is no verdict, and takes nothing
+    /// away from the one that is held, as long as that rests on the same.
+    fn list(&mut self, verdict: Verdict, now: Now) {
+        let (says, generation) = (verdict.ttl_ms > 0, self.generation);
+        if says {
+            self.looked_up.remove(&verdict.domain);
+        }
+        let held = Held::new(verdict, now, Duration::MAX);
+        let before = match self.listed.get_mut(held.domain()) {
+            Some(listed) if !says && listed.generation >= self.based_since => {
+                Some(std::mem::replace(&mut listed.generation, generation))
+            }
+            Some(_) | None => {
+                self.listed.insert(Listed { held, generation }).map(|before| before.generation)
+            }
+        };
+        if before != Some(generation) {
+            self.current = self.current.saturating_add(1);
+        }
     }
 
     /// The feed's poll failed: from now on there may be changes that we do not hear of.
@@ -188,6 +214,7 @@ mod tests {
     fn page(strategy: Strategy, names: &[&str]) -> FeedPage {
         FeedPage {
             cursor: "x".to_owned(),
+            basis: Some("y".to_owned()),
             reset: false,
             more: false,
             strategy,
@@ -342,6 +369,84 @@ mod tests {
         table.apply(whole(Strategy::AllowDynamic, &[]), at(3));
         assert_known(&mut table, "b.com", at(3), "denied");
         assert_eq!(table.len(), 0);
+    }
+
+    /// Says of these domains that they are listed, and no more.
+    fn silent(names: &[&str]) -> Vec<Verdict> {
+        names.iter().map(|name| verdict(name, 0)).collect()
+    }
+
+    #[test]
+    fn a_new_table_that_knows_nothing_of_a_domain_leaves_what_still_holds() {
+        for basis in [Some("y"), Some("z"), None] {
+            let mut table = table();
+            table.apply(whole(Strategy::AllowDynamic, &["a.com", "b.com"]), at(0));
+            let basis = basis.map(str::to_owned);
+            let kept = if basis.as_deref() == Some("y") { "verdict" } else { "nothing" };
+            let first = FeedPage {
+                verdicts: silent(&["a.com", "c.com"]),
+                more: true,
+                basis: basis.clone(),
+                ..whole(Strategy::AllowDynamic, &[])
+            };
+            table.apply(first, at(1));
+            assert_known(&mut table, "a.com", at(1), kept);
+            table.apply(FeedPage { basis, ..page(Strategy::AllowDynamic, &[]) }, at(2));
+            assert_known(&mut table, "a.com", at(59_999), kept);
+            assert_known(&mut table, "a.com", at(60_000), "nothing");
+            assert_known(&mut table, "b.com", at(2), "denied");
+            assert_known(&mut table, "c.com", at(2), "nothing");
+            assert_eq!(table.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_table_on_another_basis_that_breaks_off_leaves_nothing_to_the_next() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com", "b.com"]), at(0));
+        let basis = Some("z".to_owned());
+        let first =
+            FeedPage { more: true, basis: basis.clone(), ..whole(Strategy::AllowDynamic, &["b.com"]) };
+        table.apply(first, at(1));
+        let verdicts = silent(&["a.com", "b.com"]);
+        table.apply(FeedPage { verdicts, basis, ..whole(Strategy::AllowDynamic, &[]) }, at(2));
+        assert_known(&mut table, "a.com", at(2), "nothing");
+        assert_known(&mut table, "b.com", at(2), "verdict");
+    }
+
+    #[test]
+    fn trouble_with_dns_takes_no_verdict_away_but_a_strategy_and_a_removal_do() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        let verdicts = silent(&["a.com"]);
+        table.apply(FeedPage { verdicts, ..page(Strategy::AllowDynamic, &[]) }, at(1));
+        assert_known(&mut table, "a.com", at(1), "verdict");
+        table.apply(page(Strategy::AllowNone, &[]), at(2));
+        assert_known(&mut table, "a.com", at(2), "denied");
+        let removed = vec![domain("a.com")];
+        table.apply(FeedPage { removed, ..page(Strategy::AllowDynamic, &[]) }, at(3));
+        assert_known(&mut table, "a.com", at(3), "denied");
+        let verdicts = silent(&["a.com"]);
+        table.apply(FeedPage { verdicts, ..page(Strategy::AllowDynamic, &[]) }, at(4));
+        assert_known(&mut table, "a.com", at(4), "nothing");
+    }
+
+    #[test]
+    fn what_was_looked_up_outlives_a_new_table_on_the_same_basis_only() {
+        for (basis, strategy, expected) in [
+            (Some("y"), Strategy::AllowAll, "verdict"),
+            (Some("z"), Strategy::AllowAll, "nothing"),
+            (None, Strategy::AllowAll, "nothing"),
+            (Some("y"), Strategy::AllowDynamic, "denied"),
+            (Some("y"), Strategy::AllowNone, "denied"),
+        ] {
+            let mut table = table();
+            table.apply(whole(Strategy::AllowAll, &[]), at(0));
+            table.keep(verdict("a.com", 60_000), at(0));
+            let basis = basis.map(str::to_owned);
+            table.apply(FeedPage { basis, ..whole(strategy, &[]) }, at(1));
+            assert_known(&mut table, "a.com", at(1), expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The feed: how verdicts reach the filters before they are asked for, and its JSON.
 //!
 //! ```json
-//! {"cursor":"…","reset":false,"more":false,"strategy":"allowDynamic","verdicts":[…],"removed":["c.com"]}
+//! {"cursor":"…","basis":"…","reset":false,"more":false,"strategy":"allowDynamic","verdicts":[…],"removed":["c.com"]}
 //! ```
 //!
 //! A filter holds a table of the listed domains. It asks for what has changed since its cursor, and
@@ -23,7 +23,12 @@ pub const MAX_PAGE: usize = 64 * 1024;
 pub struct FeedPage {
     /// Where the next page begins; opaque.
     pub cursor: String,
-    /// This is the first page of a whole table: what was known before ends with the last page.
+    /// What the verdicts rest on; opaque. Earlier control planes do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// This is the first page of a whole table: what is not in it is not listed, and what was known
+    /// before ends with the last page, but for verdicts on the same basis, of which the table has none
+    /// in their place.
     pub reset: bool,
     /// Another page is ready now. A table is whole when there is none.
     pub more: bool,
@@ -99,9 +104,13 @@ mod tests {
 
     #[test]
     fn a_page_is_written_and_read_as_documented() {
-        let json = r#"{"cursor":"x","reset":true,"more":false,"strategy":"allowDynamic","verdicts":[{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1}],"removed":["c.com"]}"#;
-        let page: FeedPage = serde_json::from_str(json).unwrap();
-        assert_eq!(serde_json::to_string(&page).unwrap(), json);
+        for json in [
+            r#"{"cursor":"x","basis":"y","reset":true,"more":false,"strategy":"allowDynamic","verdicts":[{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1}],"removed":["c.com"]}"#,
+            r#"{"cursor":"x","reset":false,"more":false,"strategy":"allowAll","verdicts":[],"removed":[]}"#,
+        ] {
+            let page: FeedPage = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&page).unwrap(), json);
+        }
     }
 
     #[test]

@@ -42,21 +42,22 @@ impl ControlPlane {
     /// Starts the control plane on `ip`, with its store in `dir`, asking the DNS server `dns`.
     /// `discovery` holds more lines of that section of the configuration.
     pub fn start(ip: Ipv4Addr, dir: &Path, dns: SocketAddr, discovery: &str) -> Self {
-        Self::launch(&[], ip, dir, dns, discovery)
+        Self::launch(&[], ip, dir, &[dns], discovery)
     }
 
-    /// Starts it as [`ControlPlane::start`] does, its command appended to `launcher`.
+    /// Starts it as [`ControlPlane::start`] does, with any number of servers to ask, and its command
+    /// appended to `launcher`.
     pub fn launch(
         launcher: &[String],
         ip: Ipv4Addr,
         dir: &Path,
-        dns: SocketAddr,
+        servers: &[SocketAddr],
         discovery: &str,
     ) -> Self {
         let secrets = dir.join("envoy/secrets");
         let dir = dir.join("control-plane");
         fs::create_dir_all(&dir).expect("a folder for the control plane");
-        fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, dns, discovery))
+        fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, servers, discovery))
             .expect("the configuration");
         let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned() };
         control_plane.restart();
@@ -74,6 +75,22 @@ impl ControlPlane {
         let url = format!("{}/readyz", self.url());
         process.wait_until("the control plane is ready", || is_ok(&url));
         self.process = Some(process);
+    }
+
+    /// SIGTERM, and its end.
+    pub fn terminate(&mut self) {
+        self.process().signal(Signal::TERM);
+        let status = self.process().wait();
+        assert!(status.success(), "{status}: {}", self.log());
+        self.process = None;
+    }
+
+    /// Puts other words in the place of those in its configuration, for the next start.
+    pub fn configure(&self, from: &str, to: &str) {
+        let file = self.dir.join("fedgate.toml");
+        let before = fs::read_to_string(&file).expect("the configuration");
+        assert!(before.contains(from), "{from} is not in the configuration");
+        fs::write(file, before.replace(from, to)).expect("the configuration");
     }
 
     /// `kill -9`.
@@ -145,7 +162,8 @@ impl ControlPlane {
     }
 }
 
-fn configuration(ip: Ipv4Addr, secrets: &Path, dns: SocketAddr, discovery: &str) -> String {
+fn configuration(ip: Ipv4Addr, secrets: &Path, servers: &[SocketAddr], discovery: &str) -> String {
+    let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
     let secrets = secrets.display();
     let mut toml = format!(
         r#"[listen]
@@ -156,7 +174,7 @@ xds = "{ip}:{XDS_PORT}"
 client_certificate_sds = "{secrets}/federation-client.yaml"
 trust_sds = "{secrets}/federation-trust.yaml"
 [discovery]
-servers = ["{dns}"]
+servers = {servers:?}
 {discovery}
 "#
     );

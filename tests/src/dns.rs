@@ -231,6 +231,7 @@ fn named_conf(address: SocketAddr, dir: &Path) -> String {
   check-integrity no;
   dnssec-validation no;
   minimal-responses yes;
+  rrset-order {{ order none; }};
   notify no;
   querylog yes;
 }};

@@ -104,6 +104,16 @@ impl Envoy {
         before
     }
 
+    /// Kills it, and starts another on the same configuration.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let mut next = command(&self.dir);
+        next.arg("--disable-hot-restart").args(&self.args);
+        self.process = Process::start(&mut next, &self.dir.join("log"));
+        let url = format!("http://{}:{ADMIN_PORT}/ready", self.ip);
+        self.process.wait_until("the next Envoy is live", || is_ok(&url));
+    }
+
     /// Puts another listener in place of the one in the file: the same with one more replacement.
     /// Envoy sees it a moment later.
     pub fn edit_listener(&self, from: &str, to: &str) {

@@ -29,6 +29,7 @@ pub mod peer;
 pub mod pki;
 pub mod process;
 pub mod scenario;
+pub mod scripted;
 pub mod signing;
 pub mod world;
 

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::any;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -33,31 +37,28 @@ pub struct Peer {
 impl Peer {
     /// A peer that tells with `name` what it received.
     pub fn echo(address: SocketAddr, name: &str, identity: &Identity, trust: &str) -> Self {
-        let name = name.to_owned();
-        let echo = move |request: Request| {
-            let headers: Vec<_> = request
-                .headers()
-                .iter()
-                .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
-                .collect();
-            let received = json!({
-                "peer": name,
-                "method": request.method().as_str(),
-                "path": request.uri().path(),
-                "host": request.uri().host(),
-                "version": format!("{:?}", request.version()),
-                "headers": headers,
-            });
-            async move { axum::Json(received) }
-        };
-        Self::serve(address, identity, trust, Router::new().fallback(any(echo)))
+        Self::serve(address, identity, trust, echo(name))
+    }
+
+    /// A peer that tells it in HTTP/1.1, and closes the connection after each answer, so that each call
+    /// needs a new one.
+    pub fn echo_once(address: SocketAddr, name: &str, identity: &Identity, trust: &str) -> Self {
+        let close = map_response(async |mut response: Response| {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        });
+        Self::start(address, server_config(identity, trust, &["http/1.1"]), echo(name).layer(close))
     }
 
     /// A peer that answers as `router` does.
     pub fn serve(address: SocketAddr, identity: &Identity, trust: &str, router: Router) -> Self {
+        Self::start(address, server_config(identity, trust, &["h2", "http/1.1"]), router)
+    }
+
+    fn start(address: SocketAddr, config: ServerConfig, router: Router) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let tls = TlsAcceptor::from(Arc::new(server_config(identity, trust)));
+        let tls = TlsAcceptor::from(Arc::new(config));
         let listener = runtime.block_on(TcpListener::bind(address)).expect("a free port for a peer");
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = calls.clone();
@@ -84,7 +85,29 @@ impl Peer {
     }
 }
 
-fn server_config(identity: &Identity, trust: &str) -> ServerConfig {
+/// Answers with what was received, and with `name`.
+fn echo(name: &str) -> Router {
+    let name = name.to_owned();
+    let echo = move |request: Request| {
+        let headers: Vec<_> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+            .collect();
+        let received = json!({
+            "peer": name,
+            "method": request.method().as_str(),
+            "path": request.uri().path(),
+            "host": request.uri().host(),
+            "version": format!("{:?}", request.version()),
+            "headers": headers,
+        });
+        async move { axum::Json(received) }
+    };
+    Router::new().fallback(any(echo))
+}
+
+fn server_config(identity: &Identity, trust: &str, protocols: &[&str]) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(trust.as_bytes()) {
@@ -99,7 +122,7 @@ fn server_config(identity: &Identity, trust: &str) -> ServerConfig {
         .with_client_cert_verifier(verifier.build().expect("roots"))
         .with_single_cert(chain.collect::<Result<_, _>>().expect("PEM"), key)
         .expect("a certificate and its key");
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     config
 }
 

@@ -49,7 +49,7 @@ pub struct WorldBuilder {
     envoy: Special,
     launcher: Vec<String>,
     without_control_plane: bool,
-    dns: Option<SocketAddr>,
+    dns: Vec<SocketAddr>,
     domain: Option<String>,
     authority: Option<Arc<Authority>>,
     egress: bool,
@@ -209,10 +209,10 @@ impl WorldBuilder {
         self
     }
 
-    /// Another DNS server than BIND for the control plane to ask.
+    /// Another DNS server than BIND for the control plane to ask; said again, one more.
     #[must_use]
     pub fn ask(mut self, dns: SocketAddr) -> Self {
-        self.dns = Some(dns);
+        self.dns.push(dns);
         self
     }
 
@@ -234,7 +234,7 @@ impl WorldBuilder {
     #[must_use]
     pub fn joins(mut self, other: &World) -> Self {
         self.authority = Some(Arc::clone(&other.authority));
-        self.dns = Some(other.dns.address());
+        self.dns = vec![other.dns.address()];
         self
     }
 
@@ -273,8 +273,8 @@ impl WorldBuilder {
             let _ = write!(discovery, "\ntrust_anchor = \"{}\"", file.display());
         }
         let control_plane = (!self.without_control_plane).then(|| {
-            let dns = self.dns.unwrap_or(dns.address());
-            ControlPlane::launch(&self.launcher, ip, dir.path(), dns, &discovery)
+            let servers = if self.dns.is_empty() { vec![dns.address()] } else { self.dns };
+            ControlPlane::launch(&self.launcher, ip, dir.path(), &servers, &discovery)
         });
         if let Some(control_plane) = &control_plane {
             if let Some(strategy) = &self.strategy {

@@ -1,5 +1,15 @@
-use super::*;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
 use tempfile::TempDir;
+
+use super::*;
+
+impl Sqlite {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        Database::open(path).map(Self)
+    }
+}
 
 fn entry(revision: i64, note: &str) -> Entry {
     let at = UNIX_EPOCH + Duration::from_millis(1_234_567_890_123);
@@ -72,9 +82,10 @@ fn a_commit_reaches_the_disk_before_it_returns() {
     let (_directory, path) = place();
     let store = Sqlite::open(&path).unwrap();
     let pragma = |name: &str| {
-        store
-            .connection
-            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
+        store.0.with(|connection| {
+            let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+            Ok(connection.query_row(&format!("PRAGMA {name}"), [], value)?)
+        })
     };
     assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
     assert_eq!(pragma("synchronous").unwrap(), 2.into(), "FULL");

@@ -1,6 +1,6 @@
 //! The admin API: strategy and domains.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::extract::{self, DomainName, OptionalJson, Query, When, entity_tag};
+use super::lookups::{Lookups, Refreshed, StateOfLookups};
 use super::problem::{Details, Problem};
 use super::verdicts::{VerdictSchema, strategy_schema};
 use crate::allow_list::{Effect, Entry, WriteError};
@@ -64,11 +65,22 @@ struct ListedDomain {
     updated_at: String,
 }
 
+/// A listed domain in the list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct DomainInList {
+    #[serde(flatten)]
+    listed: ListedDomain,
+    #[serde(flatten)]
+    lookups: StateOfLookups,
+}
+
 /// A listed domain, and what is known of it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ShownDomain {
     #[serde(flatten)]
     listed: ListedDomain,
+    #[serde(flatten)]
+    lookups: Lookups,
     /// The verdict as far as it is known; null where the domain has not been looked up.
     #[schema(value_type = Option<VerdictSchema>)]
     verdict: Option<Verdict>,
@@ -77,7 +89,7 @@ struct ShownDomain {
 /// A page of the list, in alphabetical order.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct DomainPage {
-    domains: Vec<ListedDomain>,
+    domains: Vec<DomainInList>,
     /// What to send as `after` to get the next page; null where there is none.
     #[schema(value_type = Option<String>)]
     next: Option<Domain>,
@@ -138,7 +150,12 @@ async fn domains(
     }
     let (page, more) = api.list.page(query.after.as_ref(), limit);
     let next = page.last().filter(|_| more).map(|(domain, _)| domain.clone());
-    let domains = page.into_iter().map(|(domain, entry)| ListedDomain::new(domain, entry)).collect();
+    let mut domains = Vec::with_capacity(page.len());
+    for (domain, entry) in page {
+        let standing = api.verdicts.standing(&domain).await;
+        let lookups = StateOfLookups::new(&standing, Instant::now());
+        domains.push(DomainInList { listed: ListedDomain::new(domain, entry), lookups });
+    }
     Ok(Json(DomainPage { domains, next }))
 }
 
@@ -157,7 +174,10 @@ async fn domain(State(api): State<Api>, DomainName(domain): DomainName) -> Resul
     };
     let tag = entity_tag(entry.revision);
     let verdict = api.verdicts.known(domain.clone()).await;
-    Ok(([tag], Json(ShownDomain { listed: ListedDomain::new(domain, entry), verdict })).into_response())
+    let standing = api.verdicts.standing(&domain).await;
+    let lookups = Lookups::new(&standing, &api.targets, Instant::now()).await;
+    let shown = ShownDomain { listed: ListedDomain::new(domain, entry), lookups, verdict };
+    Ok(([tag], Json(shown)).into_response())
 }
 
 /// Lists a domain, or changes its note. The same request twice changes nothing.
@@ -214,12 +234,12 @@ async fn delete_domain(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Looks a domain up in DNS anew, and says what its verdict is then.
+/// Looks a domain up in DNS anew, and says what that lookup came to.
 #[utoipa::path(
     post, path = "/v1/domains/{domain}/refresh", tag = "admin",
     params(("domain" = String, Path, description = "a backend domain")),
     responses(
-        (status = 200, body = VerdictSchema),
+        (status = 200, body = Refreshed, description = "looked up; `answered` says whether DNS had an answer"),
         (status = 404, body = Details, content_type = "application/problem+json", description = "not allowed, so not looked up"),
     ),
 )]
@@ -228,12 +248,12 @@ async fn refresh(
     Extension(caller): Extension<Caller>,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
-    let Some(verdict) = api.verdicts.refresh(&domain).await else {
+    let Some(attempt) = api.verdicts.refresh(&domain).await else {
         let detail = format!("{domain} is not allowed, so it is not looked up");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
-    tracing::info!(by = %caller.0, %domain, "domain refreshed");
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(verdict)))
+    tracing::info!(by = %caller.0, %domain, answered = attempt.answered, "domain refreshed");
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Refreshed::new(attempt, Instant::now()))))
 }
 
 fn is_clean(note: &str) -> bool {

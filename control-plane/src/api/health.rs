@@ -1,5 +1,7 @@
 //! Whether we live, and whether we are of use: the same on both listeners, and open to all.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
@@ -7,6 +9,8 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::problem::{Details, Problem};
+use crate::moment;
+use crate::verdicts::DnsTrouble;
 
 /// The open routes.
 pub(super) fn open() -> OpenApiRouter<Api> {
@@ -19,7 +23,9 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Answers whether the store is readable and discovery is running.
+/// Answers whether the store is readable and discovery is running. Where DNS as a whole fails, a second
+/// line says so, and since when; that is no reason to take us out of service: what was found before
+/// still stands, and nobody else would know more.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses(
@@ -27,11 +33,36 @@ async fn healthz() -> &'static str {
         (status = 503, body = Details, content_type = "application/problem+json"),
     ),
 )]
-async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
+async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
     let unready = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
     api.list.check().await.map_err(|error| unready(error.to_string()))?;
     if api.refresher.is_finished() {
         return Err(unready("the task that keeps verdicts fresh has ended: restart fedgate".to_owned()));
     }
-    Ok("ok\n")
+    Ok(ready(api.verdicts.dns(), Instant::now()))
+}
+
+fn ready(dns: Option<DnsTrouble>, now: Instant) -> String {
+    dns.map_or_else(
+        || "ok\n".to_owned(),
+        |dns| format!("ok\ndns: failing since {}: {}\n", moment::of(dns.since, now), dns.cause),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trouble_of_dns_is_a_second_line() {
+        let now = Instant::now();
+        assert_eq!(ready(None, now), "ok\n");
+        let dns = DnsTrouble { since: now, cause: "no answer in time".to_owned() };
+        let body = ready(Some(dns), now);
+        let (first, second) = body.split_once('\n').unwrap();
+        assert_eq!(first, "ok");
+        assert!(
+            second.starts_with("dns: failing since 20") && second.ends_with("Z: no answer in time\n")
+        );
+    }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod extract;
 mod guard;
 mod health;
+mod lookups;
 mod problem;
 mod verdicts;
 
@@ -25,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::allow_list::AllowList;
 use crate::auth::Tokens;
 use crate::verdicts::Verdicts;
+use crate::xds::Targets;
 use guard::Listener;
 use problem::Problem;
 
@@ -41,6 +43,8 @@ pub(crate) struct Api {
     pub(crate) list: AllowList,
     /// The verdicts on it.
     pub(crate) verdicts: Verdicts,
+    /// How the targets of domains are to be reached.
+    pub(crate) targets: Targets,
     /// The task that keeps them fresh.
     pub(crate) refresher: AbortHandle,
 }
@@ -114,5 +118,7 @@ fn about(title: &str) -> OpenApi {
         .build()
 }
 
+#[cfg(test)]
+mod lookups_tests;
 #[cfg(test)]
 mod tests;

@@ -7,30 +7,44 @@ use super::*;
 use crate::allow_list::tests::{Nowhere, in_memory};
 use crate::auth::{Digest, Token};
 use crate::verdicts::tests::{Told, found};
+use crate::xds::Xds;
 
 /// The service, with the tokens `admin`, `viewer` and `filter`, each of the role that it is named.
-struct Service {
+pub(super) struct Service {
     admin: Router,
     verdicts: Router,
-    told: std::sync::Arc<Told>,
+    pub(super) told: std::sync::Arc<Told>,
 }
 
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     headers: HeaderMap,
-    body: Value,
+    pub(super) body: Value,
 }
 
 fn service_on(list: AllowList) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let api = Api { verdicts: Verdicts::new(list.clone(), told.clone(), 1), list, refresher };
+    let api = api(list, told.clone(), refresher);
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
     let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
     Service { admin: admin(api.clone(), tokens.clone()), verdicts: verdicts(api, tokens), told }
 }
 
-fn service() -> Service {
+fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let resolve = verdicts.observe(told);
+    let egress = crate::xds::Egress {
+        connect_timeout: Duration::from_secs(2),
+        client_certificate_sds: String::new(),
+        trust_sds: String::new(),
+    };
+    let (_, stopped) = tokio::sync::watch::channel(false);
+    let targets = Xds::new(&verdicts, resolve, egress, Tokens::default(), stopped).targets();
+    Api { list, verdicts, targets, refresher }
+}
+
+pub(super) fn service() -> Service {
     service_on(in_memory())
 }
 
@@ -50,7 +64,13 @@ async fn send(router: &Router, request: Request) -> Answer {
 
 impl Service {
     /// `METHOD path`, as the token's bearer, with more headers and a body.
-    async fn call(&self, token: &str, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(super) async fn call(
+        &self,
+        token: &str,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = axum::http::Request::builder().method(method).uri(path);
         if !token.is_empty() {
@@ -66,7 +86,7 @@ impl Service {
         send(router, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    async fn admin(&self, line: &str, body: &str) -> Answer {
+    pub(super) async fn admin(&self, line: &str, body: &str) -> Answer {
         self.call("admin", line, &[], body).await
     }
 }
@@ -322,8 +342,7 @@ async fn without_its_refresher_it_is_not_ready() {
     let ended = tokio::spawn(async {});
     let refresher = ended.abort_handle();
     ended.await.unwrap();
-    let verdicts = Verdicts::new(list.clone(), Told::at_once(found("fed.a.com")), 1);
-    let router = admin(Api { list, verdicts, refresher }, Tokens::default());
+    let router = admin(api(list, Told::at_once(found("fed.a.com")), refresher), Tokens::default());
     let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&router, request).await.status, 503);
 }

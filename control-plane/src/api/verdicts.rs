@@ -67,14 +67,19 @@ pub(super) struct FailureSchema {
 struct FeedPageSchema {
     /// What to send to get the next page. It means nothing to anybody but us.
     cursor: String,
-    /// This page begins a whole table: what you knew before ends once `more` is false.
+    /// What the verdicts rest on: settings of ours, which you know again, and no more.
+    #[schema(required, example = "b5bb9d8014a0f9b1")]
+    basis: Option<String>,
+    /// This page begins a whole table: what you knew before ends once `more` is false, but for verdicts
+    /// on the same basis, where the table says nothing of their domain but that it is listed.
     reset: bool,
     /// Another page is ready now.
     more: bool,
     /// What being listed means.
     #[schema(schema_with = strategy_schema)]
     strategy: Strategy,
-    /// Listed domains. Where `ttl_ms` is 0, nothing is known of them now: look them up.
+    /// Listed domains. Where `ttl_ms` is 0, nothing is known of them now: what you know holds until its
+    /// end, and then look them up.
     verdicts: Vec<VerdictSchema>,
     /// Domains that are no longer listed.
     #[schema(example = json!(["c.com"]))]
@@ -168,6 +173,7 @@ mod tests {
             serde_json::from_str::<VerdictSchema>(&json).unwrap();
             let page = FeedPage {
                 cursor: "x".to_owned(),
+                basis: Some("y".to_owned()),
                 reset: true,
                 more: false,
                 strategy: Strategy::AllowAll,

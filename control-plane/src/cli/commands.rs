@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::words::{self, failed_lookup, finding, state, text};
 use super::{DomainCommand, Error, OneDomain, StrategyCommand, print};
 
 /// How many domains one request lists.
@@ -21,7 +22,10 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
             let shown = Client::new(&remote)?
                 .call(Method::GET, &["domains", domain.as_str()], &[], None)
                 .await?;
-            if remote.json { Ok(print::json(&shown)?) } else { show(&shown) }
+            if remote.json {
+                return Ok(print::json(&shown)?);
+            }
+            Ok(print::line(words::shown(&shown).join("\n"))?)
         }
         DomainCommand::Add { which: OneDomain { domain, remote }, note } => {
             let client = Client::new(&remote)?;
@@ -45,8 +49,14 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
         }
         DomainCommand::Refresh(OneDomain { domain, remote }) => {
             let path = ["domains", domain.as_str(), "refresh"];
-            let verdict = Client::new(&remote)?.call(Method::POST, &path, &[], None).await?;
-            if remote.json { Ok(print::json(&verdict)?) } else { Ok(print::line(finding(&verdict))?) }
+            let refreshed = Client::new(&remote)?.call(Method::POST, &path, &[], None).await?;
+            let failed = failed_lookup(&refreshed);
+            if remote.json {
+                print::json(&refreshed)?;
+            } else if failed.is_none() {
+                print::line(finding(&refreshed))?;
+            }
+            failed.map_or(Ok(()), |why| Err(Error::Lookup(format!("{domain}: {why}"))))
         }
     }
 }
@@ -79,24 +89,14 @@ async fn list(client: &Client, json: bool) -> Result<(), Error> {
                 all.push(domain);
                 continue;
             }
-            let (name, note) = (text(&domain, "domain"), text(&domain, "note"));
-            print::line(format_args!("{name:<32} {note}").to_string().trim_end())?;
+            let (name, state, note) = (text(&domain, "domain"), state(&domain), text(&domain, "note"));
+            print::line(format_args!("{name:<32} {state:<34} {note}").to_string().trim_end())?;
         }
         after = page.get("next").and_then(Value::as_str).map(ToOwned::to_owned);
         if after.is_none() {
             return if json { Ok(print::json(&json!({ "domains": all }))?) } else { Ok(()) };
         }
     }
-}
-
-fn show(shown: &Value) -> Result<(), Error> {
-    print::line(format_args!("{:<12}{}", "domain", text(shown, "domain")))?;
-    if !text(shown, "note").is_empty() {
-        print::line(format_args!("{:<12}{}", "note", text(shown, "note")))?;
-    }
-    print::line(format_args!("{:<12}{}", "listed", text(shown, "created_at")))?;
-    print::line(format_args!("{:<12}{}", "changed", text(shown, "updated_at")))?;
-    Ok(print::line(finding(shown.get("verdict").unwrap_or(&Value::Null)))?)
 }
 
 /// What the server's lookup of a domain that was just added comes to. Only the listing was asked
@@ -115,24 +115,4 @@ async fn await_verdict(client: &Client, domain: &str) -> Value {
         }
     }
     Value::Null
-}
-
-/// A verdict, or none, in words.
-fn finding(verdict: &Value) -> String {
-    let hosts = verdict.get("hosts").and_then(Value::as_array);
-    if let Some(hosts) = hosts {
-        let hosts: Vec<_> = hosts.iter().filter_map(Value::as_str).collect();
-        let seconds = verdict.get("ttl_ms").and_then(Value::as_u64).unwrap_or_default() / 1000;
-        return format!("{:<12}{} (for {seconds} s more)", "discovered", hosts.join(", "));
-    }
-    match verdict.get("failure") {
-        Some(failure) => {
-            format!("{:<12}{}: {}", "refused", text(failure, "label"), text(failure, "message"))
-        }
-        None => format!("{:<12}not looked up yet", "discovered"),
-    }
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ mod commands;
 mod envoy;
 mod print;
 mod token;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,9 +86,9 @@ Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
 
 #[derive(Debug, Subcommand)]
 enum DomainCommand {
-    /// List all domains
+    /// List all domains, and how it stands with their lookups
     List(Remote),
-    /// Show one domain, and what discovery found of it
+    /// Show one domain: what discovery found, its targets' addresses, and what is wrong with them
     Show(OneDomain),
     /// Allow a domain, or change its note
     #[command(after_help = "\
@@ -103,7 +104,8 @@ Examples:
     },
     /// No longer allow a domain
     Remove(OneDomain),
-    /// Look a domain up in DNS now, e.g. after its SRV record has changed; filters hear of it at once
+    /// Look a domain up in DNS now, e.g. after its SRV record has changed; filters hear of it at once.
+    /// Exit code 1 where DNS has no answer, whatever stands of an earlier one
     Refresh(OneDomain),
 }
 
@@ -182,6 +184,9 @@ enum Error {
     /// The control plane cannot be asked, or says no.
     #[error(transparent)]
     Client(#[from] client::ClientError),
+    /// A lookup that was asked for came to nothing.
+    #[error("{0}")]
+    Lookup(String),
     /// Envoy does not run.
     #[error(transparent)]
     Envoy(#[from] envoy::EnvoyError),
@@ -204,6 +209,7 @@ pub(crate) fn run() -> ExitCode {
                 Error::Config(_) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
                 Error::Serve(_)
                 | Error::Client(_)
+                | Error::Lookup(_)
                 | Error::Envoy(_)
                 | Error::Token(_)
                 | Error::System(_) => ExitCode::from(1),

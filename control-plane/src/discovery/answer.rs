@@ -5,19 +5,18 @@
 //! | NOERROR, with records of the kind asked for, of the name or of the end of its CNAME chain | those records |
 //! | NXDOMAIN, whatever records it has; NODATA | there are none, for as long as it says |
 //! | a chain that leads out of the response | ask again for its end |
-//! | anything else: an error code, a referral, records of other names, a loop | nothing |
+//! | anything else: an error code, records of other names, a loop | nothing |
+//!
+//! That it is the answer to the question, and no referral, has been seen to by [`asking`](super::asking).
 
-use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Message, Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
+use super::asking::mnemonic;
 use super::honest;
 
 /// The most aliases between the name asked for and its records. A zone needs one, perhaps two.
 const MAX_ALIASES: usize = 8;
-
-/// Why a referral is no answer.
-pub(super) const LAME: &str = "a lame server answered with a referral";
 
 /// A question that has led, over zero or more aliases, to the name `at`.
 #[derive(Clone, Debug)]
@@ -49,11 +48,7 @@ pub(super) enum Step {
 }
 
 /// Says what `response` means for `question`.
-pub(super) fn read(mut question: Question, response: Result<&Message, &NetError>) -> Step {
-    let message = match response {
-        Ok(message) => message,
-        Err(error) => return Step::Done(question.no_response(error)),
-    };
+pub(super) fn read(mut question: Question, message: &Message) -> Step {
     let code = message.response_code;
     if ![ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
         return Step::Done(Answer::Trouble(mnemonic(code)));
@@ -62,14 +57,14 @@ pub(super) fn read(mut question: Question, response: Result<&Message, &NetError>
     if let Err(cause) = question.walk(&message.answers) {
         return Step::Done(trouble(cause));
     }
-    let soa = negative_ttl(message);
+    let soa = negative_ttl(message, &question.at);
     if code == ResponseCode::NXDomain {
         return Step::Done(question.absent(soa));
     }
     let records = message
         .answers
         .iter()
-        .filter(|record| record.name == question.at && record.record_type() == question.kind);
+        .filter(|record| is_of(record, &question.at) && record.record_type() == question.kind);
     let data: Vec<RData> = records.clone().map(|record| record.data.clone()).collect();
     if !data.is_empty() {
         let least = records.map(|record| record.ttl).fold(question.least_ttl, shorter);
@@ -111,7 +106,7 @@ impl Question {
     /// Follows the aliases in `answers` from here, in whatever order they stand.
     fn walk(&mut self, answers: &[Record]) -> Result<(), &'static str> {
         let alias_of = |name: &Name| {
-            answers.iter().filter(|record| record.name == *name).find_map(|record| {
+            answers.iter().filter(|record| is_of(record, name)).find_map(|record| {
                 if let RData::CNAME(target) = &record.data { Some((record, target)) } else { None }
             })
         };
@@ -131,54 +126,21 @@ impl Question {
     fn absent(&self, soa: Option<u32>) -> Answer {
         Answer::Absent(soa.map(|ttl| shorter(ttl, self.least_ttl)))
     }
+}
 
-    /// What it means that the resolver gives an error. A name without such records is one, too.
-    fn no_response(&self, error: &NetError) -> Answer {
-        let NetError::Dns(DnsError::NoRecordsFound(absent)) = error else {
-            return Answer::Trouble(cause(error));
-        };
-        let code = absent.response_code;
-        if code == ResponseCode::NoError && absent.soa.is_none() && absent.ns.is_some() {
-            // Name servers without a SOA are a referral (RFC 2308 §2.2): whoever answered is not
-            // responsible for the name, and did not ask on.
-            trouble(LAME)
-        } else if [ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
-            self.absent(absent.soa.as_ref().map(|soa| shorter(soa.ttl, soa.data.minimum)))
-        } else {
-            Answer::Trouble(mnemonic(code))
-        }
-    }
+/// Whether a record is one of that name.
+fn is_of(record: &Record, name: &Name) -> bool {
+    record.name == *name && record.dns_class == DNSClass::IN
 }
 
 fn trouble(cause: &str) -> Answer {
     Answer::Trouble(cause.to_owned())
 }
 
-/// The short cause of a failure to get an answer.
-#[allow(clippy::wildcard_enum_match_arm, reason = "text for people; the rest has good text itself")]
-pub(super) fn cause(error: &NetError) -> String {
-    match error {
-        NetError::Dns(DnsError::ResponseCode(code)) => mnemonic(*code),
-        NetError::Timeout => "no answer in time".to_owned(),
-        NetError::Truncated => "the answer was truncated over TCP also".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// A response code as `dig` prints it, so that it can be searched for.
-#[allow(clippy::wildcard_enum_match_arm, reason = "text for people; the rest has good text itself")]
-fn mnemonic(code: ResponseCode) -> String {
-    match code {
-        ResponseCode::ServFail => "SERVFAIL".to_owned(),
-        ResponseCode::Refused => "REFUSED".to_owned(),
-        ResponseCode::FormErr => "FORMERR".to_owned(),
-        ResponseCode::NotImp => "NOTIMP".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn negative_ttl(message: &Message) -> Option<u32> {
-    message.authorities.iter().find_map(|record| {
+/// For how long the zone of `name` lets its absence live: the lesser of its SOA's TTL and MINIMUM (RFC 2308 §5).
+fn negative_ttl(message: &Message, name: &Name) -> Option<u32> {
+    let encloses = |record: &&Record| record.name.zone_of(name) && record.dns_class == DNSClass::IN;
+    message.authorities.iter().filter(encloses).find_map(|record| {
         if let RData::SOA(soa) = &record.data { Some(shorter(record.ttl, soa.minimum)) } else { None }
     })
 }

@@ -1,28 +1,25 @@
-//! Asking DNS, through hickory.
+//! Discovery by way of DNS: asks, follows aliases from one response to the next, and has the answer
+//! interpreted.
 //!
-//! Its `Resolver` is passed by on purpose: following an SRV answer, it takes the *target* for the
+//! hickory's `Resolver` is passed by on purpose: following an SRV answer, it takes the *target* for the
 //! next name of a CNAME chain, and so loses SRV records that stand behind an alias; it also answers
-//! for `localhost.` itself. What lies beneath is what we need: its name server pools ([`servers`]),
-//! and its validation of DNSSEC ([`dnssec`]).
-//!
-//! [`servers`]: super::servers
-//! [`dnssec`]: super::dnssec
+//! for `localhost.` itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
-use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions};
 use hickory_resolver::proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
+use super::asking::Servers;
+use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
-use super::servers::Servers;
-use super::{Addresses, Discover, Discovering, Resolve, Resolved, Resolving, TtlBounds};
+use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
 use super::{addresses, interpret};
 
-pub(crate) use super::servers::NoServers;
+pub(crate) use super::asking::NoServers;
 
 /// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
@@ -31,6 +28,7 @@ pub(crate) struct DnsDiscovery {
     timeout: Duration,
     private_addresses: bool,
     dnssec: Dnssec,
+    basis: String,
 }
 
 // === impl DnsDiscovery ===
@@ -46,38 +44,24 @@ impl DnsDiscovery {
         private_addresses: bool,
         dnssec: Dnssec,
     ) -> Result<Self, NoServers> {
-        let servers = Arc::new(Servers::new(servers, timeout)?);
-        Ok(Self { servers, bounds, timeout, private_addresses, dnssec })
+        let servers = Arc::new(Servers::new(servers)?);
+        let basis = basis(&servers.addresses(), bounds, private_addresses, &dnssec);
+        Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
     }
 
-    /// A host's addresses of the family that this kind of record is for.
-    async fn addresses(&self, host: &HostName, kind: RecordType) -> Addresses {
-        let answer = match addresses::question(host, kind) {
-            Some(question) => self.answer(question).await,
-            None => Answer::Absent(None),
-        };
-        addresses::interpret(answer, self.bounds, self.private_addresses)
-    }
-
-    /// The answer to a question, in time, or trouble.
-    async fn answer(&self, question: Question) -> Answer {
-        tokio::time::timeout(self.timeout, self.follow(question))
-            .await
-            .unwrap_or_else(|_| Answer::Trouble("no answer in time".to_owned()))
-    }
-
-    /// The answer to a question, over aliases that lead from one response to another.
-    async fn follow(&self, mut question: Question) -> Answer {
+    /// The answer to a question, in time, over aliases that lead from one response to another.
+    async fn answer(&self, mut question: Question) -> Answer {
+        let asking = self.servers.clone().within(self.timeout);
         let mut validator = match &self.dnssec {
             Dnssec::Off => None,
-            Dnssec::On(demand, anchors) => Some(Validator::new(&*self.servers, *demand, anchors)),
+            Dnssec::On(demand, anchors) => Some(Validator::new(&asking, *demand, anchors)),
         };
         loop {
             let step = match &mut validator {
-                None => {
-                    let request = DnsRequest::from_query(question.query(), DnsRequestOptions::default());
-                    read(question, self.servers.ask(&request).await.as_deref())
-                }
+                None => match asking.ask(&question.query(), false).await {
+                    Ok(message) => read(question, &message),
+                    Err(unanswered) => return Answer::Trouble(unanswered.to_string()),
+                },
                 Some(validator) => validator.step(question).await,
             };
             match step {
@@ -89,6 +73,10 @@ impl DnsDiscovery {
 }
 
 impl Discover for DnsDiscovery {
+    fn basis(&self) -> String {
+        self.basis.clone()
+    }
+
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
             match interpret::question(domain) {
@@ -97,16 +85,24 @@ impl Discover for DnsDiscovery {
             }
         })
     }
+
+    fn servers(&self) -> String {
+        self.servers.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Resolve for DnsDiscovery {
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
+        let kind = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
         Box::pin(async move {
-            let (v4, v6) = tokio::join!(
-                self.addresses(host, RecordType::A),
-                self.addresses(host, RecordType::AAAA)
-            );
-            Resolved { v4, v6 }
+            let answer = match addresses::question(host, kind) {
+                Some(question) => self.answer(question).await,
+                None => Answer::Absent(None),
+            };
+            addresses::interpret(answer, self.bounds, self.private_addresses)
         })
     }
 }

@@ -8,6 +8,7 @@
 //! | trouble | `discovery-failure`, for two seconds |
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, Failure, FailureLabel, HostName, MAX_HOSTS, Outcome};
@@ -15,7 +16,7 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use super::answer::{Answer, Question};
-use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, MAX_TARGETS, Target, TtlBounds};
+use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, MAX_PASSED_OVER, MAX_TARGETS, Target, TtlBounds};
 
 /// The question for the SRV records of a backend domain, fully qualified, so that no search list
 /// applies; or the finding, where the domain is so long that there can be no such name.
@@ -39,28 +40,32 @@ fn targets(domain: &Domain, records: &[RData], ttl: Duration) -> Discovered {
     let records =
         records.iter().filter_map(|data| if let RData::SRV(srv) = data { Some(srv) } else { None });
     let mut targets = BTreeSet::new();
-    let mut malformed = None;
+    let mut passed_over = BTreeSet::new();
     for srv in records.filter(|srv| !srv.target.is_root()) {
         match target(srv) {
             Ok(target) => drop(targets.insert(target)),
             Err(cause) => {
                 tracing::debug!(%domain, cause, "SRV record ignored");
-                malformed.get_or_insert(cause);
+                passed_over.insert(cause);
             }
         }
     }
-    let outcome = match (targets.is_empty(), malformed) {
+    let outcome = match (targets.is_empty(), passed_over.first()) {
         (false, _) => Outcome::Hosts(first_hosts(domain, &targets)),
-        (true, Some(cause)) => Outcome::Failure(failure(domain, &cause)),
+        (true, Some(cause)) => Outcome::Failure(failure(domain, cause)),
         // Only `.`: "the service is decidedly not available at this domain" (RFC 2782).
         (true, None) => return no_federator(domain, ttl),
     };
     let targets = targets.into_iter().take(MAX_TARGETS).collect();
-    Discovered { outcome, targets, ttl, certainty: Certainty::Answered }
+    let passed_over = passed_over.into_iter().take(MAX_PASSED_OVER).collect();
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
 }
 
 fn target(srv: &SRV) -> Result<Target, String> {
     let text = srv.target.to_ascii();
+    if text.trim_end_matches('.').parse::<IpAddr>().is_ok() {
+        return Err(format!("the SRV target '{text}' is an IP address, and has to be a host name"));
+    }
     let host = HostName::parse(text.as_bytes())
         .map_err(|reason| format!("the SRV target '{text}' {reason}"))?;
     Ok(Target { priority: srv.priority, host, port: srv.port, weight: srv.weight })
@@ -79,7 +84,8 @@ fn no_federator(domain: &Domain, ttl: Duration) -> Discovered {
     let message = format!("srv record not found: {}", service(domain));
     let failure = Failure { label: FailureLabel::InvalidDomain, message };
     let outcome = Outcome::Failure(failure);
-    Discovered { outcome, targets: Vec::new(), ttl, certainty: Certainty::Answered }
+    let (targets, passed_over) = (Vec::new(), Vec::new());
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
 }
 
 fn failure(domain: &Domain, cause: &str) -> Failure {

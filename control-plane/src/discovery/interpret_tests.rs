@@ -3,10 +3,9 @@
 use super::super::answer::{Question, Step, read};
 use super::super::{Certainty, Discovered, Target, TtlBounds};
 use super::*;
-use hickory_resolver::net::{DnsError, ForwardNSData, NetError, NoRecords};
-use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::Record;
-use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA};
+use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{CNAME, SOA};
+use hickory_resolver::proto::rr::{DNSClass, Record};
 
 const BOUNDS: TtlBounds = TtlBounds { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
 const QUERY: &str = "_wire-server-federator._tcp.a.com.";
@@ -23,9 +22,9 @@ fn alias(owner: &str, ttl: u32, target: &str) -> Record {
     Record::from_rdata(name(owner), ttl, RData::CNAME(CNAME(name(target))))
 }
 
-fn soa(ttl: u32, minimum: u32) -> Record<SOA> {
+fn soa(zone: &str, ttl: u32, minimum: u32) -> Record {
     let soa = SOA::new(name("ns.a.com."), name("h.a.com."), 1, 3600, 600, 86_400, minimum);
-    Record::from_rdata(name("a.com."), ttl, soa)
+    Record::from_rdata(name(zone), ttl, RData::SOA(soa))
 }
 
 fn message(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Message {
@@ -52,15 +51,11 @@ fn finding(step: Step) -> Discovered {
 }
 
 fn response(message: &Message) -> Discovered {
-    finding(read(start(), Ok(message)))
+    finding(read(start(), message))
 }
 
 fn answer(answers: Vec<Record>) -> Discovered {
     response(&message(ResponseCode::NoError, answers, Vec::new()))
-}
-
-fn error(error: impl Into<NetError>) -> Discovered {
-    finding(read(start(), Err(&error.into())))
 }
 
 fn hosts(found: &Discovered) -> Vec<&str> {
@@ -230,11 +225,37 @@ fn no_such_name_and_no_such_record_live_as_their_soa_says() {
         (NXDomain, None, 5),
         (NoError, None, 5),
     ] {
-        let mut absent = NoRecords::new(Query::query(name(QUERY), RecordType::SRV), code);
-        absent.soa = times.map(|(ttl, minimum)| Box::new(soa(ttl, minimum)));
-        let found = error(absent);
+        let zone = |(ttl, minimum)| soa("a.com.", ttl, minimum);
+        let found = response(&message(code, Vec::new(), times.map(zone).into_iter().collect()));
         assert_eq!(failure(&found), (FailureLabel::InvalidDomain, ABSENT, expected), "{code} {times:?}");
         assert_eq!(found.certainty, Certainty::Answered);
+    }
+}
+
+#[test]
+fn the_soa_of_another_zone_says_nothing_of_how_long() {
+    for (zone, expected) in [("com.", 600), (".", 600), ("b.com.", 5), ("x.a.com.", 5)] {
+        let found = response(&message(ResponseCode::NXDomain, Vec::new(), vec![soa(zone, 600, 600)]));
+        assert_eq!(failure(&found), (FailureLabel::InvalidDomain, ABSENT, expected), "{zone}");
+    }
+}
+
+#[test]
+fn records_of_another_class_are_no_records() {
+    let of_chaos = |mut record: Record| {
+        record.dns_class = DNSClass::CH;
+        record
+    };
+    for answers in [
+        vec![of_chaos(srv(QUERY, 600, "fed.a.com."))],
+        vec![of_chaos(alias(QUERY, 600, "x.a.com.")), srv("x.a.com.", 600, "fed.a.com.")],
+        vec![alias(QUERY, 600, "x.a.com."), of_chaos(srv("x.a.com.", 600, "fed.a.com."))],
+    ] {
+        match read(start(), &message(ResponseCode::NoError, answers, Vec::new())) {
+            Step::Done(Answer::Trouble(_)) => {}
+            Step::Follow(next) => assert_eq!(next.name(), &name("x.a.com."), "its end is asked for"),
+            step @ Step::Done(_) => panic!("{step:?}"),
+        }
     }
 }
 
@@ -266,7 +287,7 @@ fn an_alias_to_nowhere_is_no_such_record() {
         (ResponseCode::NXDomain, 10, 10),
     ] {
         let answers = vec![alias(QUERY, ttl, "nowhere.b.com.")];
-        let found = response(&message(code, answers, vec![soa(600, 30).into_record_of_rdata()]));
+        let found = response(&message(code, answers, vec![soa("b.com.", 600, 30)]));
         assert_eq!(failure(&found), (FailureLabel::InvalidDomain, ABSENT, expected));
     }
 }
@@ -274,10 +295,10 @@ fn an_alias_to_nowhere_is_no_such_record() {
 #[test]
 fn an_alias_out_of_the_answer_is_asked_for() {
     let away = message(ResponseCode::NoError, vec![alias(QUERY, 60, "x.b.com.")], Vec::new());
-    let Step::Follow(next) = read(start(), Ok(&away)) else { panic!() };
+    let Step::Follow(next) = read(start(), &away) else { panic!() };
     assert_eq!(next.name(), &name("x.b.com."));
     let end = message(ResponseCode::NoError, vec![srv("x.b.com.", 600, "fed.b.com.")], Vec::new());
-    let found = finding(read(next, Ok(&end)));
+    let found = finding(read(next, &end));
     assert_eq!((hosts(&found), found.ttl.as_secs()), (vec!["fed.b.com"], 60));
 }
 
@@ -305,7 +326,7 @@ fn a_loop_over_several_answers_ends_too() {
     for turn in 0..=8 {
         let (from, to) = (question.name().to_ascii(), format!("turn{turn}.b.com."));
         let away = message(ResponseCode::NoError, vec![alias(&from, 600, &to)], Vec::new());
-        match read(question, Ok(&away)) {
+        match read(question, &away) {
             Step::Follow(next) => question = next,
             done @ Step::Done(_) => {
                 assert_eq!(turn, 8);
@@ -319,21 +340,10 @@ fn a_loop_over_several_answers_ends_too() {
 
 #[test]
 fn what_is_no_answer_is_believed_for_two_seconds() {
-    let mut lame = NoRecords::new(Query::query(name(QUERY), RecordType::SRV), ResponseCode::NoError);
-    let ns = Record::from_rdata(name("com."), 600, RData::NS(NS(name("ns.com."))));
-    lame.ns = Some([ForwardNSData { ns, glue: [].into() }].into());
-    for (error_, cause) in [
-        (NetError::Timeout, "no answer in time"),
-        (DnsError::ResponseCode(ResponseCode::ServFail).into(), "SERVFAIL"),
-        (DnsError::ResponseCode(ResponseCode::Refused).into(), "REFUSED"),
-        (NetError::Truncated, "the answer was truncated over TCP also"),
-        (lame.into(), "a lame server answered with a referral"),
-    ] {
-        let found = error(error_);
-        let message = format!("DNS error: _wire-server-federator._tcp.a.com: {cause}");
-        assert_eq!(failure(&found), (FailureLabel::DiscoveryFailure, message.as_str(), 2));
-        assert_eq!(found.certainty, Certainty::Transient);
-    }
+    let found = finding(Step::Done(Answer::Trouble("SERVFAIL".to_owned())));
+    let message = "DNS error: _wire-server-federator._tcp.a.com: SERVFAIL";
+    assert_eq!(failure(&found), (FailureLabel::DiscoveryFailure, message, 2));
+    assert_eq!(found.certainty, Certainty::Transient);
 }
 
 #[test]

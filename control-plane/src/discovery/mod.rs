@@ -9,15 +9,17 @@
 //! [`dns`] asks [`servers`]: [`answer`] says what a response says, [`interpret`] and [`addresses`] what
 //! that means, for a backend domain and for a host, and for how long. [`reach`] knows which addresses
 //! the world may send us to. [`dnssec`], where it is switched on, stands between [`servers`] and
-//! [`answer`], and lets pass what is proven. All but asking is pure.
+//! [`answer`], and lets pass what is proven. [`basis`] names the settings that findings rest on. All but
+//! asking is pure.
 
 mod addresses;
 mod answer;
+mod asking;
+mod basis;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
 mod interpret;
 mod reach;
-mod servers;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -36,11 +38,21 @@ const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The most SRV targets that count: those of the first priorities.
 const MAX_TARGETS: usize = MAX_HOSTS;
+/// The most records that are named of those that are no targets.
+const MAX_PASSED_OVER: usize = 8;
 
 /// Finds the infrastructure domains of a backend domain.
 pub(crate) trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
+
+    /// What findings rest on, as a text: what was found on another basis might not be found on this.
+    fn basis(&self) -> String {
+        String::new()
+    }
+
+    /// Who is asked, for people.
+    fn servers(&self) -> String;
 }
 
 /// A discovery that is under way.
@@ -48,12 +60,19 @@ pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send
 
 /// Finds the addresses of an infrastructure domain.
 pub(crate) trait Resolve: Send + Sync {
-    /// Asks anew, as [`Discover::discover`] does.
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a>;
+    /// Asks anew for those of one family, as [`Discover::discover`] does: one may fail, or take long,
+    /// where the other does not.
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a>;
+
+    /// The addresses that DNS gave at an earlier time, and that will do until it is heard again. None
+    /// where there is no memory of it.
+    fn remembered(&self, _: &HostName, _: Family) -> Option<Vec<IpAddr>> {
+        None
+    }
 }
 
 /// A lookup of addresses that is under way.
-pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Resolved> + Send + 'a>>;
+pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Addresses> + Send + 'a>>;
 
 /// What a discovery found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +82,8 @@ pub(crate) struct Discovered {
     /// Where they are to be reached, in order; empty where there are none. With more than 64 targets,
     /// a host may be in one of the two only: any host may speak, but we call the first priorities.
     pub(crate) targets: Vec<Target>,
+    /// Records beside them that are no targets, each with the reason; a few.
+    pub(crate) passed_over: Vec<String>,
     /// For how long this holds from now.
     pub(crate) ttl: Duration,
     /// Whether DNS said so, or only failed to say.
@@ -82,27 +103,26 @@ pub(crate) struct Target {
     pub(crate) weight: u16,
 }
 
-/// What a lookup of a host's addresses found. Each family is asked for by itself, and one may fail
-/// where the other does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resolved {
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
     /// From A records.
-    pub(crate) v4: Addresses,
+    V4,
     /// From AAAA records.
-    pub(crate) v6: Addresses,
+    V6,
 }
 
-/// A host's addresses of one family.
+/// What a lookup of a host's addresses of one family found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// Those that we may connect to, sorted; at most 16.
+    /// Those that we may connect to, in DNS's order; at most 16.
     pub(crate) usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
     pub(crate) private: Vec<IpAddr>,
     /// For how long this holds from now.
     pub(crate) ttl: Duration,
-    /// Whether DNS said so, or only failed to say.
-    pub(crate) certainty: Certainty,
+    /// Why DNS failed to say, in a few words; none where it said so.
+    pub(crate) trouble: Option<String>,
 }
 
 /// How far a finding is to be believed.
@@ -131,6 +151,7 @@ impl Discovered {
         Self {
             outcome: Outcome::Failure(Failure { label: FailureLabel::DiscoveryFailure, message }),
             targets: Vec::new(),
+            passed_over: Vec::new(),
             ttl: TRANSIENT_TTL,
             certainty: Certainty::Transient,
         }

@@ -7,11 +7,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Outcome};
+use fedgate_policy::{Domain, Failure, Outcome};
 use moka::Expiry;
 use tokio::sync::Semaphore;
 
 use super::feed::Feed;
+use super::watch::Watch;
 use crate::discovery::{Certainty, Discover, Discovered, Target};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
@@ -19,7 +20,7 @@ const UNLISTED_BYTES: u64 = 64 << 20;
 /// Lookups of unlisted domains under way at one time; beyond, they fail at once.
 const UNLISTED_LOOKUPS: usize = 256;
 /// Bytes of an entry besides its names and text.
-const ENTRY_BYTES: usize = 400;
+const ENTRY_BYTES: usize = 460;
 
 /// The answers that have not ended, and the lookups under way.
 pub(super) struct Cache {
@@ -29,6 +30,8 @@ pub(super) struct Cache {
     slots: Arc<Semaphore>,
     /// Hears what is known of listed domains.
     feed: Arc<Feed>,
+    /// Sees what lookups come to.
+    watch: Arc<Watch>,
     /// Hear of every domain that has been looked up.
     followers: Arc<RwLock<Vec<Follower>>>,
 }
@@ -50,12 +53,16 @@ pub(crate) struct Known {
     pub(crate) tried_at: Instant,
     /// What the last lookup came to.
     pub(crate) last: Certainty,
+    /// Why it came to nothing, if it did.
+    pub(crate) trouble: Option<Failure>,
+    /// SRV records beside the targets that are none, and why.
+    pub(crate) passed_over: Vec<String>,
 }
 
 // === impl Cache ===
 
 impl Cache {
-    pub(super) fn new(discovery: Arc<dyn Discover>, feed: Arc<Feed>) -> Self {
+    pub(super) fn new(discovery: Arc<dyn Discover>, feed: Arc<Feed>, watch: Arc<Watch>) -> Self {
         let unlisted = Answers::builder()
             .max_capacity(UNLISTED_BYTES)
             .weigher(|domain, known| weigh(domain, known))
@@ -67,6 +74,7 @@ impl Cache {
             discovery,
             slots: Arc::new(Semaphore::new(UNLISTED_LOOKUPS)),
             feed,
+            watch,
             followers: Arc::default(),
         }
     }
@@ -105,13 +113,17 @@ impl Cache {
             let (answers, domain) = (answers.clone(), domain.clone());
             let discovery = self.discovery.clone();
             let slots = (!listed).then(|| self.slots.clone());
+            let watch = self.watch.clone();
             async move {
-                let found = match slots.as_deref().map(Semaphore::try_acquire) {
-                    Some(Err(_)) => {
-                        Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
-                    }
-                    None | Some(Ok(_)) => discovery.discover(&domain).await,
+                let slot = slots.as_deref().map(Semaphore::try_acquire);
+                let found = if let Some(Err(_)) = slot {
+                    Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
+                } else {
+                    let found = discovery.discover(&domain).await;
+                    watch.learn(&domain, listed, &found, Instant::now());
+                    found
                 };
+                drop(slot);
                 Arc::new(Known::after(answers.get(&domain).await.as_deref(), found, Instant::now()))
             }
         };
@@ -137,9 +149,20 @@ impl Cache {
         })
     }
 
+    /// Takes in what was found of a listed domain at an earlier time.
+    pub(super) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
+        let now = Instant::now();
+        let tried_at = now.checked_sub(age).unwrap_or(now);
+        let known = Arc::new(Known { tried_at, ..Known::after(None, found, now) });
+        self.watch.recall(&domain, tried_at);
+        self.listed.insert(domain.clone(), known.clone()).await;
+        self.feed.learn(&domain, &known);
+    }
+
     /// Forgets what is known of a domain that is no longer listed.
     pub(super) async fn forget_listed(&self, domain: &Domain) {
         self.listed.invalidate(domain).await;
+        self.watch.forget(domain);
     }
 
     fn answers(&self, listed: bool) -> &Answers {
@@ -150,12 +173,20 @@ impl Cache {
 // === impl Known ===
 
 impl Known {
+    /// Whether DNS said so, for a time that has not ended.
+    pub(super) fn stands(&self, now: Instant) -> bool {
+        self.certainty == Certainty::Answered && self.expires_at > now
+    }
+
     /// What is known after a lookup that found this, where that was known before it.
     fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
-        let stands = |known: &&Self| known.certainty == Certainty::Answered && known.expires_at > now;
-        match (found.certainty, before.filter(stands)) {
+        let trouble = match (found.certainty, &found.outcome) {
+            (Certainty::Transient, Outcome::Failure(failure)) => Some(failure.clone()),
+            (Certainty::Transient, Outcome::Hosts(_)) | (Certainty::Answered, _) => None,
+        };
+        match (found.certainty, before.filter(|before| before.stands(now))) {
             (Certainty::Transient, Some(before)) => {
-                Self { tried_at: now, last: Certainty::Transient, ..before.clone() }
+                Self { tried_at: now, last: Certainty::Transient, trouble, ..before.clone() }
             }
             (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
                 outcome: found.outcome,
@@ -164,6 +195,8 @@ impl Known {
                 certainty: found.certainty,
                 tried_at: now,
                 last: found.certainty,
+                trouble,
+                passed_over: found.passed_over,
             },
         }
     }
@@ -196,7 +229,10 @@ fn weigh(domain: &Domain, known: &Known) -> u32 {
     };
     let targets: usize =
         known.targets.iter().map(|target| target.host.as_str().len().saturating_add(24)).sum();
-    let bytes =
-        [domain.as_str().len(), names, targets].into_iter().fold(ENTRY_BYTES, usize::saturating_add);
+    let trouble = known.trouble.as_ref().map_or(0, |trouble| trouble.message.len());
+    let passed_over: usize = known.passed_over.iter().map(|text| text.len().saturating_add(24)).sum();
+    let bytes = [domain.as_str().len(), names, targets, trouble, passed_over]
+        .into_iter()
+        .fold(ENTRY_BYTES, usize::saturating_add);
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -27,6 +27,8 @@ const GATHERING: Duration = Duration::from_millis(200);
 /// The log, and those who wait for it to grow.
 pub(super) struct Feed {
     log: RwLock<Log>,
+    /// What the verdicts rest on.
+    basis: String,
     published: watch::Sender<Published>,
     /// Whether a task is under way that publishes all that is there by then.
     gathering: AtomicBool,
@@ -46,8 +48,8 @@ struct Published {
 impl Feed {
     /// The feed of a list's domains, kept in step with it: a change is published before the write
     /// returns.
-    pub(super) fn of(list: &AllowList, epoch: u64) -> Arc<Self> {
-        let feed = Arc::new(Self::new(Log::new(epoch)));
+    pub(super) fn of(list: &AllowList, epoch: u64, basis: &str) -> Arc<Self> {
+        let feed = Arc::new(Self::new(Log::new(epoch), basis.to_owned()));
         let follower = {
             let feed = feed.clone();
             move |change: &Change| {
@@ -65,9 +67,9 @@ impl Feed {
         feed
     }
 
-    fn new(log: Log) -> Self {
+    fn new(log: Log, basis: String) -> Self {
         let published = watch::Sender::new(Published { sequence: log.sequence(), ended: false });
-        Self { log: RwLock::new(log), published, gathering: AtomicBool::new(false) }
+        Self { log: RwLock::new(log), basis, published, gathering: AtomicBool::new(false) }
     }
 
     /// The page behind a cursor. Where nothing has been published since then, it waits that long.
@@ -79,7 +81,8 @@ impl Feed {
             // Whether there are news or the time is over, the log knows.
             let _ = tokio::time::timeout(wait, news).await;
         }
-        self.log.read().unwrap_or_else(PoisonError::into_inner).page(cursor, Instant::now())
+        let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
+        FeedPage { basis: Some(self.basis.clone()), ..log.page(cursor, Instant::now()) }
     }
 
     /// Takes in what is known of a domain, if it is listed and this is news.

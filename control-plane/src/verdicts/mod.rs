@@ -15,23 +15,38 @@
 
 mod cache;
 mod feed;
+mod history;
+mod outage;
 pub(crate) mod refresher;
 pub(crate) mod schedule;
+mod standing;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, FeedPage, Verdict};
+use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Verdict};
 
 use crate::allow_list::{AllowList, Change};
-use crate::discovery::Discover;
+use crate::discovery::{Discover, Discovered, Resolve};
 use cache::Cache;
 use feed::Feed;
+use watch::{Observed, Watch};
 
 pub(crate) use cache::Known;
+pub(crate) use standing::{Attempt, Standing};
+pub(crate) use watch::DnsTrouble;
+
+/// How long whoever asks waits for a lookup, whatever `discovery.timeout` is; it goes on for later ones.
+///
+/// Below the 5 seconds for which the filter waits for a verdict, and Envoy for a cluster, so that the
+/// trouble is told by whoever knows it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long a denial holds, in milliseconds: short, because adding the domain ends it.
 const DENIAL_TTL_MS: u64 = 1000;
+/// How long it holds that a lookup takes too long: short, because it may end any moment.
+const LATE_TTL_MS: u64 = 1000;
 
 /// Gives verdicts.
 #[derive(Clone)]
@@ -39,6 +54,7 @@ pub(crate) struct Verdicts {
     list: AllowList,
     cache: Arc<Cache>,
     feed: Arc<Feed>,
+    watch: Arc<Watch>,
 }
 
 // === impl Verdicts ===
@@ -47,8 +63,16 @@ impl Verdicts {
     /// Verdicts on `list`, by `discovery`. `epoch` is a random number, by which the feed knows its
     /// own cursors from those of a process before it.
     pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
-        let feed = Feed::of(&list, epoch);
-        Self { list, cache: Arc::new(Cache::new(discovery, feed.clone())), feed }
+        let feed = Feed::of(&list, epoch, &discovery.basis());
+        let watch = Arc::new(Watch::new(discovery.servers()));
+        let cache = Arc::new(Cache::new(discovery, feed.clone(), watch.clone()));
+        Self { list, cache, feed, watch }
+    }
+
+    /// Takes in what was found of a listed domain at an earlier time, that long ago. It holds until its
+    /// end, but the refresher looks the domain up anew.
+    pub(crate) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
+        self.cache.recall(domain, found, age).await;
     }
 
     /// What the listed domains' verdicts have become since `cursor`. Where nothing is new, that is
@@ -62,16 +86,21 @@ impl Verdicts {
         self.feed.end();
     }
 
-    /// The verdict on a domain, looked up where it is allowed and not known.
+    /// The verdict on a domain, looked up where it is allowed and not known; in time ([`PATIENCE`]).
     pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        self.when_allowed(&domain, None).await.unwrap_or_else(|| Verdict::denied(domain, DENIAL_TTL_MS))
+        match tokio::time::timeout(PATIENCE, self.known_when_allowed(&domain, None)).await {
+            Ok(Some(known)) => verdict(domain, &known, Instant::now()),
+            Ok(None) => Verdict::denied(domain, DENIAL_TTL_MS),
+            Err(_) => late(domain),
+        }
     }
 
-    /// The verdict on an allowed domain after a new lookup; none where the domain is not allowed.
+    /// What a new lookup of an allowed domain comes to; none where it is not allowed.
     ///
     /// An answer that has not ended outlives a lookup that fails transiently.
-    pub(crate) async fn refresh(&self, domain: &Domain) -> Option<Verdict> {
-        self.when_allowed(domain, Some(Instant::now())).await
+    pub(crate) async fn refresh(&self, domain: &Domain) -> Option<Attempt> {
+        let known = self.known_when_allowed(domain, Some(Instant::now())).await?;
+        Some(Attempt::new(domain.clone(), &known, Instant::now()))
     }
 
     /// The verdict as far as it is known; nothing is looked up.
@@ -81,6 +110,21 @@ impl Verdicts {
         }
         let known = self.cache.peek(&domain, self.list.lists(&domain)).await?;
         Some(verdict(domain, &known, Instant::now()))
+    }
+
+    /// How it stands with the lookups of a listed domain; nothing is looked up.
+    pub(crate) async fn standing(&self, domain: &Domain) -> Standing {
+        Standing { known: self.cache.peek(domain, true).await, history: self.watch.history(domain) }
+    }
+
+    /// The trouble of DNS as a whole, if there is any.
+    pub(crate) fn dns(&self) -> Option<DnsTrouble> {
+        self.watch.dns()
+    }
+
+    /// Lookups of addresses that are seen as well.
+    pub(crate) fn observe(&self, resolve: Arc<dyn Resolve>) -> Arc<dyn Resolve> {
+        Arc::new(Observed { resolve, watch: self.watch.clone() })
     }
 
     /// What is known of an allowed domain, for connections to it; looked up where nothing is, or
@@ -124,17 +168,25 @@ impl Verdicts {
         };
         self.list.follow(|_| (), told_of_changes);
     }
+}
 
-    async fn when_allowed(&self, domain: &Domain, since: Option<Instant>) -> Option<Verdict> {
-        let known = self.known_when_allowed(domain, since).await?;
-        Some(verdict(domain.clone(), &known, Instant::now()))
-    }
+/// The verdict on a domain whose lookup takes longer than anybody waits.
+fn late(domain: Domain) -> Verdict {
+    let message = format!(
+        "DNS error: _wire-server-federator._tcp.{domain}: no answer after {} s; it is still being asked",
+        PATIENCE.as_secs()
+    );
+    let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
+    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms: LATE_TTL_MS }
 }
 
 fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {
-    let remaining = known.expires_at.saturating_duration_since(now);
-    let ttl_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+    let ttl_ms = millis(known.expires_at.saturating_duration_since(now));
     Verdict { domain, outcome: known.outcome.clone(), ttl_ms }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) async fn keep_fresh(
     // Unbounded: each change has cost its maker a write to the disk, and costs us next to nothing.
     let (tell, mut changes) = mpsc::unbounded_channel();
     let mut schedule = Schedule::default();
+    let started = Instant::now();
     let follower = move |change: &Change| tell.send(change.clone()).is_ok();
     verdicts.list.follow(|state| reconcile(&mut schedule, state), follower);
     let mut lookups: JoinSet<(Domain, Arc<Known>)> = JoinSet::new();
@@ -33,29 +34,38 @@ pub(crate) async fn keep_fresh(
         while lookups.len() < CONCURRENT
             && let Some(due) = schedule.take_due(Instant::now())
         {
-            lookups.spawn(look_up(verdicts.clone(), due));
+            lookups.spawn(look_up(verdicts.clone(), due, started));
         }
         let next = if lookups.len() < CONCURRENT { schedule.next_due() } else { None };
         tokio::select! {
             change = changes.recv() => {
                 let Some(change) = change else { return Ok(()) };
-                for gone in follow(&mut schedule, change, &verdicts.list) {
+                if let Some(gone) = follow(&mut schedule, change, &verdicts.list) {
                     verdicts.cache.forget_listed(&gone).await;
                 }
             }
             Some(done) = lookups.join_next() => {
                 let (domain, known) = done?;
-                schedule.finished(domain, &known, Instant::now(), jitter());
+                match schedule.finished(domain.clone(), &known, Instant::now(), jitter()) {
+                    Some(due) => verdicts.watch.due(&domain, due),
+                    None => verdicts.watch.forget(&domain),
+                }
+            }
+            () = verdicts.watch.doubt() => {
+                if !schedule.hasten(Instant::now()) {
+                    verdicts.watch.no_witness();
+                }
             }
             () = until(next) => {}
         }
     }
 }
 
-/// Brings the schedule in line with a change of the list; returns the domains that are gone.
+/// Brings the schedule in line with a change of the list; returns the domain that is gone. A strategy
+/// under which nobody asks ends nothing that DNS has said.
 ///
 /// The list may be ahead of this change. Then what lies between comes after it, and changes nothing.
-fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Vec<Domain> {
+fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Option<Domain> {
     match change {
         Change::Put(domain, _) => match list.strategy().0 {
             Strategy::AllowNone => {}
@@ -63,11 +73,11 @@ fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Vec<Doma
         },
         Change::Remove(domain, _) => {
             schedule.remove(&domain);
-            return vec![domain];
+            return Some(domain);
         }
-        Change::Strategy(..) => return list.look(|state| reconcile(schedule, state)),
+        Change::Strategy(..) => drop(list.look(|state| reconcile(schedule, state))),
     }
-    Vec::new()
+    None
 }
 
 fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {
@@ -78,8 +88,10 @@ fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {
     }
 }
 
-async fn look_up(verdicts: Verdicts, due: Due) -> (Domain, Arc<Known>) {
-    let known = verdicts.cache.fetch(&due.domain, true, due.since).await;
+/// What was found before we started, and is remembered, is known and will not do.
+async fn look_up(verdicts: Verdicts, due: Due, started: Instant) -> (Domain, Arc<Known>) {
+    let since = due.since.unwrap_or(started);
+    let known = verdicts.cache.fetch(&due.domain, true, Some(since)).await;
     (due.domain, known)
 }
 

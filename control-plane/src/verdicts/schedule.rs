@@ -93,11 +93,20 @@ impl Schedule {
         self.queue.first().map(|(due, _)| *due)
     }
 
-    /// Puts a domain back, to be due by what is known of it now. `jitter`, from 0 to 1, keeps those
-    /// that were listed together from being looked up together for ever.
-    pub(super) fn finished(&mut self, domain: Domain, known: &Known, now: Instant, jitter: f64) {
-        // It may have gone meanwhile; or gone and come back, and be queued anew.
-        let Some(task) = self.tasks.get_mut(&domain).filter(|task| task.due.is_none()) else { return };
+    /// Puts a domain back, to be due by what is known of it now; returns when, or none where it has gone.
+    /// `jitter`, from 0 to 1, keeps those that were listed together from being looked up together for ever.
+    pub(super) fn finished(
+        &mut self,
+        domain: Domain,
+        known: &Known,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<Instant> {
+        let task = self.tasks.get_mut(&domain)?;
+        // It may have gone and come back meanwhile, and be queued anew.
+        if task.due.is_some() {
+            return task.due;
+        }
         task.troubles = match known.last {
             Certainty::Answered => 0,
             Certainty::Transient => task.troubles.saturating_add(1),
@@ -105,6 +114,25 @@ impl Schedule {
         let due = now.checked_add(pause(known, task.troubles, now, jitter)).unwrap_or(now);
         task.due = Some(due);
         self.queue.insert((due, domain));
+        Some(due)
+    }
+
+    /// Makes that domain due now which is next among those without trouble, unless one of them is under
+    /// way. Whether there is any.
+    pub(super) fn hasten(&mut self, now: Instant) -> bool {
+        let is_well = |task: &Task| task.troubles == 0;
+        if self.tasks.values().any(|task| task.due.is_none() && is_well(task)) {
+            return true;
+        }
+        let next = self.queue.iter().find(|(_, domain)| self.tasks.get(domain).is_some_and(is_well));
+        let Some((due, domain)) = next.cloned() else { return false };
+        self.queue.remove(&(due, domain.clone()));
+        let sooner = due.min(now);
+        if let Some(task) = self.tasks.get_mut(&domain) {
+            task.due = Some(sooner);
+        }
+        self.queue.insert((sooner, domain));
+        true
     }
 }
 
@@ -139,8 +167,9 @@ mod tests {
 
     fn known(last: Certainty, now: Instant, life: Duration) -> Known {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        let targets = Vec::new();
-        Known { outcome, targets, expires_at: now + life, certainty: last, tried_at: now, last }
+        let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
+        let (certainty, expires_at) = (last, now + life);
+        Known { outcome, targets, expires_at, certainty, tried_at: now, last, trouble, passed_over }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {
@@ -192,6 +221,28 @@ mod tests {
         schedule.take_due(now).unwrap();
         schedule.finished(domain("a.com"), &known(Certainty::Transient, now, 2 * SECOND), now, 0.0);
         assert_eq!(schedule.next_due().unwrap() - now, 2 * SECOND, "an answer forgives");
+    }
+
+    #[test]
+    fn the_next_domain_without_trouble_is_hastened() {
+        let now = Instant::now();
+        let mut schedule = scheduled(&["a.com", "b.com", "c.com"], now);
+        for (name, last, life) in [
+            ("a.com", Certainty::Transient, 2),
+            ("b.com", Certainty::Answered, 600),
+            ("c.com", Certainty::Answered, 60),
+        ] {
+            assert_eq!(schedule.take_due(now).unwrap().domain, domain(name));
+            let due = schedule.finished(domain(name), &known(last, now, life * SECOND), now, 0.0);
+            assert!(due > Some(now));
+        }
+        assert!(schedule.hasten(now));
+        assert_eq!(schedule.take_due(now), Some(Due { domain: domain("c.com"), since: Some(now) }));
+        assert!(schedule.hasten(now), "c.com is under way");
+        assert_eq!(schedule.take_due(now), None);
+        schedule.remove(&domain("c.com"));
+        schedule.remove(&domain("b.com"));
+        assert!(!schedule.hasten(now), "only a.com is left, which is in trouble itself");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::allow_list::Condition;
 use crate::allow_list::tests::{in_memory, listing};
-use crate::discovery::{Certainty, Discovered, Discovering, Target};
+use crate::discovery::{Addresses, Certainty, Discovered, Discovering, Family, Resolving, Target};
 
 /// Discovery that answers what it is told to, when it is told to, and counts.
 pub(crate) struct Told {
@@ -33,7 +33,7 @@ impl Told {
         Arc::new(Self { answer: Mutex::new(answer), started: AtomicUsize::new(0), gate })
     }
 
-    fn tell(&self, answer: Discovered) {
+    pub(crate) fn tell(&self, answer: Discovered) {
         *self.answer.lock().unwrap() = answer;
     }
 
@@ -56,13 +56,29 @@ impl Discover for Told {
             self.answer.lock().unwrap().clone()
         })
     }
+
+    fn servers(&self) -> String {
+        "192.0.2.53:53".to_owned()
+    }
+}
+
+/// Every host has the address 1.1.1.1, but for those named `silent`, of which nothing is known.
+impl Resolve for Told {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
+        let trouble = host.as_str().starts_with("silent").then(|| "no answer".to_owned());
+        let is_known = trouble.is_none() && family == Family::V4;
+        let usable = is_known.then(|| [1, 1, 1, 1].into()).into_iter().collect();
+        let (private, ttl) = (Vec::new(), Duration::from_secs(600));
+        Box::pin(std::future::ready(Addresses { usable, private, ttl, trouble }))
+    }
 }
 
 pub(crate) fn found(host: &str) -> Discovered {
     let host: HostName = host.parse().unwrap();
     let outcome = Outcome::Hosts(vec![host.clone()]);
     let targets = vec![Target { priority: 10, host, port: 443, weight: 5 }];
-    Discovered { outcome, targets, ttl: Duration::from_secs(600), certainty: Certainty::Answered }
+    let (ttl, certainty) = (Duration::from_secs(600), Certainty::Answered);
+    Discovered { outcome, targets, passed_over: Vec::new(), ttl, certainty }
 }
 
 fn absent() -> Discovered {
@@ -86,6 +102,24 @@ fn label(verdict: &Verdict) -> FailureLabel {
         Outcome::Failure(failure) => failure.label,
         Outcome::Hosts(hosts) => panic!("{hosts:?}"),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
+    let told = Told::held(found("infra.a.com"));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let begun = tokio::time::Instant::now();
+    let late = verdicts.verdict(domain("a.com")).await;
+    assert_eq!(begun.elapsed().as_secs(), 4);
+    let Outcome::Failure(failure) = late.outcome else { panic!() };
+    assert_eq!(failure.label, FailureLabel::DiscoveryFailure);
+    assert_eq!(
+        failure.message,
+        "DNS error: _wire-server-federator._tcp.a.com: no answer after 4 s; it is still being asked"
+    );
+    told.gate.add_permits(1);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["infra.a.com"]);
+    assert_eq!(told.asked(), 1);
 }
 
 #[tokio::test]
@@ -166,7 +200,7 @@ async fn a_refresh_asks_anew_and_a_verdict_does_not() {
     verdicts.verdict(domain("a.com")).await;
     told.tell(found("new.a.com"));
     assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["old.a.com"]);
-    assert_eq!(hosts(&verdicts.refresh(&domain("a.com")).await.unwrap()), ["new.a.com"]);
+    assert_eq!(hosts(&verdicts.refresh(&domain("a.com")).await.unwrap().verdict), ["new.a.com"]);
     assert_eq!(hosts(&verdicts.known(domain("a.com")).await.unwrap()), ["new.a.com"]);
     assert_eq!(told.asked(), 2);
 }
@@ -177,12 +211,14 @@ async fn an_answer_outlives_trouble_but_not_another_answer() {
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
     let before = verdicts.verdict(domain("a.com")).await;
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
-    let after = verdicts.refresh(&domain("a.com")).await.unwrap();
+    let attempt = verdicts.refresh(&domain("a.com")).await.unwrap();
+    assert_eq!(label(&attempt.verdict), FailureLabel::DiscoveryFailure);
+    let after = attempt.stands.unwrap();
     assert_eq!(hosts(&after), ["fed.a.com"]);
     assert!(after.ttl_ms <= before.ttl_ms, "its life is not prolonged");
     told.tell(absent());
     let gone = verdicts.refresh(&domain("a.com")).await.unwrap();
-    assert_eq!(label(&gone), FailureLabel::InvalidDomain);
+    assert_eq!((label(&gone.verdict), gone.answered), (FailureLabel::InvalidDomain, true));
 }
 
 #[tokio::test]
@@ -272,7 +308,7 @@ async fn another_port_or_weight_is_known_and_is_no_news_for_the_feed() {
     told.tell(after);
     let ahead = verdicts.refresh(&domain("a.com")).await.unwrap();
     let known = verdicts.cache.peek(&domain("a.com"), true).await.unwrap();
-    assert_eq!((known.targets[0].port, hosts(&ahead)), (8443, vec!["fed.a.com"]));
+    assert_eq!((known.targets[0].port, hosts(&ahead.verdict)), (8443, vec!["fed.a.com"]));
     // The longer life is told, gathered with others'; at once nothing is.
     let page = verdicts.changes(&cursor, Duration::ZERO).await;
     assert!(page.verdicts.iter().all(|verdict| hosts(verdict) == ["fed.a.com"]));
@@ -309,5 +345,61 @@ async fn under_allow_none_the_refresher_rests() {
     assert_eq!(told.asked(), 0);
     list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
     told.until_asked(1).await;
+    refresher.abort();
+}
+
+#[tokio::test]
+async fn what_is_recalled_serves_before_dns_is_asked_and_is_looked_up_anew() {
+    let told = Told::held(found("new.a.com"));
+    let list = listing(&["a.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    verdicts.recall(domain("a.com"), found("old.a.com"), Duration::from_secs(100)).await;
+    let page = verdicts.changes("", Duration::ZERO).await;
+    assert_eq!((hosts(&page.verdicts[0]), told.asked()), (vec!["old.a.com"], 0));
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    told.until_asked(1).await;
+    let verdict = verdicts.verdict(domain("a.com")).await;
+    assert_eq!(hosts(&verdict), ["old.a.com"], "whoever asks does not wait for DNS");
+    assert!((590_000..=600_000).contains(&verdict.ttl_ms), "{}", verdict.ttl_ms);
+    told.gate.add_permits(1);
+    while hosts(&verdicts.known(domain("a.com")).await.unwrap()) != ["new.a.com"] {
+        tokio::task::yield_now().await;
+    }
+    refresher.abort();
+}
+
+#[tokio::test]
+async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
+    let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
+    let verdicts = Verdicts::new(listing(&["a.com", "b.com"]).await, told.clone(), 1);
+    let short = Discovered { ttl: Duration::from_millis(20), ..found("fed.b.com") };
+    verdicts.recall(domain("a.com"), found("fed.a.com"), Duration::MAX).await;
+    verdicts.recall(domain("b.com"), short, Duration::ZERO).await;
+    let refreshed = verdicts.refresh(&domain("a.com")).await.unwrap();
+    assert_eq!(hosts(&refreshed.stands.unwrap()), ["fed.a.com"]);
+    while verdicts.known(domain("b.com")).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(label(&verdicts.verdict(domain("b.com")).await), FailureLabel::DiscoveryFailure);
+}
+
+#[tokio::test]
+async fn a_strategy_that_allows_nobody_forgets_nothing() {
+    let told = Told::at_once(found("fed.a.com"));
+    let list = listing(&["a.com", "b.com"]).await;
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
+    told.until_asked(2).await;
+    for name in ["a.com", "b.com"] {
+        verdicts.verdict(domain(name)).await;
+    }
+    told.tell(Discovered::transient("SERVFAIL".to_owned()));
+    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    list.remove(domain("b.com"), Condition::None).await.unwrap();
+    while verdicts.cache.peek(&domain("b.com"), true).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
     refresher.abort();
 }

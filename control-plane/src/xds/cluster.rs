@@ -64,7 +64,7 @@ pub(super) fn cluster(domain: &Domain, egress: &Egress) -> Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(eds), ..Default::default() }),
         lb_policy: LbPolicy::RoundRobin.into(),
-        common_lb_config: Some(one_zone()),
+        common_lb_config: Some(load_balancing()),
         connect_timeout: Some(time(egress.connect_timeout)),
         circuit_breakers: Some(circuit_breakers()),
         outlier_detection: Some(outlier_detection()),
@@ -154,16 +154,15 @@ fn circuit_breakers() -> CircuitBreakers {
     CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
 }
 
-/// An endpoint that cannot be reached twice in a row is left out, for 5 seconds at first. What a peer
-/// answers is its own business: no answer makes it an outlier. Where all are left out, Envoy tries all
-/// (its panic threshold).
+/// A target that cannot be reached is left out at once, for 5 seconds at first. What a peer answers is its
+/// own business: no answer makes it an outlier. Where all are left out, Envoy tries all (its panic
+/// threshold).
 ///
-/// Twice, because a call makes two tries in a priority before the next one's turn: Envoy reckons that turn
-/// anew after each second try only, and until then finds nobody in a priority that is left out by now.
+/// At once, because it is by this that a call's next try finds the next priority.
 fn outlier_detection() -> OutlierDetection {
     OutlierDetection {
         split_external_local_origin_errors: true,
-        consecutive_local_origin_failure: number(2),
+        consecutive_local_origin_failure: number(1),
         enforcing_consecutive_local_origin_failure: number(100),
         enforcing_local_origin_success_rate: number(0),
         enforcing_consecutive_5xx: number(0),
@@ -177,12 +176,14 @@ fn outlier_detection() -> OutlierDetection {
     }
 }
 
-/// Endpoints' localities say which host they are of, not where they stand: no zone is preferred.
-fn one_zone() -> CommonLbConfig {
+/// Endpoints' localities say which target they are, not where it stands: no zone is preferred. A target that
+/// is left out is so for all workers as soon as they can hear of it: by default, they would within a second.
+fn load_balancing() -> CommonLbConfig {
     let never =
         ZoneAwareLbConfig { routing_enabled: Some(Percent { value: 0.0 }), ..Default::default() };
     CommonLbConfig {
         locality_config_specifier: Some(LocalityConfigSpecifier::ZoneAwareLbConfig(never)),
+        update_merge_window: Some(time(Duration::ZERO)),
         ..Default::default()
     }
 }

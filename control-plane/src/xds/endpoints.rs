@@ -1,20 +1,21 @@
-//! The endpoints of a backend domain: its SRV targets' addresses, with RFC 2782's priorities and
-//! weights as Envoy understands them. A pure function.
+//! The endpoints of a backend domain: its SRV targets, with RFC 2782's priorities and weights as Envoy
+//! understands them. A pure function.
 //!
 //! | SRV | Envoy |
 //! |---|---|
 //! | priorities, any numbers | 0, 1, 2, … without gaps |
 //! | lower priorities are for when no target of a higher one can be reached | an overprovisioning factor of 100 |
-//! | a target's weight | shared out among its addresses |
+//! | a target | one endpoint; its addresses are tried by the endpoint's connections, in [`order`](super::order) |
 //! | weight 0: "a very small chance of being selected" | one unit, where another has its weight in units |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, Locality, SocketAddress};
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
+use envoy_types::pb::envoy::config::endpoint::v3::endpoint::AdditionalAddress;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
@@ -22,27 +23,29 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::google::protobuf::UInt32Value;
 use fedgate_policy::{Domain, HostName};
 
+use super::hosts::Known;
 use super::resource::name_of;
 use crate::discovery::Target;
 
 /// A priority is good for all traffic while one in so many of its endpoints is.
 const OVERPROVISIONING_PERCENT: u32 = 10_000;
-/// What a weight of 1 is, so that it can be shared out. The weights of 64 targets stay below 2^32.
+/// What a weight of 1 is, so that a target of weight 0 has less. The weights of 64 targets stay below 2^32.
 const UNIT: u32 = 960;
 
-/// The endpoints of a domain with these targets, whose hosts have these addresses.
+/// The endpoints of a domain with these targets, of whose hosts this is known.
 pub(super) fn endpoints<'a>(
     domain: &Domain,
     targets: &[Target],
-    addresses: impl Fn(&HostName) -> &'a [IpAddr],
+    known: impl Fn(&HostName) -> Option<&'a Known>,
 ) -> ClusterLoadAssignment {
-    // Envoy knows an endpoint by its address: one that comes twice counts where it comes first.
+    // Envoy knows an endpoint by its first address, which no other may have.
     let mut taken = BTreeSet::new();
     let mut priorities: BTreeMap<u16, Vec<(&Target, Vec<SocketAddr>)>> = BTreeMap::new();
     for target in targets.iter().filter(|target| target.port != 0) {
-        let sockets = addresses(&target.host).iter().map(|&ip| SocketAddr::new(ip, target.port));
-        let sockets: Vec<_> = sockets.filter(|&socket| taken.insert(socket)).collect();
-        if !sockets.is_empty() {
+        let mut sockets =
+            known(&target.host).map(|known| known.sockets(target.port)).unwrap_or_default();
+        if let Some(first) = sockets.iter().position(|&socket| taken.insert(socket)) {
+            sockets.rotate_left(first);
             priorities.entry(target.priority).or_default().push((target, sockets));
         }
     }
@@ -59,37 +62,31 @@ pub(super) fn endpoints<'a>(
     }
 }
 
-/// The endpoints of one priority. Each host is a locality of its own: Envoy keeps the host name of an
-/// endpoint whose address it knows, whatever the name has become, unless the locality has changed.
+/// The endpoints of one priority. Each is in a locality of its own, named by its host and addresses:
+/// Envoy keeps an endpoint whose first address it knows as it was, host name and other addresses too,
+/// unless the locality has changed.
 fn localities(priority: u32, targets: &[(&Target, Vec<SocketAddr>)]) -> Vec<LocalityLbEndpoints> {
     let all_zero = targets.iter().all(|(target, _)| target.weight == 0);
-    let mut hosts: BTreeMap<&HostName, Vec<LbEndpoint>> = BTreeMap::new();
-    for (target, sockets) in targets {
+    let endpoints = targets.iter().map(|(target, sockets)| {
         let units = if all_zero { 1 } else { u32::from(target.weight).max(1) };
-        let share = units.saturating_mul(UNIT) / u32::try_from(sockets.len()).unwrap_or(u32::MAX);
-        let endpoints = sockets.iter().map(|socket| endpoint(&target.host, *socket, share.max(1)));
-        hosts.entry(&target.host).or_default().extend(endpoints);
-    }
-    let locality = |host: &HostName| Locality { sub_zone: host.to_string(), ..Default::default() };
-    hosts
-        .into_iter()
-        .map(|(host, lb_endpoints)| LocalityLbEndpoints {
-            locality: Some(locality(host)),
-            lb_endpoints,
-            priority,
+        let lb_endpoints = vec![endpoint(&target.host, sockets, units.saturating_mul(UNIT))];
+        let locality = Some(Locality {
+            zone: sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            sub_zone: target.host.to_string(),
             ..Default::default()
-        })
-        .collect()
+        });
+        LocalityLbEndpoints { locality, lb_endpoints, priority, ..Default::default() }
+    });
+    endpoints.collect()
 }
 
-fn endpoint(host: &HostName, socket: SocketAddr, weight: u32) -> LbEndpoint {
-    let address = AddressKind::SocketAddress(SocketAddress {
-        address: socket.ip().to_string(),
-        port_specifier: Some(PortSpecifier::PortValue(socket.port().into())),
-        ..Default::default()
-    });
+fn endpoint(host: &HostName, sockets: &[SocketAddr], weight: u32) -> LbEndpoint {
+    let mut addresses = sockets.iter().map(|&socket| address(socket));
     let endpoint = Endpoint {
-        address: Some(Address { address: Some(address) }),
+        address: addresses.next(),
+        additional_addresses: addresses
+            .map(|address| AdditionalAddress { address: Some(address) })
+            .collect(),
         hostname: host.to_string(),
         ..Default::default()
     };
@@ -98,6 +95,15 @@ fn endpoint(host: &HostName, socket: SocketAddr, weight: u32) -> LbEndpoint {
         load_balancing_weight: Some(UInt32Value { value: weight }),
         ..Default::default()
     }
+}
+
+fn address(socket: SocketAddr) -> Address {
+    let address = AddressKind::SocketAddress(SocketAddress {
+        address: socket.ip().to_string(),
+        port_specifier: Some(PortSpecifier::PortValue(socket.port().into())),
+        ..Default::default()
+    });
+    Address { address: Some(address) }
 }
 
 #[cfg(test)]
@@ -110,14 +116,10 @@ mod tests {
 
     /// The endpoints as text: priority, host (locality and host name), address, weight.
     fn texts(targets: &[Target], addresses: &[(&str, &[&str])]) -> Vec<String> {
-        let addresses: BTreeMap<HostName, Vec<IpAddr>> = addresses
-            .iter()
-            .map(|(host, ips)| {
-                (host.parse().unwrap(), ips.iter().map(|ip| ip.parse().unwrap()).collect())
-            })
-            .collect();
-        let of = |host: &HostName| addresses.get(host).map_or(&[][..], Vec::as_slice);
-        let assignment = endpoints(&"a.com".parse().unwrap(), targets, of);
+        let addresses =
+            addresses.iter().map(|(host, ips)| (host.parse().unwrap(), Known::of_texts(ips)));
+        let addresses: BTreeMap<HostName, Known> = addresses.collect();
+        let assignment = endpoints(&"a.com".parse().unwrap(), targets, |host| addresses.get(host));
         assert_eq!(assignment.cluster_name, "federation/a.com");
         assert_eq!(assignment.policy.unwrap().overprovisioning_factor.unwrap().value, 10_000);
         let mut texts = Vec::new();
@@ -128,12 +130,16 @@ mod tests {
                     panic!()
                 };
                 assert_eq!(endpoint.hostname, locality.locality.as_ref().unwrap().sub_zone);
-                let Some(AddressKind::SocketAddress(socket)) = endpoint.address.unwrap().address else {
-                    panic!()
-                };
-                let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else { panic!() };
+                let more = endpoint.additional_addresses.into_iter().map(|more| more.address);
+                let addresses = std::iter::once(endpoint.address).chain(more).map(|address| {
+                    let address = address.unwrap().address;
+                    let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
+                    let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else { panic!() };
+                    format!("{}:{port}", socket.address)
+                });
+                let addresses = addresses.collect::<Vec<_>>().join(" ");
                 let (priority, host) = (locality.priority, endpoint.hostname);
-                texts.push(format!("{priority} {host} {}:{port} {weight}", socket.address));
+                texts.push(format!("{priority} {host} {addresses} {weight}"));
             }
         }
         texts
@@ -153,18 +159,27 @@ mod tests {
     }
 
     #[test]
-    fn a_targets_weight_is_shared_among_its_addresses() {
+    fn a_target_is_one_endpoint_whatever_its_addresses() {
         let targets = [target(1, 60, "a.x", 443), target(1, 40, "b.x", 443)];
-        let found = texts(&targets, &[("a.x", &["1.1.1.1", "1.1.1.2"]), ("b.x", &["1.1.1.3"])]);
-        let (half, whole) = (30 * UNIT, 40 * UNIT);
-        assert_eq!(
-            found,
-            [
-                format!("0 a.x 1.1.1.1:443 {half}"),
-                format!("0 a.x 1.1.1.2:443 {half}"),
-                format!("0 b.x 1.1.1.3:443 {whole}"),
-            ]
-        );
+        let found =
+            texts(&targets, &[("a.x", &["1.1.1.2", "1.1.1.1", "2606::1"]), ("b.x", &["1.1.1.3"])]);
+        let expected = [
+            format!("0 a.x 2606::1:443 1.1.1.2:443 1.1.1.1:443 {}", 60 * UNIT),
+            format!("0 b.x 1.1.1.3:443 {}", 40 * UNIT),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn another_set_of_addresses_is_another_locality() {
+        let locality = |ips: &[&str]| {
+            let known = Known::of_texts(ips);
+            let domain = "a.com".parse().unwrap();
+            let assignment = endpoints(&domain, &[target(1, 1, "a.x", 443)], |_| Some(&known));
+            assignment.endpoints.into_iter().next().unwrap().locality
+        };
+        assert_eq!(locality(&["1.1.1.1", "1.1.1.2"]), locality(&["1.1.1.1", "1.1.1.2"]));
+        assert_ne!(locality(&["1.1.1.1", "1.1.1.2"]), locality(&["1.1.1.1", "1.1.1.3"]));
     }
 
     #[test]
@@ -191,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_counts_once_where_it_comes_first() {
+    fn an_address_is_the_first_of_one_endpoint() {
         let targets = [
             target(1, 1, "a.x", 443),
             target(1, 1, "b.x", 443),
@@ -200,6 +215,10 @@ mod tests {
         ];
         let found = texts(&targets, &[("a.x", &["1.1.1.1"]), ("b.x", &["1.1.1.1"])]);
         assert_eq!(found, ["0 a.x 1.1.1.1:443 960", "0 b.x 1.1.1.1:8443 960"]);
+        let two = &["1.1.1.1", "1.1.1.2"][..];
+        let found = texts(&targets[..2], &[("a.x", two), ("b.x", two)]);
+        let expected = ["0 a.x 1.1.1.1:443 1.1.1.2:443 960", "0 b.x 1.1.1.2:443 1.1.1.1:443 960"];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -16,6 +16,9 @@ mod cluster;
 mod endpoints;
 mod hosts;
 mod keeper;
+mod knock;
+mod order;
+mod reach;
 mod resource;
 mod stream;
 mod subscription;
@@ -39,10 +42,11 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::{Refused, Role, Tokens};
-use crate::discovery::Resolve;
-use crate::verdicts::Verdicts;
+use crate::discovery::{Resolve, Target};
+use crate::verdicts::{PATIENCE, Verdicts};
 use book::Book;
 pub(crate) use cluster::Egress;
+pub(crate) use reach::Reach;
 use stream::Stream;
 
 /// Streams open at one time; each Envoy has one.
@@ -66,6 +70,12 @@ pub(crate) struct Xds {
     stopped: watch::Receiver<bool>,
 }
 
+/// Tells how targets are to be reached.
+#[derive(Clone)]
+pub(crate) struct Targets {
+    book: Arc<Book>,
+}
+
 type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
 
 // === impl Xds ===
@@ -83,6 +93,11 @@ impl Xds {
         Self { book: Book::new(verdicts, resolve, egress), tokens, streams, stopped }
     }
 
+    /// Tells how targets are to be reached, by the same lookups as Envoy is told.
+    pub(crate) fn targets(&self) -> Targets {
+        Targets { book: self.book.clone() }
+    }
+
     /// Serves connections until it is stopped, and the streams have ended.
     pub(crate) async fn serve(self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
         let stop = until_stopped(self.stopped.clone());
@@ -95,6 +110,24 @@ impl Xds {
             .add_service(service)
             .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
             .await
+    }
+}
+
+// === impl Targets ===
+
+impl Targets {
+    /// How each of these targets is to be reached. Hosts that no Envoy uses are looked up for it, which is
+    /// waited for, up to [`PATIENCE`].
+    pub(crate) async fn reach(&self, targets: &[Target]) -> Vec<Reach> {
+        let looks = targets.iter().map(async |target| {
+            let host = self.book.hosts.host(&target.host);
+            let mut known = host.watch();
+            // Whether or not it comes to that in time: what is known then is told.
+            let _ = tokio::time::timeout(PATIENCE, known.wait_for(hosts::Known::is_asked)).await;
+            let known = known.borrow().clone();
+            Reach::of(target, &known)
+        });
+        futures_util::future::join_all(looks).await
     }
 }
 

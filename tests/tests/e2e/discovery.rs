@@ -1,20 +1,14 @@
-//! DNS in all its shapes, as far as it decides who may speak for a backend domain.
+//! DNS in all the shapes that BIND gives it, as far as it decides who may speak for a backend domain.
+//! What no honest server does is in [`answers`](crate::answers).
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
-
-use fedgate_tests::World;
-use fedgate_tests::dns::{service, srv};
-use fedgate_tests::process::eventually;
-use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
-use hickory_proto::rr::rdata::SRV;
-use hickory_proto::rr::{Name, RData, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{Expect, check, check_http2, origin};
 use crate::shared;
+use fedgate_tests::World;
+use fedgate_tests::dns::{service, srv};
+use fedgate_tests::process::eventually;
 
 const MISMATCH: Expect = Refuse(403, "authentication-failure");
 const NO_SRV: Expect = Refuse(422, "invalid-domain");
@@ -269,139 +263,4 @@ fn bind_that_does_not_answer_is_a_discovery_failure_and_no_hang() {
         let answer = world.run(async { caller.call("thawed", &[origin("slow.com")]).await });
         (answer.unwrap().status == 200).then_some(())
     });
-}
-
-/// A name server that lies: answers every question with what `lie` makes of it.
-pub(crate) fn lying_server(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-    lie_on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), lie)
-}
-
-fn lie_on(socket: UdpSocket, lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-    let address = socket.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        // Ends with the test's process; the socket is on loopback.
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let question = Message::from_bytes(&buffer[..length]).unwrap();
-            if let Some(answer) = lie(&question) {
-                socket.send_to(&answer, from).unwrap();
-            }
-        }
-    });
-    address
-}
-
-pub(crate) fn answer(question: &Message, owner: &str, ttl: u32, target: &str) -> Message {
-    let mut answer = question.clone();
-    answer.metadata.message_type = MessageType::Response;
-    answer.metadata.response_code = ResponseCode::NoError;
-    let data = RData::SRV(SRV::new(10, 5, 443, Name::from_ascii(target).unwrap()));
-    answer.answers.push(Record::from_rdata(Name::from_ascii(owner).unwrap(), ttl, data));
-    answer
-}
-
-fn check_lie(name: &str, lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static, expect: Expect) {
-    let dns = lying_server(lie);
-    let world = World::builder().ask(dns).discovery("timeout = \"1s\"").allow(&["a.com"]).start();
-    let caller = world.caller(&world.identity(&["infra.a.com"]));
-    check_http2(&world, &caller, name, &[origin("a.com")], expect);
-}
-
-/// The same over TCP: over UDP it says that its answer is too long for that.
-fn lying_server_over_tcp(lie: impl Fn(&Message) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-    // A port that is free for both.
-    let (listener, socket) = eventually("a port", || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let socket = UdpSocket::bind(listener.local_addr().unwrap()).ok()?;
-        Some((listener, socket))
-    });
-    let address = lie_on(socket, |question| {
-        let mut truncated = question.clone();
-        truncated.metadata.message_type = MessageType::Response;
-        truncated.metadata.truncation = true;
-        truncated.to_bytes().ok()
-    });
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let mut length = [0; 2];
-            // Whoever asks may end the connection after an answer.
-            while stream.read_exact(&mut length).is_ok() {
-                let mut question = vec![0; u16::from_be_bytes(length).into()];
-                stream.read_exact(&mut question).unwrap();
-                let Some(answer) = lie(&Message::from_bytes(&question).unwrap()) else { continue };
-                let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
-                stream.write_all(&[&length[..], &answer].concat()).unwrap();
-            }
-        }
-    });
-    address
-}
-
-#[test]
-fn over_tcp_too_only_an_answer_to_the_question_counts() {
-    let question = |name: &str, kind| Query::query(Name::from_ascii(name).unwrap(), kind);
-    let own = service("a.com");
-    for (name, queries, found, absent) in [
-        ("honest", vec![question(&own, RecordType::SRV)], Permit("a.com"), NO_SRV),
-        ("other_name", vec![question("_x._tcp.b.com.", RecordType::SRV)], DNS_FAILURE, DNS_FAILURE),
-        ("other_type", vec![question(&own, RecordType::TXT)], DNS_FAILURE, DNS_FAILURE),
-        ("no_question", vec![], DNS_FAILURE, DNS_FAILURE),
-    ] {
-        for (what, code, expect) in
-            [("found", ResponseCode::NoError, found), ("absent", ResponseCode::NXDomain, absent)]
-        {
-            let queries = queries.clone();
-            let dns = lying_server_over_tcp(move |question| {
-                let mut answer = answer(question, &service("a.com"), 60, "infra.a.com.");
-                answer.queries.clone_from(&queries);
-                answer.metadata.response_code = code;
-                if code == ResponseCode::NXDomain {
-                    answer.answers.clear();
-                }
-                answer.to_bytes().ok()
-            });
-            let world =
-                World::builder().ask(dns).discovery("timeout = \"1s\"").allow(&["a.com"]).start();
-            let caller = world.caller(&world.identity(&["infra.a.com"]));
-            check_http2(&world, &caller, &format!("tcp_{name}_{what}"), &[origin("a.com")], expect);
-        }
-    }
-}
-
-#[test]
-fn an_honest_answer_of_the_same_server_would_count() {
-    let honest = |q: &Message| answer(q, &service("a.com"), 60, "infra.a.com.").to_bytes().ok();
-    check_lie("honest", honest, Permit("a.com"));
-}
-
-#[test]
-fn an_answer_for_another_owner_name_does_not_count() {
-    let lie = |q: &Message| answer(q, &service("other.com"), 60, "infra.a.com.").to_bytes().ok();
-    check_lie("other_owner", lie, DNS_FAILURE);
-}
-
-#[test]
-fn bytes_that_are_no_dns_message_are_a_discovery_failure() {
-    check_lie("no_message", |_| Some(b"\xff\x00 garbage".to_vec()), DNS_FAILURE);
-}
-
-#[test]
-fn a_message_that_breaks_off_is_a_discovery_failure() {
-    let lie = |q: &Message| {
-        let mut bytes = answer(q, &service("a.com"), 60, "infra.a.com.").to_bytes().ok()?;
-        bytes.truncate(bytes.len() - 8);
-        Some(bytes)
-    };
-    check_lie("broken_off", lie, DNS_FAILURE);
-}
-
-#[test]
-fn a_ttl_of_2_to_the_31_counts_as_none() {
-    let dns = lying_server(|q| answer(q, &service("a.com"), 1 << 31, "infra.a.com.").to_bytes().ok());
-    let world = World::builder().ask(dns).allow(&["a.com"]).start();
-    let caller = world.caller(&world.identity(&["infra.a.com"]));
-    check_http2(&world, &caller, "huge_ttl", &[origin("a.com")], Permit("a.com"));
-    let verdict = crate::control_plane::verdict(&world, "a.com");
-    let ttl = verdict["ttl_ms"].as_u64().unwrap();
-    assert!(ttl <= 5_000, "RFC 2181 §8 makes it 0, and min_ttl 5 s: {verdict}");
 }

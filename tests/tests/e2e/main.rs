@@ -3,7 +3,9 @@
 //! A test that changes nothing shares a world with those that run beside it; a test that kills,
 //! changes or configures something has a world of its own.
 
+mod addresses;
 mod allow_list;
+mod answers;
 mod balancer;
 mod claim;
 mod client_certificate;
@@ -22,10 +24,12 @@ mod line;
 mod listener;
 mod lookups;
 mod manifest;
+mod memory;
 mod origin_header;
 mod reference;
 mod store;
 mod targets;
+mod trouble;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};

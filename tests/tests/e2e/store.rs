@@ -10,10 +10,8 @@ use fedgate_tests::artifacts;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN};
 use fedgate_tests::dns::service;
 use fedgate_tests::process::{PATIENCE, eventually, http, run};
-use hickory_proto::serialize::binary::BinEncodable;
+use fedgate_tests::scripted::{Scripted, say};
 use rustix::process::Signal;
-
-use crate::discovery::{answer, lying_server};
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_in_the_middle_of_writes() {
@@ -73,13 +71,14 @@ fn a_term_signal_ends_it_in_good_order() {
 fn a_term_signal_leaves_time_to_what_is_under_way() {
     let (asked, was_asked) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
-    let dns = lying_server(move |question| {
+    let may_go_on = Mutex::new(may_go_on);
+    let dns = Scripted::start(move |question| {
         asked.send(()).unwrap();
         // Once it may, it always may: the other end is gone.
-        let _ = may_go_on.recv();
-        answer(question, &service("a.com"), 60, "infra.a.com.").to_bytes().ok()
+        let _ = may_go_on.lock().unwrap().recv();
+        say(&question.srv(&service("a.com"), "infra.a.com."))
     });
-    let mut world = World::builder().ask(dns).discovery("timeout = \"20s\"").start();
+    let mut world = World::builder().ask(dns.address()).discovery("timeout = \"20s\"").start();
     world.control_plane().cli(&["strategy", "set", "allowAll"]).unwrap();
     let url = format!("{}/v1/verdicts/a.com", world.control_plane().verdicts_url());
     std::thread::scope(|scope| {

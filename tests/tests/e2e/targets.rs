@@ -168,3 +168,20 @@ fn a_new_address_is_called_within_its_ttl_and_an_open_stream_lives_on() {
     more.send("").unwrap();
     assert_eq!(reader.join().unwrap(), "before after");
 }
+
+#[test]
+fn calls_that_come_at_once_find_the_one_priority_that_is_left() {
+    let world = caller().start();
+    let at = |port| SocketAddr::from((world.ip(), port));
+    for round in 0..3 {
+        announce(&world, &format!("dead{round}.b.com"), 10 + round, 10, at(7001 + round));
+    }
+    let _last = Target::start(&world, "last.b.com", 7009, 50, 10);
+    list(&world);
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            let local = world.local();
+            scope.spawn(move || (0..50).for_each(|_| assert_eq!(answers(&local), "last.b.com")));
+        }
+    });
+}

@@ -17,7 +17,10 @@ use super::delegation::Trust;
 
 /// Keys, and digests of keys, with their owners. The default is the root's, as IANA publishes them.
 #[derive(Clone)]
-pub(crate) struct Anchors(Arc<[(Name, Anchor)]>);
+pub(crate) struct Anchors {
+    anchors: Arc<[(Name, Anchor)]>,
+    text: Arc<str>,
+}
 
 #[derive(Clone)]
 enum Anchor {
@@ -34,21 +37,27 @@ impl Anchors {
         Self::parse(&text)
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let anchors =
-            records(text).iter().map(|record| anchor(record)).collect::<Result<Arc<_>, _>>()?;
+    /// The records that the anchors were read from, in one line each; empty for the root's.
+    pub(in crate::discovery) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(in crate::discovery) fn parse(text: &str) -> Result<Self, String> {
+        let records = records(text);
+        let anchors = records.iter().map(|record| anchor(record)).collect::<Result<Arc<_>, _>>()?;
         if anchors.is_empty() {
             return Err("holds no DNSKEY and no DS record".to_owned());
         }
-        Ok(Self(anchors))
+        let lines: Vec<_> = records.iter().map(|record| record.join(" ")).collect();
+        Ok(Self { anchors, text: lines.join("\n").into() })
     }
 
     /// The deepest zone of those above a name that is trusted by itself, and by what.
     pub(super) fn above(&self, name: &Name) -> Option<(Name, Trust)> {
-        let above = self.0.iter().filter(|(owner, _)| owner.zone_of(name));
+        let above = self.anchors.iter().filter(|(owner, _)| owner.zone_of(name));
         let (deepest, _) = above.max_by_key(|(owner, _)| owner.iter().count())?;
         let mut trust = Trust::default();
-        for (_, anchor) in self.0.iter().filter(|(owner, _)| owner == deepest) {
+        for (_, anchor) in self.anchors.iter().filter(|(owner, _)| owner == deepest) {
             match anchor.clone() {
                 Anchor::Key(key) => trust.keys.push(key),
                 Anchor::Digest(digest) => trust.digests.push(digest),
@@ -60,15 +69,16 @@ impl Anchors {
 
 impl Default for Anchors {
     fn default() -> Self {
-        let anchors = TrustAnchors::default();
-        let keys = (0..anchors.len()).filter_map(|index| anchors.get(index).cloned());
-        Self(keys.map(|key| (Name::root(), Anchor::Key(key))).collect())
+        let root = TrustAnchors::default();
+        let keys = (0..root.len()).filter_map(|index| root.get(index).cloned());
+        let anchors = keys.map(|key| (Name::root(), Anchor::Key(key))).collect();
+        Self { anchors, text: "".into() }
     }
 }
 
 impl fmt::Debug for Anchors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Anchors({})", self.0.len())
+        write!(f, "Anchors({})", self.anchors.len())
     }
 }
 

@@ -18,7 +18,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::anchors::Anchors;
 use super::proof::{self, Cut, Unsigned};
 use super::signature::{Examiner, Zone};
-use super::validator::{Ask, Asking, Unproven};
+use super::validator::{Ask, Questions, Unproven};
 
 /// Zones, and what is between them, that are proven so far.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Chain {
         &mut self,
         name: &Name,
         anchors: &Anchors,
-        asking: &Asking<'_, A>,
+        asking: &Questions<'_, A>,
         examiner: &Examiner,
     ) -> Result<Standing, Unproven> {
         let Some((mut apex, mut trust)) = anchors.above(name) else {
@@ -86,7 +86,7 @@ impl Chain {
 
 /// Asks for a kind of record of a name, if there is one to ask about.
 async fn ask<A: Ask>(
-    asking: &Asking<'_, A>,
+    asking: &Questions<'_, A>,
     name: Option<&Name>,
     kind: RecordType,
 ) -> Result<Option<Message>, Unproven> {

@@ -38,7 +38,7 @@ pub(in super::super) trait Ask: Sync {
 
 /// Asks, and has what comes back proven.
 pub(in super::super) struct Validator<'a, A> {
-    asking: Asking<'a, A>,
+    asking: Questions<'a, A>,
     demand: Demand,
     anchors: &'a Anchors,
     examiner: Examiner,
@@ -46,7 +46,7 @@ pub(in super::super) struct Validator<'a, A> {
 }
 
 /// Whom to ask, and how many questions are left.
-pub(super) struct Asking<'a, A> {
+pub(super) struct Questions<'a, A> {
     servers: &'a A,
     left: AtomicUsize,
 }
@@ -75,7 +75,7 @@ impl<'a, A: Ask> Validator<'a, A> {
 
     /// One that takes `now`, in seconds since 1970, for the time.
     pub(super) fn at(now: u32, servers: &'a A, demand: Demand, anchors: &'a Anchors) -> Self {
-        let asking = Asking { servers, left: AtomicUsize::new(MAX_QUESTIONS) };
+        let asking = Questions { servers, left: AtomicUsize::new(MAX_QUESTIONS) };
         Self { asking, demand, anchors, examiner: Examiner::new(now), chain: Chain::default() }
     }
 
@@ -87,7 +87,7 @@ impl<'a, A: Ask> Validator<'a, A> {
             tokio::join!(asking.ask(&query), chain.standing(question.name(), anchors, asking, examiner));
         let message = response.and_then(|response| self.proven(&question, response, standing?));
         match message {
-            Ok(message) => read(question, Ok(&message)),
+            Ok(message) => read(question, &message),
             Err(unproven) => {
                 let cause = unproven.cause();
                 tracing::debug!(%query, cause, "not proven");
@@ -131,9 +131,9 @@ fn first_alias(name: &Name, response: &Message) -> Option<Message> {
     Some(message)
 }
 
-// === impl Asking ===
+// === impl Questions ===
 
-impl<A: Ask> Asking<'_, A> {
+impl<A: Ask> Questions<'_, A> {
     pub(super) async fn ask(&self, query: &Query) -> Result<Message, Unproven> {
         let one_less = |left: usize| left.checked_sub(1);
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {

@@ -11,6 +11,7 @@ use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Strategy,
 use super::super::cache::Known;
 use super::super::verdict;
 use super::cursor::Cursor;
+use crate::discovery::Certainty;
 
 /// Bytes of JSON that a page holds, unless a single verdict is longer. A filter applies a page while
 /// its worker does nothing else, so this stays far below what a page may be at most.
@@ -130,6 +131,7 @@ impl Log {
         let urgency = match before {
             Some(before) if before.tried_at >= known.tried_at => return Urgency::None,
             Some(before) => urgency(before, known, now),
+            None if !is_word(known) => Urgency::None,
             None => Urgency::Soon,
         };
         match urgency {
@@ -179,6 +181,7 @@ impl Log {
         };
         FeedPage {
             cursor: cursor.to_string(),
+            basis: None,
             reset: place.is_none(),
             more,
             strategy: self.strategy,
@@ -209,16 +212,25 @@ impl Log {
 
 /// How soon filters that may have been told `before` have to hear of what is known now.
 fn urgency(before: &Known, known: &Known, now: Instant) -> Urgency {
+    if !is_word(before) && !is_word(known) {
+        return Urgency::None;
+    }
     let same = before.outcome == known.outcome;
     if same && before.expires_at == known.expires_at {
         return Urgency::None;
     }
-    let held = before.expires_at > now;
+    let held = is_word(before) && before.expires_at > now;
     if held && !(same && before.expires_at < known.expires_at) { Urgency::Now } else { Urgency::Soon }
 }
 
-/// The verdict on a listed domain. One whose life is over says what to do: look it up.
+/// Whether DNS said so. That a lookup failed takes nothing away from what a filter holds.
+fn is_word(known: &Known) -> bool {
+    known.certainty == Certainty::Answered
+}
+
+/// The verdict on a listed domain. Where there is none, it says what to do: look it up.
 fn told(domain: &Domain, known: Option<&Known>, now: Instant) -> Verdict {
+    let known = known.filter(|known| is_word(known));
     let verdict = known.map(|known| verdict(domain.clone(), known, now));
     verdict.filter(|verdict| verdict.ttl_ms > 0).unwrap_or_else(|| {
         let message = "nothing is known of it at the moment".to_owned();

@@ -26,8 +26,9 @@ fn trouble(message: &str) -> Outcome {
 
 fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
     let (certainty, last) = (Certainty::Answered, Certainty::Answered);
-    let targets = Vec::new();
-    Arc::new(Known { outcome, targets, expires_at: tried_at + life, certainty, tried_at, last })
+    let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
+    let expires_at = tried_at + life;
+    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, last, trouble, passed_over })
 }
 
 fn listing(names: &[&str]) -> Log {
@@ -163,6 +164,31 @@ fn what_takes_away_is_urgent_and_what_only_adds_can_wait() {
         assert_eq!(log.learn(&domain("a.com"), &next, start + at * SECOND), urgency, "{what}");
         assert_eq!(log.sequence() > before, urgency != Urgency::None, "{what}");
     }
+}
+
+#[test]
+fn that_a_lookup_failed_is_not_told_as_a_verdict() {
+    let start = Instant::now();
+    let mut log = listing(&["a.com"]);
+    let failed = |at| {
+        let known = known(trouble("SERVFAIL"), at, 2 * SECOND);
+        Arc::new(Known { certainty: Certainty::Transient, ..(*known).clone() })
+    };
+    assert_eq!(log.learn(&domain("a.com"), &failed(start), start), Urgency::None);
+    let nothing = log.page("", start).verdicts.remove(0);
+    assert_eq!((nothing.ttl_ms, nothing.outcome), (0, trouble("nothing is known of it at the moment")));
+    let at = start + SECOND;
+    assert_eq!(log.learn(&domain("a.com"), &failed(at), at), Urgency::None);
+    let at = start + 2 * SECOND;
+    assert_eq!(log.learn(&domain("a.com"), &known(hosts("fed.a.com"), at, SECOND), at), Urgency::Soon);
+    let at = start + 4 * SECOND;
+    log.learn(&domain("a.com"), &failed(at), at);
+    assert_eq!(log.page("", at).verdicts.remove(0).ttl_ms, 0);
+
+    // What DNS did answer is one, however useless.
+    let at = start + 5 * SECOND;
+    assert_eq!(log.learn(&domain("a.com"), &known(trouble("no host"), at, SECOND), at), Urgency::Soon);
+    assert_eq!(log.page("", at).verdicts.remove(0).outcome, trouble("no host"));
 }
 
 #[test]

@@ -18,8 +18,9 @@ fn known(host: &str) -> Arc<Known> {
     let (certainty, last) = (Certainty::Answered, Certainty::Answered);
     let tried_at = Instant::now();
     let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
-    let targets = Vec::new();
-    Arc::new(Known { outcome, targets, expires_at: tried_at + MINUTE, certainty, tried_at, last })
+    let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
+    let expires_at = tried_at + MINUTE;
+    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, last, trouble, passed_over })
 }
 
 /// Starts as many watchers as that, all of whom wait.
@@ -39,7 +40,7 @@ async fn watchers(feed: &Arc<Feed>, count: usize) -> JoinSet<FeedPage> {
 #[tokio::test]
 async fn an_edit_is_published_before_the_write_returns() {
     let list = listing(&["a.com"]).await;
-    let feed = Feed::of(&list, 1);
+    let feed = Feed::of(&list, 1, "");
     let cursor = feed.page("", MINUTE).await.cursor;
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     let removed = feed.page(&cursor, Duration::ZERO).await;
@@ -59,7 +60,7 @@ async fn an_edit_is_published_before_the_write_returns() {
 #[tokio::test]
 async fn ten_thousand_who_wait_all_hear_of_a_removal() {
     let list = listing(&["a.com", "b.com"]).await;
-    let feed = Feed::of(&list, 1);
+    let feed = Feed::of(&list, 1, "");
     let mut watchers = watchers(&feed, 10_000).await;
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     let all = async {
@@ -72,7 +73,7 @@ async fn ten_thousand_who_wait_all_hear_of_a_removal() {
 
 #[tokio::test]
 async fn the_end_answers_all_who_wait_and_keeps_nobody_waiting() {
-    let feed = Feed::of(&listing(&["a.com"]).await, 1);
+    let feed = Feed::of(&listing(&["a.com"]).await, 1, "");
     let mut watchers = watchers(&feed, 100).await;
     feed.end();
     let all = async {
@@ -88,7 +89,7 @@ async fn the_end_answers_all_who_wait_and_keeps_nobody_waiting() {
 #[tokio::test(start_paused = true)]
 async fn extensions_are_gathered_and_changes_are_not() {
     let list = listing(&["a.com", "b.com", "c.com"]).await;
-    let feed = Feed::of(&list, 1);
+    let feed = Feed::of(&list, 1, "");
     let start = tokio::time::Instant::now();
     let mut watchers = watchers(&feed, 10).await;
     for name in ["a.com", "b.com"] {

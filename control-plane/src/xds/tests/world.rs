@@ -1,8 +1,8 @@
 //! DNS that says what it is told, a control plane that serves xDS, and a client that speaks it as
 //! Envoy does.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ use crate::allow_list::tests::listing;
 use crate::allow_list::{AllowList, Condition};
 use crate::auth::{Digest, Token};
 use crate::discovery::{
-    Addresses, Certainty, Discover, Discovered, Discovering, Resolved, Resolving, TRANSIENT_TTL, Target,
+    Addresses, Certainty, Discover, Discovered, Discovering, Family, Resolving, TRANSIENT_TTL, Target,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,68 +31,105 @@ const FOREVER: Duration = Duration::from_secs(3600);
 /// DNS, as far as it is told; each domain's one target is `fed.` before the domain, unless another is
 /// told, and each host's address 1.1.1.1.
 pub(super) struct Zones {
-    /// None for a domain that has no federator.
-    targets: Mutex<HashMap<Domain, Option<Target>>>,
+    /// No target for a domain that has no federator.
+    targets: Mutex<HashMap<Domain, Vec<Target>>>,
     /// None for trouble.
     addresses: Mutex<HashMap<HostName, Option<Vec<&'static str>>>>,
+    /// Domains whose lookup never ends.
+    silent_domains: Mutex<HashSet<Domain>>,
+    /// Hosts, and whether it is AAAA of theirs that is never answered, or A.
+    silent: Mutex<HashSet<(HostName, bool)>>,
     pub(super) ttl: Mutex<Duration>,
+    /// What is remembered of every host.
+    pub(super) remembered: Mutex<Option<&'static str>>,
     pub(super) lookups: AtomicUsize,
     pub(super) resolutions: AtomicUsize,
 }
 
 impl Zones {
     pub(super) fn target(&self, of: &str, target: Option<(&str, u16)>) {
-        let target = target.map(|(host, port)| Target {
+        self.targets(of, target.as_slice());
+    }
+
+    pub(super) fn targets(&self, of: &str, targets: &[(&str, u16)]) {
+        let targets = targets.iter().map(|&(host, port)| Target {
             priority: 1,
             host: host.parse().unwrap(),
             port,
             weight: 1,
         });
-        self.targets.lock().unwrap().insert(of.parse().unwrap(), target);
+        self.targets.lock().unwrap().insert(of.parse().unwrap(), targets.collect());
     }
 
     pub(super) fn addresses(&self, of: &str, addresses: Option<&[&'static str]>) {
         self.addresses.lock().unwrap().insert(of.parse().unwrap(), addresses.map(<[_]>::to_vec));
+    }
+
+    /// Has no lookup of the domain end.
+    pub(super) fn silence_domain(&self, domain: &str) {
+        self.silent_domains.lock().unwrap().insert(domain.parse().unwrap());
+    }
+
+    /// Has no lookup of the host's addresses of this family end that begins from now on.
+    pub(super) fn silence(&self, of: &str, family: Family) {
+        self.silent.lock().unwrap().insert((of.parse().unwrap(), family == Family::V6));
     }
 }
 
 impl Discover for Zones {
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         self.lookups.fetch_add(1, Ordering::SeqCst);
+        if self.silent_domains.lock().unwrap().contains(domain) {
+            return Box::pin(std::future::pending());
+        }
         let told = self.targets.lock().unwrap().get(domain).cloned();
         let host = format!("fed.{domain}").parse().unwrap();
-        let target = told.unwrap_or(Some(Target { priority: 1, host, port: 443, weight: 1 }));
-        let found = match target {
-            None => Discovered {
+        let targets = told.unwrap_or_else(|| vec![Target { priority: 1, host, port: 443, weight: 1 }]);
+        let found = if targets.is_empty() {
+            Discovered {
                 certainty: Certainty::Answered,
                 ..Discovered::transient("there is no federator".to_owned())
-            },
-            Some(target) => Discovered {
-                outcome: Outcome::Hosts(vec![target.host.clone()]),
-                targets: vec![target],
+            }
+        } else {
+            Discovered {
+                outcome: Outcome::Hosts(targets.iter().map(|target| target.host.clone()).collect()),
+                targets,
+                passed_over: Vec::new(),
                 ttl: FOREVER,
                 certainty: Certainty::Answered,
-            },
+            }
         };
         Box::pin(std::future::ready(found))
+    }
+
+    fn servers(&self) -> String {
+        String::new()
     }
 }
 
 impl Resolve for Zones {
-    fn resolve<'a>(&'a self, host: &'a HostName) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
         self.resolutions.fetch_add(1, Ordering::SeqCst);
+        if self.silent.lock().unwrap().contains(&(host.clone(), family == Family::V6)) {
+            return Box::pin(std::future::pending());
+        }
         let told = self.addresses.lock().unwrap().get(host).cloned();
-        let ttl = *self.ttl.lock().unwrap();
-        let family = |usable, ttl, certainty| Addresses { usable, private: Vec::new(), ttl, certainty };
-        let v4 = match told.unwrap_or_else(|| Some(vec!["1.1.1.1"])) {
-            None => family(Vec::new(), TRANSIENT_TTL, Certainty::Transient),
-            Some(ips) => {
-                let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-                family(ips, ttl, Certainty::Answered)
-            }
+        let found = |usable, trouble| {
+            let ttl = *self.ttl.lock().unwrap();
+            Addresses { usable, private: Vec::new(), ttl, trouble }
         };
-        let v6 = family(Vec::new(), FOREVER, Certainty::Answered);
-        Box::pin(std::future::ready(Resolved { v4, v6 }))
+        Box::pin(std::future::ready(match told.unwrap_or_else(|| Some(vec!["1.1.1.1"])) {
+            None => Addresses { ttl: TRANSIENT_TTL, ..found(Vec::new(), Some("SERVFAIL".to_owned())) },
+            Some(ips) => {
+                let ips = ips.iter().map(|ip| ip.parse().unwrap());
+                found(ips.filter(|ip: &IpAddr| ip.is_ipv6() == (family == Family::V6)).collect(), None)
+            }
+        }))
+    }
+
+    fn remembered(&self, _: &HostName, family: Family) -> Option<Vec<IpAddr>> {
+        let address: IpAddr = (*self.remembered.lock().unwrap())?.parse().unwrap();
+        (address.is_ipv4() == (family == Family::V4)).then(|| vec![address])
     }
 }
 
@@ -112,7 +149,10 @@ impl World {
         let zones = Arc::new(Zones {
             targets: Mutex::default(),
             addresses: Mutex::default(),
+            silent_domains: Mutex::default(),
+            silent: Mutex::default(),
             ttl: Mutex::new(FOREVER),
+            remembered: Mutex::default(),
             lookups: AtomicUsize::default(),
             resolutions: AtomicUsize::default(),
         });
@@ -253,13 +293,20 @@ impl Envoy {
     }
 }
 
+/// Each endpoint's host, and its addresses.
 pub(super) fn addresses(assignment: &ClusterLoadAssignment) -> Vec<String> {
     let endpoints = assignment.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
     let text = |endpoint: &Option<HostIdentifier>| {
         let Some(HostIdentifier::Endpoint(endpoint)) = endpoint else { panic!() };
-        let address = endpoint.address.clone().unwrap().address;
-        let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
-        format!("{} {}", endpoint.hostname, socket.address)
+        let more = endpoint.additional_addresses.iter().map(|more| &more.address);
+        std::iter::once(&endpoint.address).chain(more).fold(
+            endpoint.hostname.clone(),
+            |text, address| {
+                let address = address.clone().unwrap().address;
+                let Some(AddressKind::SocketAddress(socket)) = address else { panic!() };
+                text + " " + &socket.address
+            },
+        )
     };
     endpoints.map(|endpoint| text(&endpoint.host_identifier)).collect()
 }

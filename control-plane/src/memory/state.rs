@@ -1,0 +1,166 @@
+//! The memory as a value: what is known, and what of it is still to be written.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use fedgate_policy::{Domain, HostName};
+
+use super::finding::{Addresses, Finding, Found, Kept, Key, life};
+use crate::discovery::{Certainty, Discovered, Family};
+
+/// What was found of a domain at an earlier time.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    /// The domain.
+    pub(crate) domain: Domain,
+    /// What was found, with what remains of its life.
+    pub(crate) found: Discovered,
+    /// How long ago.
+    pub(crate) age: Duration,
+}
+
+/// What is remembered.
+pub(super) struct State {
+    basis: String,
+    longest: Duration,
+    /// The domains, with their targets.
+    domains: HashMap<Domain, BTreeSet<HostName>>,
+    /// The targets of all of them, and of no others.
+    hosts: HashMap<HostName, Host>,
+    /// What is to be written; nothing in the place of what is to be removed.
+    unwritten: HashMap<Key, Option<Kept>>,
+}
+
+#[derive(Default)]
+struct Host {
+    /// How many domains it is a target of.
+    domains: usize,
+    found: Option<(Addresses, SystemTime)>,
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(basis: String, longest: Duration) -> Self {
+        let (domains, hosts, unwritten) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { basis, longest, domains, hosts, unwritten }
+    }
+
+    /// Takes in what was kept. Returns what of it holds at `now` of listed domains, and what is wrong
+    /// with findings that mean nothing. What is of no use any more is to be removed.
+    pub(super) fn recall(
+        &mut self,
+        mut kept: Vec<(Key, Kept)>,
+        lists: impl Fn(&Domain) -> bool,
+        now: SystemTime,
+    ) -> (Vec<Recalled>, Vec<String>) {
+        let (mut recalled, mut corrupt) = (Vec::new(), Vec::new());
+        // Domains before hosts, which are worth nothing without.
+        kept.sort_by(|(one, _), (other, _)| one.kind.cmp(&other.kind));
+        for (key, kept) in kept {
+            let life = kept.life(now, self.longest);
+            let holds = life.filter(|_| kept.basis == self.basis);
+            match (Finding::read(&key, &kept.finding), holds) {
+                (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
+                    let Found { outcome, targets, passed_over } = found;
+                    self.point(&domain, targets.iter().map(|target| target.host.clone()).collect());
+                    let certainty = Certainty::Answered;
+                    let found = Discovered { outcome, targets, passed_over, ttl, certainty };
+                    recalled.push(Recalled { domain, found, age });
+                }
+                (Ok(Finding::Host(name, addresses)), Some(_)) if self.hosts.contains_key(&name) => {
+                    let host = self.hosts.entry(name).or_default();
+                    host.found = Some((addresses, kept.found_at));
+                }
+                // It may hold again, when the clock or the settings are as they were.
+                (Ok(_), None) if kept.ends_at > now => {}
+                (Ok(_), _) => drop(self.unwritten.insert(key, None)),
+                (Err(reason), _) => {
+                    corrupt.push(reason);
+                    self.unwritten.insert(key, None);
+                }
+            }
+        }
+        (recalled, corrupt)
+    }
+
+    /// What DNS answered of a listed domain.
+    pub(super) fn found(&mut self, domain: &Domain, found: &Discovered, now: SystemTime) {
+        self.point(domain, found.targets.iter().map(|target| target.host.clone()).collect());
+        let Discovered { outcome, targets, passed_over, ttl, .. } = found.clone();
+        let finding = Finding::Domain(domain.clone(), Found { outcome, targets, passed_over });
+        self.keep(&finding, now, ttl);
+    }
+
+    /// What DNS answered of a target's addresses of one family.
+    pub(super) fn resolved(
+        &mut self,
+        name: &HostName,
+        family: Family,
+        addresses: &[IpAddr],
+        now: SystemTime,
+    ) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let (found, found_at) = host.found.get_or_insert_with(|| (Addresses::default(), now));
+        *found.of(family) = Some(addresses.to_vec());
+        *found_at = now;
+        let finding = Finding::Host(name.clone(), found.clone());
+        self.keep(&finding, now, self.longest);
+    }
+
+    /// The addresses that a host had when DNS last said so, unless that was too long ago.
+    pub(super) fn addresses(
+        &self,
+        host: &HostName,
+        family: Family,
+        now: SystemTime,
+    ) -> Option<Vec<IpAddr>> {
+        let (found, found_at) = self.hosts.get(host)?.found.as_ref()?;
+        life(*found_at, found_at.checked_add(self.longest)?, now, self.longest)?;
+        found.clone().of(family).take()
+    }
+
+    /// Forgets a domain, and the hosts that only it pointed at.
+    pub(super) fn forget(&mut self, domain: &Domain) {
+        self.point(domain, BTreeSet::new());
+        self.domains.remove(domain);
+        self.unwritten.insert(Key::domain(domain), None);
+    }
+
+    /// Takes up to `most` of what is to be written.
+    pub(super) fn take(&mut self, most: usize) -> Vec<(Key, Option<Kept>)> {
+        let keys: Vec<_> = self.unwritten.keys().take(most).cloned().collect();
+        keys.into_iter().filter_map(|key| self.unwritten.remove_entry(&key)).collect()
+    }
+
+    /// Takes back what could not be written, but for what is newer by now.
+    pub(super) fn give_back(&mut self, changes: &[(Key, Option<Kept>)]) {
+        for (key, kept) in changes {
+            self.unwritten.entry(key.clone()).or_insert_with(|| kept.clone());
+        }
+    }
+
+    fn keep(&mut self, finding: &Finding, now: SystemTime, life: Duration) {
+        let (key, finding) = finding.write();
+        let ends_at = now.checked_add(life).unwrap_or(now);
+        let kept = Kept { basis: self.basis.clone(), found_at: now, ends_at, finding };
+        self.unwritten.insert(key, Some(kept));
+    }
+
+    /// A domain's targets are these from now on.
+    fn point(&mut self, domain: &Domain, targets: BTreeSet<HostName>) {
+        for target in &targets {
+            let host = self.hosts.entry(target.clone()).or_default();
+            host.domains = host.domains.saturating_add(1);
+        }
+        for target in self.domains.insert(domain.clone(), targets).unwrap_or_default() {
+            let Some(host) = self.hosts.get_mut(&target) else { continue };
+            host.domains = host.domains.saturating_sub(1);
+            if host.domains == 0 {
+                self.hosts.remove(&target);
+                self.unwritten.insert(Key::host(&target), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Where things are kept that are to outlast us: the allow list, and what discovery found.
+
+pub(crate) mod sqlite;
+
+/// Why the store cannot do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// It cannot be opened.
+    #[error("cannot open the store {file}: {cause}; {cure}")]
+    Open {
+        /// Its file.
+        file: String,
+        /// What is wrong.
+        cause: String,
+        /// What to do about it.
+        cure: &'static str,
+    },
+    /// A row does not mean anything to us. Passing it over might allow or refuse the wrong domain.
+    #[error("the store holds the {what} '{value}', which {reason}; mend it by hand or restore a backup")]
+    Row {
+        /// The column.
+        what: &'static str,
+        /// What stands there.
+        value: String,
+        /// Why that will not do.
+        reason: String,
+    },
+    /// Its disk has no room left.
+    #[error("the store's disk is full")]
+    Full,
+    /// It could not be read or written.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,197 @@
+//! One file of `SQLite`, which everything that is to outlast us shares: opened, locked, brought up to date.
+//!
+//! `synchronous=FULL` with the write-ahead log: a commit returns once it is on the disk.
+//! `locking_mode=EXCLUSIVE`: while we run, nobody else opens the file, so memory and file cannot
+//! come to differ by a second process or a hand edit.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::StoreError;
+
+/// Marks a file as ours (`PRAGMA application_id`): "fdgt".
+const APPLICATION_ID: i32 = 0x6664_6774;
+
+/// One step per version of the schema; a file of version n has had the first n.
+const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE list (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        revision INTEGER NOT NULL,
+        strategy TEXT NOT NULL,
+        strategy_revision INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO list VALUES (1, 0, 'allowDynamic', 0);
+    CREATE TABLE domain (
+        name TEXT PRIMARY KEY,
+        note TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created_at INTEGER NOT NULL, -- milliseconds since 1970
+        updated_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    CREATE TABLE finding (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        basis TEXT NOT NULL,
+        found_at INTEGER NOT NULL, -- milliseconds since 1970
+        ends_at INTEGER NOT NULL,
+        finding TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+",
+];
+
+/// How long to wait for a process that is just closing the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An open file, which nobody else can open, shared by those of us who keep something in it.
+#[derive(Clone)]
+pub(crate) struct Database(Arc<Mutex<Option<Connection>>>);
+
+// === impl Database ===
+
+impl Database {
+    /// Opens the file at `path`, or makes it, and brings its schema up to date. Blocks.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let fault = |fault: Fault| fault.at(path);
+        // Nobody else's business; the log beside it takes the file's mode. Where this fails, so does
+        // opening, which says why.
+        let _ = File::options().create(true).append(true).mode(0o600).open(path);
+        let mut connection = Connection::open(path).map_err(|error| fault(error.into()))?;
+        prepare(&mut connection).map_err(fault)?;
+        Ok(Self(Arc::new(Mutex::new(Some(connection)))))
+    }
+
+    /// Works with the file, alone. Blocks.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = || StoreError::Failed("it is closed".to_owned());
+        work(connection.as_mut().ok_or_else(closed)?)
+    }
+
+    /// Closes the file, for all who share it. Blocks.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Closing the last connection writes the log back into the file and removes it.
+        connection.map_or(Ok(()), |it| it.close().map_err(|(_, error)| error.into()))
+    }
+}
+
+/// Takes the lock, looks for damage, migrates. Nothing is written before the file is known as ours.
+fn prepare(connection: &mut Connection) -> Result<(), Fault> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // In this mode, a lock once taken stays; reading first takes it, and fails if the file is none.
+    let (id, version): (i32, i64) = (
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0))?,
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+    );
+    let tables: u32 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id != APPLICATION_ID && (tables > 0 || version > 0) {
+        return Err(Fault::Foreign);
+    }
+    let Some(steps) = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..)) else {
+        return Err(Fault::Newer(version));
+    };
+    let damage: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if damage != "ok" {
+        return Err(Fault::Corrupt(damage));
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !steps.is_empty() {
+        steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let version = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    // Where there is nothing to migrate, nothing is written, so that a full disk can be read.
+    Ok(transaction.commit()?)
+}
+
+/// As a column has it: milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// As [`millis`] gave it.
+pub(crate) fn time(millis: i64) -> SystemTime {
+    let since = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+}
+
+// === errors ===
+
+/// Why a file cannot be opened.
+enum Fault {
+    Foreign,
+    Newer(i64),
+    Corrupt(String),
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+impl Fault {
+    fn at(self, path: &Path) -> StoreError {
+        const RESTORE: &str = "nothing was changed in it: restore a backup in its place, or move it away (with its -wal) to start with an empty list";
+        const ELSEWHERE: &str = "name another file with --store-url";
+        let (cause, cure) = match self {
+            Self::Foreign => ("it is a database of something else".to_owned(), ELSEWHERE),
+            Self::Newer(version) => (
+                format!("its schema has version {version}, and we know none above {}", MIGRATIONS.len()),
+                "run the version of fedgate that wrote it, or a later one",
+            ),
+            Self::Corrupt(damage) => (format!("it is damaged: {damage}"), RESTORE),
+            Self::Sql(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => {
+                    ("it is no SQLite database, or is damaged".to_owned(), RESTORE)
+                }
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+                    "another process has it open".to_owned(),
+                    "stop the other `fedgate serve` (or sqlite3) first",
+                ),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+                    error.to_string(),
+                    "see that its directory is there, and that we may write to it and to the file",
+                ),
+                _ => (error.to_string(), "see that its disk is well and has room"),
+            },
+        };
+        StoreError::Open { file: display(path), cause, cure }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// The file with its directory, so that an error says where it is looked for.
+fn display(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)).display().to_string()
+}
