@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
-use hickory_resolver::proto::rr::RecordType;
+use hickory_proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
 use super::asking::Servers;

@@ -8,10 +8,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
-use hickory_resolver::proto::dnssec::{PublicKey as _, PublicKeyBuf, TrustAnchors};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::proto::serialize::txt::trust_anchor::{Entry, Parser};
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
+use hickory_proto::dnssec::{PublicKey as _, PublicKeyBuf, TrustAnchors};
+use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::serialize::txt::trust_anchor::{Entry, Parser};
 
 use super::delegation::Trust;
 

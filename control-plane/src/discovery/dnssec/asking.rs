@@ -1,6 +1,6 @@
 //! How DNSSEC's questions are put to the DNS servers.
 
-use hickory_resolver::proto::op::{Message, Query};
+use hickory_proto::op::{Message, Query};
 
 use super::super::asking::Asking;
 use super::validator::Ask;

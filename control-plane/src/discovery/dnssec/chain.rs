@@ -12,8 +12,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hickory_resolver::proto::op::{Message, Query};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{Name, RecordType};
 
 use super::anchors::Anchors;
 use super::proof::{self, Cut, Unsigned};

@@ -1,9 +1,9 @@
 //! From a zone to the one below: which keys are the lower one's own (RFC 4035 §5.2).
 
-use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
-use hickory_resolver::proto::dnssec::{Algorithm, DigestType, PublicKeyBuf};
-use hickory_resolver::proto::op::Message;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
+use hickory_proto::dnssec::{Algorithm, DigestType, PublicKeyBuf};
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::signature::{Examiner, RecordSet, Signed, Zone};
 
@@ -85,6 +85,6 @@ impl Trust {
 }
 
 fn public_algorithm(key: &DNSKEY) -> Algorithm {
-    use hickory_resolver::proto::dnssec::PublicKey as _;
+    use hickory_proto::dnssec::PublicKey as _;
     key.public_key().algorithm()
 }

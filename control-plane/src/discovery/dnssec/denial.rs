@@ -13,9 +13,9 @@
 //!
 //! (RFC 4035 §5.4; RFC 5155 §8.3 to 8.9; RFC 6840 §4.)
 
-use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, NSEC};
-use hickory_resolver::proto::op::Message;
-use hickory_resolver::proto::rr::{Name, RData, RecordType, RecordTypeSet};
+use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC};
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, RData, RecordType, RecordTypeSet};
 
 use super::nsec3::Hashed;
 use super::signature::{Examiner, RecordSet, Signed, Zone};

@@ -1,9 +1,9 @@
 //! Tables of denials: of NSEC and NSEC3 records that are taken to be proven.
 
 use super::*;
-use hickory_resolver::proto::dnssec::Nsec3HashAlgorithm::SHA1;
-use hickory_resolver::proto::dnssec::rdata::NSEC3;
-use hickory_resolver::proto::rr::RecordType as Kind;
+use hickory_proto::dnssec::Nsec3HashAlgorithm::SHA1;
+use hickory_proto::dnssec::rdata::NSEC3;
+use hickory_proto::rr::RecordType as Kind;
 
 const ALIAS: &[Kind] = &[Kind::CNAME];
 const APEX: &[Kind] = &[Kind::NS, Kind::SOA, Kind::DNSKEY];

@@ -1,7 +1,7 @@
 //! NSEC3 records: where a name stands in a zone that tells of its names by their hashes (RFC 5155).
 
-use hickory_resolver::proto::dnssec::rdata::NSEC3;
-use hickory_resolver::proto::rr::Name;
+use hickory_proto::dnssec::rdata::NSEC3;
+use hickory_proto::rr::Name;
 
 use super::denial::Place;
 

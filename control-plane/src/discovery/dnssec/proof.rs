@@ -1,9 +1,9 @@
 //! What a zone's own records prove: an answer to a question, or what is between the zone and a name.
 //! Pure functions of the response.
 
-use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::CNAME;
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::CNAME;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::delegation::Trust;
 use super::denial::{Denials, Gap};

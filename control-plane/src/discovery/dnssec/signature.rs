@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hickory_resolver::proto::ProtoError;
-use hickory_resolver::proto::dnssec::PublicKey as _;
-use hickory_resolver::proto::dnssec::Verifier as _;
-use hickory_resolver::proto::dnssec::rdata::sig::SigInput;
-use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
-use hickory_resolver::proto::rr::rdata::CNAME;
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
-use hickory_resolver::proto::serialize::binary::{
+use hickory_proto::ProtoError;
+use hickory_proto::dnssec::PublicKey as _;
+use hickory_proto::dnssec::Verifier as _;
+use hickory_proto::dnssec::rdata::sig::SigInput;
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
+use hickory_proto::rr::rdata::CNAME;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
+use hickory_proto::serialize::binary::{
     BinDecodable as _, BinDecoder, BinEncodable, BinEncoder, NameEncoding,
 };
 

@@ -16,8 +16,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hickory_resolver::proto::op::{Message, OpCode, Query};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_proto::op::{Message, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
 
 use super::super::answer::{Answer, Question, Step, read};
 use super::chain::{Chain, Standing};
