@@ -49,6 +49,17 @@ pub(super) enum Place<'a> {
     NotThere { encloser: usize, opt_out: bool },
 }
 
+/// How a name's having no records of a kind, nor an alias, is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It, or a wildcard in its place, is there: the response's code is NOERROR.
+    NoRecord,
+    /// Neither is there: NXDOMAIN.
+    NoName,
+    /// Neither is in the zone, and a zone that is not signed may be there (opt-out): nothing is proven.
+    Open,
+}
+
 /// What is between a zone and a name below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gap {
@@ -96,21 +107,20 @@ impl<'a> Denials<'a> {
         denials
     }
 
-    /// Sees whether a name has no records of a kind, nor an alias; and gives whether it, or a wildcard in
-    /// its place, is there: then the response's code is NOERROR, else NXDOMAIN.
-    pub(super) fn absence(&self, name: &Name, kind: RecordType) -> Result<bool, String> {
-        let encloser = match self.locate(name)? {
-            Place::There(types) => return self.lacks(name, types, kind).map(|()| true),
-            Place::Empty => return Ok(true),
-            Place::NotThere { opt_out: true, .. } => return Err(self.open(name)),
-            Place::NotThere { encloser, .. } => encloser,
+    /// Sees whether a name has no records of a kind, nor an alias.
+    pub(super) fn absence(&self, name: &Name, kind: RecordType) -> Result<Absence, String> {
+        let (encloser, opt_out) = match self.locate(name)? {
+            Place::There(types) => return self.lacks(name, types, kind).map(|()| Absence::NoRecord),
+            Place::Empty => return Ok(Absence::NoRecord),
+            Place::NotThere { encloser, opt_out } => (encloser, opt_out),
         };
         let wildcard = name.trim_to(encloser).prepend_label("*").map_err(|error| error.to_string())?;
-        match self.locate(&wildcard)? {
-            Place::There(types) => self.lacks(&wildcard, types, kind).map(|()| true),
-            Place::Empty => Ok(true),
-            Place::NotThere { .. } => Ok(false),
-        }
+        let absence = match self.locate(&wildcard)? {
+            Place::There(types) => self.lacks(&wildcard, types, kind).map(|()| Absence::NoRecord)?,
+            Place::Empty => Absence::NoRecord,
+            Place::NotThere { .. } => Absence::NoName,
+        };
+        Ok(if opt_out { Absence::Open } else { absence })
     }
 
     /// Sees whether a wildcard below the name's last `labels` labels may stand for it: nothing between

@@ -1,5 +1,6 @@
 //! Tables of denials: of NSEC and NSEC3 records that are taken to be proven.
 
+use super::Absence::{NoName, NoRecord, Open};
 use super::*;
 use hickory_proto::dnssec::Nsec3HashAlgorithm::SHA1;
 use hickory_proto::dnssec::rdata::NSEC3;
@@ -17,8 +18,8 @@ fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
 }
 
-/// `Ok` with whether the name is there, or `Err`; and what is between the zone `a.` and the name.
-type Found = (Result<bool, ()>, Result<Gap, ()>);
+/// How SRV records of a name are denied, and what is between the zone `a.` and the name.
+type Found = (Result<Absence, ()>, Result<Gap, ()>);
 
 fn found(denials: &Denials<'_>, of: &str) -> Found {
     let of = name(of);
@@ -65,11 +66,11 @@ fn nsec_records_say_where_a_name_stands() {
             );
         },
         &[
-            ("b.a.", (Ok(true), Ok(Gap::None))),
+            ("b.a.", (Ok(NoRecord), Ok(Gap::None))),
             // An empty name, and names that are not there but for the wildcard.
-            ("c.a.", (Ok(true), Ok(Gap::None))),
-            ("bb.a.", (Ok(true), Ok(Gap::NoName))),
-            ("x.b.a.", (Ok(false), Ok(Gap::NoName))),
+            ("c.a.", (Ok(NoRecord), Ok(Gap::None))),
+            ("bb.a.", (Ok(NoRecord), Ok(Gap::NoName))),
+            ("x.b.a.", (Ok(NoName), Ok(Gap::NoName))),
             ("d.c.a.", (Err(()), Ok(Gap::None))),
             // Ends of the zone, and what is below them.
             ("e.a.", (Err(()), Ok(Gap::Unsigned))),
@@ -77,10 +78,10 @@ fn nsec_records_say_where_a_name_stands() {
             ("f.a.", none),
             ("x.f.a.", none),
             ("g.a.", (Err(()), Ok(Gap::None))),
-            ("h.a.", (Ok(true), Ok(Gap::None))),
+            ("h.a.", (Ok(NoRecord), Ok(Gap::None))),
             ("x.h.a.", none),
             // The apex of the zone below does not speak for the one above.
-            ("i.a.", (Ok(true), Err(()))),
+            ("i.a.", (Ok(NoRecord), Err(()))),
         ],
     );
 }
@@ -89,13 +90,13 @@ fn nsec_records_say_where_a_name_stands() {
 fn without_the_wildcards_denial_a_name_is_not_denied() {
     for (records, expected) in [
         (vec![("b.a.", "d.a.", TEXT)], Err(())),
-        (vec![("b.a.", "d.a.", TEXT), ("a.", "b.a.", APEX)], Ok(false)),
+        (vec![("b.a.", "d.a.", TEXT), ("a.", "b.a.", APEX)], Ok(NoName)),
         (vec![("b.a.", "d.a.", TEXT), ("*.a.", "b.a.", SRV)], Err(())),
         (vec![("b.a.", "d.a.", TEXT), ("*.a.", "b.a.", ALIAS)], Err(())),
-        (vec![("b.a.", "d.a.", TEXT), ("*.a.", "b.a.", TEXT)], Ok(true)),
+        (vec![("b.a.", "d.a.", TEXT), ("*.a.", "b.a.", TEXT)], Ok(NoRecord)),
         // The last record's next name is the apex, and no other's is.
-        (vec![("b.a.", "a.", TEXT), ("a.", "b.a.", APEX)], Ok(false)),
-        (vec![("b.a.", "b.", TEXT), ("a.", "b.a.", APEX)], Ok(false)),
+        (vec![("b.a.", "a.", TEXT), ("a.", "b.a.", APEX)], Ok(NoName)),
+        (vec![("b.a.", "b.", TEXT), ("a.", "b.a.", APEX)], Ok(NoName)),
         (vec![("d.a.", "b.a.", TEXT), ("a.", "b.a.", APEX)], Err(())),
     ] {
         with_nsec(&records, &|denials| {
@@ -148,14 +149,14 @@ const NAMES: &[(&str, &[Kind])] = &[
 fn nsec3_records_say_where_a_name_stands() {
     let none: Found = (Err(()), Err(()));
     for (opt_out, absent) in
-        [(false, (Ok(false), Ok(Gap::NoName))), (true, (Err(()), Ok(Gap::Unsigned)))]
+        [(false, (Ok(NoName), Ok(Gap::NoName))), (true, (Ok(Open), Ok(Gap::Unsigned)))]
     {
-        let deep = if opt_out { none } else { absent };
+        let deep = if opt_out { (Ok(Open), Err(())) } else { absent };
         check(
             |then| with_nsec3(NAMES, opt_out, 3, then),
             &[
-                ("b.a.", (Ok(true), Ok(Gap::None))),
-                ("c.a.", (Ok(true), Ok(Gap::None))),
+                ("b.a.", (Ok(NoRecord), Ok(Gap::None))),
+                ("c.a.", (Ok(NoRecord), Ok(Gap::None))),
                 ("bb.a.", absent),
                 ("x.b.a.", absent),
                 // With opt-out, only the name right below one that is there may be a zone.
@@ -167,7 +168,7 @@ fn nsec3_records_say_where_a_name_stands() {
                 ("x.f.a.", none),
                 ("g.a.", (Err(()), Ok(Gap::None))),
                 ("x.h.a.", none),
-                ("i.a.", (Ok(true), Err(()))),
+                ("i.a.", (Ok(NoRecord), Err(()))),
             ],
         );
     }
@@ -191,7 +192,7 @@ fn a_wildcard_counts_where_nothing_closer_is_there() {
 
 #[test]
 fn too_many_rounds_prove_nothing() {
-    for (rounds, expected) in [(0, Ok(true)), (500, Ok(true)), (501, Err(()))] {
+    for (rounds, expected) in [(0, Ok(NoRecord)), (500, Ok(NoRecord)), (501, Err(()))] {
         with_nsec3(NAMES, false, rounds, &|denials| {
             assert_eq!(denials.absence(&name("b.a."), Kind::SRV).map_err(drop), expected, "{rounds}");
         });

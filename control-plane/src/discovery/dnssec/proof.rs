@@ -6,7 +6,7 @@ use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::delegation::Trust;
-use super::denial::{Denials, Gap};
+use super::denial::{Absence, Denials, Gap};
 use super::signature::{Examiner, RecordSet, Signed, Zone, dname};
 
 /// The most records of a denial that are looked at where nothing need be signed.
@@ -28,6 +28,8 @@ pub(super) enum Cut {
 /// That what is below a zone need not be signed.
 #[derive(Clone, Debug)]
 pub(super) struct Unsigned {
+    /// The name from which on that is so.
+    from: Name,
     /// Why that is so.
     pub(super) why: String,
     /// For how many seconds that is signed.
@@ -57,12 +59,14 @@ pub(super) fn cut(
         let until = signed.until.min(zone.until);
         let trust = Trust::from_digests(&digests).map_err(|cause| format!("of {child}: {cause}"))?;
         let why = format!("{} knows no keys of {child} that anybody can use", zone.apex);
-        let unsigned = || Cut::Unsigned(Unsigned { why, until, no_name: false });
+        let from = child.clone();
+        let unsigned = || Cut::Unsigned(Unsigned { from, why, until, no_name: false });
         return Ok(trust.map_or_else(unsigned, |trust| Cut::Signed(trust, until)));
     }
     let denials = Denials::of(zone, response, examiner);
     let unsigned = || {
         Cut::Unsigned(Unsigned {
+            from: child.clone(),
             why: format!("{} proves that {child} need not be signed", zone.apex),
             until: denials.until.min(zone.until),
             no_name: response.response_code == ResponseCode::NXDomain,
@@ -108,8 +112,11 @@ pub(super) fn answer(
         from_wildcard(&denials, name, signed)?;
         signed.ttl
     } else {
-        let code =
-            if denials.absence(name, kind)? { ResponseCode::NoError } else { ResponseCode::NXDomain };
+        let code = match denials.absence(name, kind)? {
+            Absence::NoRecord => ResponseCode::NoError,
+            Absence::NoName => ResponseCode::NXDomain,
+            Absence::Open => return Err(denials.open(name)),
+        };
         if response.response_code != code {
             return Err(format!(
                 "{} denies {name} as with {code}, not {}",
@@ -127,8 +134,8 @@ pub(super) fn answer(
 }
 
 /// Sees to it that an answer from below `zone`, where nothing need be signed, does not contradict what
-/// is: what claims to be signed by the zone, or one above, is; and there is no name that it says there is
-/// not. Whoever is on the way could drop such a signature, so this proves nothing; it finds mistakes.
+/// is: what claims to be of the zone, or signed by it or one above, is so; and there is no name that it says
+/// there is not. Whoever is on the way could claim less, so this proves nothing; it finds mistakes.
 pub(super) fn consistent(
     zone: &Zone,
     unsigned: &Unsigned,
@@ -143,20 +150,26 @@ pub(super) fn consistent(
         return Err(format!("there are {kind} records of {name} beside {}", response.response_code));
     }
     one_or_other(name, &records, &aliases)?;
-    let of_soa = |record: &&Record| record.record_type() == RecordType::SOA;
-    let mut soas = response.authorities.iter().filter(of_soa);
-    if records.is_empty() && aliases.is_empty() && soas.any(|soa| !soa.name.zone_of(name)) {
-        return Err(format!("{name} is denied by another zone"));
-    }
-    let denials = response.authorities.iter().take(MAX_DENIALS);
-    let denials =
-        denials.map(|record| RecordSet::of(&response.authorities, &record.name, record.record_type()));
+    one_alias(name, &aliases)?;
     let signed_by_zone = |set: &RecordSet<'_>| {
         let mut signers = set.signatures.iter().map(|(_, signature)| &signature.input().signer_name);
         !set.is_empty() && signers.any(|signer| signer.zone_of(&zone.apex))
     };
-    for set in denials.filter(signed_by_zone) {
+    let authorities = response.authorities.iter().take(MAX_DENIALS);
+    let sets = authorities
+        .map(|record| RecordSet::of(&response.authorities, &record.name, record.record_type()));
+    for set in sets.filter(signed_by_zone) {
         examiner.verify(zone, &set)?;
+    }
+    if let Some(moved) = dname_above(name, response) {
+        if !unsigned.from.zone_of(&moved.name) {
+            let set = RecordSet::of(&response.answers, &moved.name, RecordType::DNAME);
+            examiner.verify(zone, &set).and_then(Signed::literal)?;
+        }
+        moves_to(moved, name, &aliases)?;
+    }
+    if records.is_empty() && aliases.is_empty() {
+        return consistently_absent(zone, unsigned, name, kind, response, examiner);
     }
     for set in [records, aliases].iter().filter(|set| !set.is_empty()) {
         if signed_by_zone(set) {
@@ -173,12 +186,46 @@ pub(super) fn consistent(
     Ok(())
 }
 
+/// The same for an answer that has no records: it comes from below, or the zone leaves the name open.
+fn consistently_absent(
+    zone: &Zone,
+    unsigned: &Unsigned,
+    name: &Name,
+    kind: RecordType,
+    response: &Message,
+    examiner: &Examiner,
+) -> Result<(), String> {
+    let of_soa = |record: &&Record| record.record_type() == RecordType::SOA;
+    let from_below = |soa: &Record| unsigned.from.zone_of(&soa.name) && soa.name.zone_of(name);
+    match response.authorities.iter().find(of_soa) {
+        Some(soa) if soa.name == zone.apex => {
+            let soa = RecordSet::of(&response.authorities, &zone.apex, RecordType::SOA);
+            examiner.verify(zone, &soa).and_then(Signed::literal)?;
+            Denials::of(zone, response, examiner).absence(name, kind).map(drop)
+        }
+        Some(soa) if !from_below(soa) => Err(format!("{name} is denied by another zone")),
+        _ if unsigned.no_name => {
+            Err(format!("{name} is denied by another zone than {}, which has no zone there", zone.apex))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A name that is an alias has no other records (RFC 1034 §3.6.2).
 fn one_or_other(name: &Name, records: &RecordSet<'_>, aliases: &RecordSet<'_>) -> Result<(), String> {
     if records.is_empty() || aliases.is_empty() {
         return Ok(());
     }
     Err(format!("{name} has an alias beside other records"))
+}
+
+/// Nor is it an alias of several (RFC 2181 §10.1).
+fn one_alias(name: &Name, aliases: &RecordSet<'_>) -> Result<(), String> {
+    let mut pairs = aliases.records.windows(2);
+    if pairs.any(|pair| matches!(pair, [one, other] if one.data != other.data)) {
+        return Err(format!("{name} is an alias of several names"));
+    }
+    Ok(())
 }
 
 /// Has nothing in a message live longer than so many seconds.
@@ -205,28 +252,39 @@ fn alias(
     examiner: &Examiner,
 ) -> Result<Option<Alias>, String> {
     let set = RecordSet::of(&response.answers, name, RecordType::CNAME);
-    let moved = response.answers.iter().find(|record| {
-        record.record_type() == RecordType::DNAME && record.name.zone_of(name) && record.name != *name
-    });
-    let Some(moved) = moved.filter(|_| set.signatures.is_empty()) else {
+    let moved = dname_above(name, response).filter(|_| set.signatures.is_empty());
+    let Some(moved) = moved else {
         let Some(record) = set.records.first() else { return Ok(None) };
         let signed = examiner.verify(zone, &set)?;
-        if set.records.iter().any(|other| other.data != record.data) {
-            return Err(format!("{name} is an alias of several names"));
-        }
+        one_alias(name, &set)?;
         return Ok(Some(Alias { record: Record::clone(record), signed, from_above: false }));
     };
     let above = RecordSet::of(&response.answers, &moved.name, RecordType::DNAME);
     let signed = examiner.verify(zone, &above).and_then(Signed::literal)?;
-    let target = dname(moved).filter(|_| above.records.len() == 1);
-    let target = target.ok_or_else(|| format!("the DNAME record of {} is malformed", moved.name))?;
+    if above.records.len() > 1 {
+        return Err(format!("{} has several DNAME records", moved.name));
+    }
+    let record = Record::from_rdata(name.clone(), signed.ttl, moves_to(moved, name, &set)?);
+    Ok(Some(Alias { record, signed, from_above: true }))
+}
+
+/// The DNAME record of an ancestor of a name.
+fn dname_above<'a>(name: &Name, response: &'a Message) -> Option<&'a Record> {
+    response.answers.iter().find(|record| {
+        record.record_type() == RecordType::DNAME && record.name.zone_of(name) && record.name != *name
+    })
+}
+
+/// What a DNAME record above a name makes it an alias of; the aliases beside it have to say the same.
+fn moves_to(moved: &Record, name: &Name, aliases: &RecordSet<'_>) -> Result<RData, String> {
+    let target =
+        dname(moved).ok_or_else(|| format!("the DNAME record of {} is malformed", moved.name))?;
     let kept = name.iter().count().saturating_sub(moved.name.iter().count());
     let target = Name::from_labels(name.iter().take(kept).chain(target.iter()))
         .map_err(|_| format!("the DNAME record of {} makes {name} too long", moved.name))?;
     let data = RData::CNAME(CNAME(target));
-    if set.records.iter().any(|record| record.data != data) {
+    if aliases.records.iter().any(|record| record.data != data) {
         return Err(format!("the alias of {name} is not what the DNAME record of {} says", moved.name));
     }
-    let record = Record::from_rdata(name.clone(), signed.ttl, data);
-    Ok(Some(Alias { record, signed, from_above: true }))
+    Ok(data)
 }
