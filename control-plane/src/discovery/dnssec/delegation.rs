@@ -88,3 +88,7 @@ fn public_algorithm(key: &DNSKEY) -> Algorithm {
     use hickory_proto::dnssec::PublicKey as _;
     key.public_key().algorithm()
 }
+
+#[cfg(test)]
+#[path = "delegation_tests.rs"]
+mod tests;

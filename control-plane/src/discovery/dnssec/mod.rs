@@ -28,6 +28,8 @@ mod denial;
 mod nsec3;
 mod proof;
 mod signature;
+#[cfg(test)]
+mod testing;
 mod validator;
 
 use std::str::FromStr;

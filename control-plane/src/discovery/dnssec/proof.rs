@@ -205,7 +205,7 @@ fn consistently_absent(
         }
         Some(soa) if !from_below(soa) => Err(format!("{name} is denied by another zone")),
         _ if unsigned.no_name => {
-            Err(format!("{name} is denied by another zone than {}, which has no zone there", zone.apex))
+            Err(format!("that there is no {name} is not told by {}, which has no zone there", zone.apex))
         }
         _ => Ok(()),
     }

@@ -255,3 +255,7 @@ fn behind(earlier: SerialNumber, later: SerialNumber) -> String {
         _ => format!("{} days ago", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+#[path = "signature_tests.rs"]
+mod tests;

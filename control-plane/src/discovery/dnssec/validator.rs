@@ -159,3 +159,7 @@ impl Unproven {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "validator_tests.rs"]
+mod tests;
