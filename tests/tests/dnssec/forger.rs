@@ -1,17 +1,15 @@
-//! A forger in the path: passes on what BIND answers, and changes it.
+//! The forger in the path: the ways to change what BIND answers.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
+use std::sync::Mutex;
 
-use fedgate_tests::process::eventually;
 use hickory_proto::dnssec::Nsec3HashAlgorithm;
 use hickory_proto::dnssec::rdata::DNSSECRData;
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{CNAME, NULL, SRV};
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::{CNAME, NULL, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
+use hickory_proto::serialize::binary::BinEncodable;
 
 use crate::resolvers::{ask, query};
 
@@ -21,24 +19,31 @@ pub(crate) struct Scene<'a> {
     zone: Name,
     name: &'a Name,
     kind: RecordType,
+    told: &'a Told,
 }
+
+/// What zones say of names that are not there, so many that it is all that they can say.
+pub(crate) type Told = Mutex<BTreeMap<Name, Vec<Record>>>;
+
+/// Zones that aliases lead into, which are left alone.
+const HELPS: [&str; 4] = ["nsec.org.", "unsigned.org.", "nsec3.net.", "evil.org."];
 
 /// A way to forge: what becomes of the genuine response to a question about a zone two labels deep.
 pub(crate) struct Forgery {
     pub(crate) name: &'static str,
-    forge: fn(&Scene<'_>, &mut Message),
+    pub(crate) forge: fn(&Scene<'_>, &mut Message),
 }
 
 macro_rules! forgeries {
-    ($($name:ident: $forge:expr;)*) => {
-        /// All of them.
-        pub(crate) const FORGERIES: &[Forgery] =
-            &[$(Forgery { name: stringify!($name), forge: $forge }),*];
+    ($($(#[$doc:meta])* $group:ident { $($name:ident: $forge:expr;)* })*) => {
+        $($(#[$doc])* pub(crate) const $group: &[Forgery] =
+            &[$(Forgery { name: stringify!($name), forge: $forge }),*];)*
     };
 }
 
 forgeries! {
-    // What is lost.
+/// What is lost.
+LOST {
     no_signatures: |_, it| retain(it, |record| !is(record, RecordType::RRSIG));
     no_signatures_of_srv: |_, it| retain(it, |record| covered(record) != Some(RecordType::SRV));
     no_denial: |_, it| it.authorities.retain(|record| !is_denial(record));
@@ -46,7 +51,9 @@ forgeries! {
     no_keys: |scene, it| if scene.kind == RecordType::DNSKEY { it.answers.clear() };
     no_signature_of_keys: |_, it| retain(it, |record| covered(record) != Some(RecordType::DNSKEY));
     no_digests: |scene, it| if scene.kind == RecordType::DS { it.answers.clear() };
-    // What is changed.
+}
+/// What is changed.
+CHANGED {
     another_target: |scene, it| scene.retarget(it, true);
     another_target_unsigned: |scene, it| scene.retarget(it, false);
     longer_lives: |_, it| all(it).for_each(|record| record.ttl = 1_000_000);
@@ -63,14 +70,20 @@ forgeries! {
         let data = RData::Unknown { code: RecordType::DNAME, rdata: NULL::with(evil) };
         it.answers = vec![Record::from_rdata(scene.zone.clone(), 60, data), scene.alias("evil.org.")];
     };
-    // What is denied without proof.
+}
+/// What is denied, without proof or with a proof of something else.
+DENIED {
     nxdomain: |scene, it| scene.deny(it, ResponseCode::NXDomain, vec![]);
     nodata: |scene, it| scene.deny(it, ResponseCode::NoError, vec![]);
     nodata_with_the_zones_soa: |scene, it| {
         let soa = scene.ask(&scene.zone, RecordType::SOA).answers;
         scene.deny(it, ResponseCode::NoError, soa);
     };
-    // What is denied with a proof of something else.
+    nxdomain_by_a_zone_made_up: |scene, it| {
+        let name = scene.name.clone();
+        let soa = RData::SOA(SOA::new(name.clone(), name.clone(), 1, 60, 60, 600, 60));
+        scene.deny(it, ResponseCode::NXDomain, vec![Record::from_rdata(name, 60, soa)]);
+    };
     nxdomain_as_another_name: |scene, it| {
         let other = scene.ask(&scene.below("other-name"), RecordType::SRV).authorities;
         scene.deny(it, ResponseCode::NXDomain, other);
@@ -92,33 +105,37 @@ forgeries! {
         let other = scene.ask(&other, RecordType::SRV).authorities;
         scene.deny(it, ResponseCode::NXDomain, other);
     };
-    // That there is no signed zone.
+}
+/// That there is no signed zone, or that it ends above the name.
+ENDS {
     no_digests_as_an_unsigned_zone: |scene, it| if scene.is_digest_of_zone() {
         let unsigned = scene.zone.base_name().prepend_label("unsigned").unwrap();
-        scene.unsigned(it, &scene.ask(&unsigned, RecordType::DS).authorities);
+        no_digests(it, &scene.ask(&unsigned, RecordType::DS).authorities);
     } else { scene.retarget(it, false) };
     no_digests_as_a_name_not_there: |scene, it| if scene.is_digest_of_zone() {
         let absent = scene.zone.base_name().prepend_label("other-name").unwrap();
-        scene.unsigned(it, &scene.ask(&absent, RecordType::DS).authorities);
+        no_digests(it, &scene.ask(&absent, RecordType::DS).authorities);
     } else { scene.retarget(it, false) };
     no_digests_by_the_zone_itself: |scene, it| if scene.is_digest_of_zone() {
-        scene.unsigned(it, &scene.ask(&scene.zone, RecordType::TXT).authorities);
+        no_digests(it, &scene.ask(&scene.zone, RecordType::TXT).authorities);
     } else { scene.retarget(it, false) };
     an_end_of_the_zone_denied_above: |scene, it| if scene.is_below() && scene.kind == RecordType::DS {
-        scene.unsigned(it, &scene.by_the_zone_above(scene.name));
+        no_digests(it, &scene.by_the_zone_above(scene.name));
     } else if scene.is_below() && scene.kind == RecordType::NS {
         it.answers = vec![Record::from_rdata(scene.name.clone(), 60, scene.alias("ns.evil.org.").data)];
     } else { scene.retarget(it, false) };
     an_end_of_the_zone_denied_at_all: |scene, it| if scene.kind == RecordType::DS {
-        scene.unsigned(it, &scene.by_the_zone_above(scene.name));
+        no_digests(it, &scene.by_the_zone_above(scene.name));
     } else { scene.retarget(it, false) };
     an_end_of_the_zone_as_an_unsigned_one: |scene, it| if scene.is_below() && scene.kind == RecordType::DS {
-        scene.unsigned(it, &scene.ask(&scene.below("open"), RecordType::DS).authorities);
+        no_digests(it, &scene.ask(&scene.below("open"), RecordType::DS).authorities);
     } else { scene.retarget(it, false) };
     an_end_of_the_zone_without_proof: |scene, it| if scene.is_below() && scene.kind == RecordType::DS {
-        scene.unsigned(it, &[]);
+        no_digests(it, &[]);
     } else { scene.retarget(it, false) };
-    // Wildcards.
+}
+/// What wildcards stand for.
+WILDCARDS {
     a_wildcard_for_a_name_that_is_there: |scene, it| if scene.is_srv() {
         *it = scene.as_wildcard(it);
     };
@@ -130,11 +147,18 @@ forgeries! {
         it.authorities = scene.ask(&other, RecordType::SRV).authorities;
     };
 }
+}
 
-/// What zones say of names that are not there, so many that it is all that they can say.
-static PROBED: Mutex<BTreeMap<Name, Vec<Record>>> = Mutex::new(BTreeMap::new());
+// === impl Scene ===
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// That of a question, if it is one to forge the answer of.
+    pub(crate) fn of(server: SocketAddr, query: &'a Query, told: &'a Told) -> Option<Self> {
+        let zone = query.name().trim_to(2);
+        let forged = zone.iter().count() == 2 && !HELPS.contains(&zone.to_ascii().as_str());
+        forged.then(|| Self { server, zone, name: query.name(), kind: query.query_type(), told })
+    }
+
     fn ask(&self, name: &Name, kind: RecordType) -> Message {
         ask(self.server, &query(name, kind)).unwrap()
     }
@@ -181,12 +205,6 @@ impl Scene<'_> {
         }
     }
 
-    fn unsigned(&self, it: &mut Message, proof: &[Record]) {
-        it.answers.clear();
-        it.authorities = proof.to_vec();
-        it.metadata.response_code = ResponseCode::NoError;
-    }
-
     /// What the zone above has to say that comes nearest to a denial of a name: its SOA record; the NSEC
     /// record of this zone's end; the NSEC3 records that cover the hashes of the name and its ancestors.
     fn by_the_zone_above(&self, name: &Name) -> Vec<Record> {
@@ -196,8 +214,8 @@ impl Scene<'_> {
         if beside.authorities.iter().any(|record| is(record, RecordType::NSEC)) {
             return beside.authorities;
         }
-        let mut probed = PROBED.lock().unwrap();
-        let records = probed.entry(above.clone()).or_insert_with(|| {
+        let mut told = self.told.lock().unwrap();
+        let records = told.entry(above.clone()).or_insert_with(|| {
             let probes = (0..150).map(|n| above.prepend_label(format!("probe-{n}")).unwrap());
             let mut seen: Vec<Record> = Vec::new();
             for record in probes.flat_map(|probe| self.ask(&probe, RecordType::DS).authorities) {
@@ -237,6 +255,13 @@ impl Scene<'_> {
         (it.answers, it.authorities) = (answers, authorities);
         it
     }
+}
+
+/// Has it said that there are no such records, with this proof.
+fn no_digests(it: &mut Message, proof: &[Record]) {
+    it.answers.clear();
+    it.authorities = proof.to_vec();
+    it.metadata.response_code = ResponseCode::NoError;
 }
 
 /// Whether an NSEC3 record covers or matches the hash of one of these names.
@@ -290,106 +315,4 @@ fn without_kinds(record: &mut Record) {
         let nsec = hickory_proto::dnssec::rdata::NSEC::new(next, [RecordType::NS]);
         record.data = RData::DNSSEC(DNSSECRData::NSEC(nsec));
     }
-}
-
-/// What stands between those who ask and BIND.
-pub(crate) struct Path {
-    pub(crate) address: SocketAddr,
-    forgery: Arc<Mutex<Option<&'static Forgery>>>,
-}
-
-impl Path {
-    /// Listens, by UDP and TCP; ends with the test's process.
-    pub(crate) fn to(server: SocketAddr) -> Self {
-        let (listener, socket) = eventually("a port", || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let socket = UdpSocket::bind(listener.local_addr().unwrap()).ok()?;
-            Some((listener, socket))
-        });
-        let address = listener.local_addr().unwrap();
-        let forgery = Arc::new(Mutex::new(None));
-        for _ in 0..8 {
-            let (socket, forgery) = (socket.try_clone().unwrap(), forgery.clone());
-            std::thread::spawn(move || {
-                let mut buffer = vec![0; 65_535];
-                while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                    let bytes = &buffer[..length];
-                    if let Some(answer) = over_udp(server, bytes) {
-                        let _ =
-                            socket.send_to(&pass(*forgery.lock().unwrap(), server, bytes, answer), from);
-                    }
-                }
-            });
-        }
-        let own = forgery.clone();
-        std::thread::spawn(move || {
-            while let Ok((mut stream, _)) = listener.accept() {
-                let forgery = own.clone();
-                std::thread::spawn(move || {
-                    while let Some(bytes) = read(&mut stream) {
-                        let mut upstream = TcpStream::connect(server).unwrap();
-                        let answer = write(&mut upstream, &bytes).and_then(|()| read(&mut upstream));
-                        let Some(answer) = answer else { break };
-                        let forgery = *forgery.lock().unwrap();
-                        write(&mut stream, &pass(forgery, server, &bytes, answer));
-                    }
-                });
-            }
-        });
-        Self { address, forgery }
-    }
-
-    /// From now on, forges in this way, or not at all.
-    pub(crate) fn set(&self, forgery: Option<&'static Forgery>) {
-        *self.forgery.lock().unwrap() = forgery;
-    }
-}
-
-fn over_udp(server: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
-    socket.send_to(bytes, server).ok()?;
-    let mut buffer = vec![0; 65_535];
-    let length = socket.recv(&mut buffer).ok()?;
-    buffer.truncate(length);
-    Some(buffer)
-}
-
-pub(crate) fn read(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).ok()?;
-    let mut bytes = vec![0; u16::from_be_bytes(length).into()];
-    stream.read_exact(&mut bytes).ok()?;
-    Some(bytes)
-}
-
-pub(crate) fn write(stream: &mut TcpStream, bytes: &[u8]) -> Option<()> {
-    let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-    stream.write_all(&[&length[..], bytes].concat()).ok()
-}
-
-/// Passes an answer on, or what the forger makes of it.
-fn pass(
-    forgery: Option<&'static Forgery>,
-    server: SocketAddr,
-    question: &[u8],
-    answer: Vec<u8>,
-) -> Vec<u8> {
-    let Some(forgery) = forgery else { return answer };
-    let (Ok(question), Ok(mut message)) = (Message::from_bytes(question), Message::from_bytes(&answer))
-    else {
-        return answer;
-    };
-    let query = &question.queries[0];
-    let zone = query.name().trim_to(2);
-    let helps = ["nsec.org.", "unsigned.org.", "nsec3.net.", "evil.org."];
-    if zone.iter().count() < 2
-        || message.metadata.truncation
-        || helps.contains(&zone.to_ascii().as_str())
-    {
-        return answer;
-    }
-    let scene = Scene { server, zone, name: query.name(), kind: query.query_type() };
-    (forgery.forge)(&scene, &mut message);
-    message.to_bytes().unwrap()
 }

@@ -16,7 +16,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 use serde_json::Value;
 
-use crate::forger;
+use crate::path;
 
 /// What is said of a domain's federator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ fn verdict(control_plane: &ControlPlane, domain: &str) -> Said {
     }
     match verdict["failure"]["label"].as_str() {
         Some("invalid-domain") => Said::Absent,
-        _ => Said::Refused(verdict.to_string()),
+        _ => Said::Refused(verdict["failure"]["message"].to_string()),
     }
 }
 
@@ -171,15 +171,18 @@ fn resolved(resolver: SocketAddr, domain: &str) -> (Said, bool) {
         if answer.metadata.truncation { ask_by_tcp(resolver, &query) } else { Some(answer) }
     });
     let Some(answer) = answer else { return (Said::Refused("silence".to_owned()), false) };
-    let targets = answer.answers.iter().filter_map(|record| match &record.data {
-        RData::SRV(srv) => Some(srv.target.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
-        _ => None,
+    let targets = answer.answers.iter().filter_map(|record| {
+        let RData::SRV(srv) = &record.data else { return None };
+        Some(srv.target.to_ascii().trim_end_matches('.').to_ascii_lowercase())
     });
     let targets: BTreeSet<_> = targets.collect();
-    let said = match answer.response_code {
-        ResponseCode::NoError if !targets.is_empty() => Said::Hosts(targets),
-        ResponseCode::NoError | ResponseCode::NXDomain => Said::Absent,
-        code => Said::Refused(code.to_string()),
+    let code = answer.response_code;
+    let said = if ![ResponseCode::NoError, ResponseCode::NXDomain].contains(&code) {
+        Said::Refused(code.to_string())
+    } else if code == ResponseCode::NoError && !targets.is_empty() {
+        Said::Hosts(targets)
+    } else {
+        Said::Absent
     };
     (said, answer.metadata.authentic_data)
 }
@@ -208,8 +211,8 @@ pub(crate) fn ask(server: SocketAddr, query: &Message) -> Option<Message> {
 
 fn ask_by_tcp(server: SocketAddr, query: &Message) -> Option<Message> {
     let mut stream = TcpStream::connect(server).ok()?;
-    forger::write(&mut stream, &query.to_bytes().unwrap())?;
-    Message::from_bytes(&forger::read(&mut stream)?).ok()
+    path::write(&mut stream, &query.to_bytes().unwrap())?;
+    Message::from_bytes(&path::read(&mut stream)?).ok()
 }
 
 /// Whether somebody answers there.

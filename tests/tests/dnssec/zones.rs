@@ -13,12 +13,11 @@ use fedgate_tests::process::{Process, run};
 use crate::resolvers::answers;
 
 /// The zones below the root, and how they are signed: with opt-out as registries do, without, with NSEC.
-pub(crate) const PARENTS: [(&str, &[&str]); 3] =
-    [("com", &["-3", "-", "-A"]), ("net", &["-3", "-"]), ("org", &[])];
+const PARENTS: [(&str, &[&str]); 3] = [("com", &["-3", "-", "-A"]), ("net", &["-3", "-"]), ("org", &[])];
 
 /// A way to be signed.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
+struct Kind {
+    name: &'static str,
     algorithm: &'static str,
     /// Options of `dnssec-signzone`; none where the zone is not signed.
     options: Option<&'static [&'static str]>,
@@ -55,8 +54,8 @@ macro_rules! kinds {
     };
 }
 
-/// Ways that are tried below each of [`PARENTS`], with all of [`domains`].
-pub(crate) const MANY: &[Kind] = kinds! {
+/// Ways that are tried below each of [`PARENTS`], with many domains.
+const MANY: &[Kind] = kinds! {
     "nsec": P256, SIGNED, USUAL;
     "nsec3": P256, Some(&["-3", "-"]), USUAL;
     "salted": P256, Some(&["-3", "aabbccdd", "-H", "10"]), USUAL;
@@ -67,7 +66,7 @@ pub(crate) const MANY: &[Kind] = kinds! {
 };
 
 /// Ways that are tried below each of [`PARENTS`], with a few domains.
-pub(crate) const FEW: &[Kind] = kinds! {
+const FEW: &[Kind] = kinds! {
     "rounds150": P256, Some(&["-3", "-", "-H", "150"]), USUAL;
     "rounds501": P256, Some(&["-t", "501"]), USUAL;
     "rsa256": "RSASHA256", SIGNED, USUAL;
@@ -105,39 +104,51 @@ pub(crate) const FEW: &[Kind] = kinds! {
     "oralgorithm": P256, None, Digests::Made(&[digest!("1 200 2"), "1 13 99 ABCD"]);
 };
 
-/// The domains of a zone of [`MANY`], and of one of [`FEW`].
-pub(crate) fn domains(zone: &str, many: bool) -> Vec<String> {
-    let few = ["", "absent.", "empty."];
-    let rest = [
-        "x.wild.",
+/// The prefixes of domains of a zone of [`FEW`]; more, which are also asked for while answers are forged;
+/// and all the others of a zone of [`MANY`].
+const PREFIXES: [&[&str]; 3] = [
+    &["", "absent.", "empty."],
+    &["x.wild.", "there.wild.", "ent.", "alias.", "moved.", "lower.", "open."],
+    &[
         "x.y.wild.",
         "wild.",
-        "there.wild.",
         "x.bare.",
         "deep.ent.",
-        "ent.",
         "x.ent.",
         "case.",
         "several.",
         "long.",
-        "alias.",
         "leaves.",
         "spoilt.",
         "nowhere.",
         "x.walias.",
-        "moved.",
         "gone.",
-        "lower.",
         "absent.lower.",
-        "open.",
         "absent.open.",
         "broken.",
         "x.absent.",
         "endless.",
         "spelt.",
-    ];
-    let all = few.iter().chain(rest.iter().filter(|_| many));
-    all.map(|prefix| format!("{prefix}{zone}")).collect()
+    ],
+];
+
+/// Of a list of zones, one for each way to be signed.
+fn domains(zones: &[Kind], only: &[&str], prefixes: &[&[&str]]) -> Vec<String> {
+    let zones = zones.iter().filter(|kind| kind.is_in(only));
+    let zones = zones.flat_map(|kind| PARENTS.map(|(parent, _)| format!("{}.{parent}", kind.name)));
+    let prefixes = prefixes.concat();
+    zones
+        .flat_map(|zone| {
+            prefixes.iter().map(move |prefix| format!("{prefix}{zone}")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+impl Kind {
+    /// Whether it is one of these, where there are any.
+    fn is_in(&self, only: &[&str]) -> bool {
+        only.is_empty() || only.contains(&self.name)
+    }
 }
 
 fn records(zone: &str) -> Vec<String> {
@@ -172,17 +183,19 @@ fn records(zone: &str) -> Vec<String> {
 pub(crate) struct Zones {
     dir: PathBuf,
     conf: String,
+    only: &'static [&'static str],
     pub(crate) trust_anchor: PathBuf,
 }
 
 impl Zones {
-    pub(crate) fn sign(dir: &Path) -> Self {
-        let mut zones =
-            Self { dir: dir.to_owned(), conf: String::new(), trust_anchor: dir.join("anchor") };
+    /// Makes them; `only` those that are signed in these ways, if any is named.
+    pub(crate) fn sign(dir: &Path, only: &'static [&'static str]) -> Self {
+        let (dir, trust_anchor) = (dir.to_owned(), dir.join("anchor"));
+        let mut zones = Self { dir, conf: String::new(), only, trust_anchor };
         let mut root = String::new();
         for (parent, options) in PARENTS {
             let mut below = String::new();
-            for kind in MANY {
+            for kind in MANY.iter().filter(|kind| kind.is_in(only)) {
                 let zone = format!("{}.{parent}", kind.name);
                 let mut text = records(&zone).join("\n");
                 for (child, kind) in [("lower", &MANY[0]), ("open", &MANY[5])] {
@@ -195,7 +208,7 @@ impl Zones {
                 text += &zones.delegate(&child, &srv(&child, 60, &format!("infra.{child}.")), &lost);
                 below += &zones.delegate(&zone, &text, kind);
             }
-            for kind in FEW {
+            for kind in FEW.iter().filter(|kind| kind.is_in(only)) {
                 let zone = format!("{}.{parent}", kind.name);
                 let text = records(&zone)[..2].join("\n");
                 below += &zones.delegate(&zone, &text, kind);
@@ -209,6 +222,16 @@ impl Zones {
         let anchor = fs::read_to_string(zones.dir.join(format!("{key}.key"))).unwrap();
         fs::write(&zones.trust_anchor, anchor).unwrap();
         zones
+    }
+
+    /// The domains to ask for while the path is honest.
+    pub(crate) fn honest(&self) -> Vec<String> {
+        [domains(MANY, self.only, &PREFIXES), domains(FEW, self.only, &PREFIXES[..1])].concat()
+    }
+
+    /// Those to ask for while answers are forged.
+    pub(crate) fn forged(&self) -> Vec<String> {
+        domains(MANY, self.only, &PREFIXES[..2])
     }
 
     /// Makes a zone, and what the zone above says of it.
