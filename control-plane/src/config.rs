@@ -26,8 +26,8 @@ pub(crate) use settings::Settings;
 /// The port of DNS, where a server is given without one.
 const DNS_PORT: u16 = 53;
 
-/// What is logged. Of a zone that is signed wrongly, hickory would log each response in full.
-const LOG: &str = "info,hickory_net::dnssec=error";
+/// What is logged.
+const LOG: &str = "info";
 
 /// What `fedgate serve` does.
 #[derive(Debug)]

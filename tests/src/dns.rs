@@ -1,5 +1,7 @@
 //! BIND, as the authority for a few zones of names that nobody owns.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -45,7 +47,7 @@ impl Bind {
     }
 
     /// Starts BIND with other zones: these, and a signed root above them, which the file of trust
-    /// anchors names.
+    /// anchors names. A zone whose parent is one of them is below that, the others are below the root.
     pub fn signed(
         address: SocketAddr,
         dir: &Path,
@@ -56,17 +58,28 @@ impl Bind {
         let dir = folder(dir);
         let keys = dir.join("keys");
         let mut conf = named_conf(address, &dir);
-        let (mut root, mut anchors) = (ROOT.to_owned(), String::new());
-        for (zone, signing) in zones {
-            let file = write_zone(zone, &zone_file(zone, records), &dir);
-            let _ = writeln!(root, "{zone}. 60 IN NS ns.{zone}.");
-            match signing::sign(zone, &file, *signing, &keys) {
-                Some(key) if *signing == Signing::Island => anchors += &key.anchor(anchor),
-                Some(key) => root += &key.digest(),
+        let (mut left, mut anchors) = (records.to_vec(), String::new());
+        let mut below: BTreeMap<&str, String> = BTreeMap::new();
+        // Those at the bottom first, since the zone above tells their keys.
+        let mut bottom_up = zones.to_vec();
+        bottom_up.sort_by_key(|(zone, _)| Reverse(zone.split('.').count()));
+        for (zone, signing) in bottom_up {
+            let (own, others) = left.into_iter().partition::<Vec<_>, _>(|record| is_in(record, zone));
+            left = others;
+            let text = zone_file(zone, &own) + &below.remove(zone).unwrap_or_default();
+            let file = write_zone(zone, &text, &dir);
+            let parent = zone.split_once('.').map(|(_, parent)| parent);
+            let above = parent.filter(|parent| zones.iter().any(|(zone, _)| zone == parent));
+            let above = below.entry(above.unwrap_or(".")).or_default();
+            let _ = writeln!(above, "{zone}. 60 IN NS ns.{zone}.");
+            match signing::sign(zone, &file, signing, &keys) {
+                Some(key) if signing == Signing::Island => anchors += &key.anchor(anchor),
+                Some(key) => *above += &key.digest(),
                 None => {}
             }
             conf += &served(zone, "");
         }
+        let root = ROOT.to_owned() + &below.remove(".").unwrap_or_default();
         let root = write_zone(".", &root, &dir);
         let key = signing::sign(".", &root, Signing::Nsec, &keys).expect("a key of the root");
         anchors += &key.anchor(anchor);
@@ -207,13 +220,18 @@ fn zone_file(zone: &str, records: &[&str]) -> String {
         "{zone}. 60 IN SOA ns.{zone}. hostmaster.{zone}. 1 60 60 600 5\n{zone}. 60 IN NS ns.{zone}.\n"
     );
     for record in records {
-        let owner = record.split_whitespace().next().unwrap_or_default();
-        if owner.trim_end_matches('.').ends_with(&format!(".{zone}")) {
+        if is_in(record, zone) {
             let _ = writeln!(file, "{record}");
         }
     }
     let _ = writeln!(file, "ns.{zone}. 60 IN A 127.0.0.1");
     file
+}
+
+/// Whether a record's owner is below a zone's apex.
+fn is_in(record: &str, zone: &str) -> bool {
+    let owner = record.split_whitespace().next().unwrap_or_default();
+    owner.trim_end_matches('.').ends_with(&format!(".{zone}"))
 }
 
 fn named_conf(address: SocketAddr, dir: &Path) -> String {

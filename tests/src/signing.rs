@@ -6,18 +6,20 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// How a zone is signed. All but the first two have a DS record in the root.
+/// How a zone is signed. All but the first two have a DS record in the zone above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signing {
-    /// Not at all, as the root proves.
+    /// Not at all, as the zone above proves.
     Unsigned,
-    /// Rightly, but the root does not know: its own key is a trust anchor.
+    /// Rightly, but the zone above does not know: its own key is a trust anchor.
     Island,
     /// Rightly; what there is not, NSEC records deny.
     Nsec,
     /// Rightly; what there is not, NSEC3 records deny.
     Nsec3,
-    /// With another key than the root's DS record says.
+    /// The same, and zones below that are not signed are left out (opt-out), as registries do.
+    OptOut,
+    /// With another key than the DS record says.
     OtherKey,
     /// Years ago, for a month.
     Expired,
@@ -47,6 +49,7 @@ pub(crate) fn sign<'a>(zone: &'a str, file: &Path, signing: Signing, keys: &'a P
     let options: &[&str] = match signing {
         Signing::Unsigned => return None,
         Signing::Nsec3 => &["-3", "-"],
+        Signing::OptOut => &["-3", "-", "-A"],
         Signing::Expired => &["-s", "20200101000000", "-e", "20200201000000", "-P"],
         Signing::Island | Signing::Nsec | Signing::OtherKey | Signing::Altered => &[],
     };

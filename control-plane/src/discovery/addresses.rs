@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fedgate_policy::HostName;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::answer::{Answer, Question};
 use super::reach::is_public;
@@ -48,9 +48,9 @@ pub(super) fn interpret(answer: Answer, bounds: TtlBounds, private_too: bool) ->
 mod tests {
     use std::time::Duration;
 
-    use hickory_resolver::proto::op::{Message, OpCode};
-    use hickory_resolver::proto::rr::Record;
-    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+    use hickory_proto::op::{Message, OpCode};
+    use hickory_proto::rr::Record;
+    use hickory_proto::rr::rdata::{A, CNAME};
 
     use super::super::answer::{Step, read};
     use super::*;

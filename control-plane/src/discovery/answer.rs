@@ -9,8 +9,8 @@
 //!
 //! That it is the answer to the question, and no referral, has been seen to by [`asking`](super::asking).
 
-use hickory_resolver::proto::op::{Message, Query, ResponseCode};
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::asking::mnemonic;
 use super::honest;

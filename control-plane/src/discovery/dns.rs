@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
-use hickory_resolver::proto::rr::RecordType;
+use hickory_proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
 use super::asking::Servers;
@@ -52,12 +52,12 @@ impl DnsDiscovery {
     /// The answer to a question, in time, over aliases that lead from one response to another.
     async fn answer(&self, mut question: Question) -> Answer {
         let asking = self.servers.clone().within(self.timeout);
-        let validator = match &self.dnssec {
+        let mut validator = match &self.dnssec {
             Dnssec::Off => None,
-            Dnssec::On(demand, anchors) => Some(Validator::new(asking.clone(), *demand, anchors)),
+            Dnssec::On(demand, anchors) => Some(Validator::new(&asking, *demand, anchors)),
         };
         loop {
-            let step = match &validator {
+            let step = match &mut validator {
                 None => match asking.ask(&question.query(), false).await {
                     Ok(message) => read(question, &message),
                     Err(unanswered) => return Answer::Trouble(unanswered.to_string()),

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, Failure, FailureLabel, HostName, MAX_HOSTS, Outcome};
-use hickory_resolver::proto::rr::rdata::SRV;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::rdata::SRV;
+use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::answer::{Answer, Question};
 use super::{Certainty, Discovered, MAX_NEGATIVE_TTL, MAX_PASSED_OVER, MAX_TARGETS, Target, TtlBounds};

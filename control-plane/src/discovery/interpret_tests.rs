@@ -3,9 +3,9 @@
 use super::super::answer::{Question, Step, read};
 use super::super::{Certainty, Discovered, Target, TtlBounds};
 use super::*;
-use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{CNAME, SOA};
-use hickory_resolver::proto::rr::{DNSClass, Record};
+use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{CNAME, SOA};
+use hickory_proto::rr::{DNSClass, Record};
 
 const BOUNDS: TtlBounds = TtlBounds { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
 const QUERY: &str = "_wire-server-federator._tcp.a.com.";

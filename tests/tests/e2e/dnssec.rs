@@ -172,13 +172,29 @@ fn a_proven_answer_outlives_bogus_ones_but_not_its_own_time() {
 
 #[test]
 fn a_name_whose_proof_takes_too_many_questions_is_a_failure() {
-    let world = world("opportunistic", Anchor::Dnskey);
-    let deep = |labels: usize| "a.".repeat(labels) + "wild.unsigned";
-    let verdict = verdict(&world, &deep(10));
-    assert_eq!(verdict["hosts"][0], "infra.wild.unsigned", "{verdict}");
-    assert_eq!(said(&world, &deep(105)), Ok(Bogus));
+    let deep = |labels: usize| "a.".repeat(labels) + "nsec";
+    let records = [10, 100].map(|labels| srv(&deep(labels), 60, "infra.a.nsec."));
+    let world = World::builder()
+        .records(records)
+        .signed(&[("nsec", Signing::Nsec)], Anchor::Dnskey)
+        .discovery("dnssec = \"opportunistic\"")
+        .strategy("allowAll")
+        .start();
+    assert_eq!(said(&world, &deep(10)), Ok(Host("infra.a.nsec")));
     let asked = world.dns.all_queries();
-    assert!(asked < 150, "{asked} questions for both");
+    assert_eq!(said(&world, &deep(100)), Ok(Bogus));
+    let asked = world.dns.all_queries() - asked;
+    assert!(asked <= 100, "{asked} questions");
+}
+
+#[test]
+fn a_name_that_is_not_there_needs_no_question_for_its_ancestors() {
+    let world = world("require", Anchor::Dnskey);
+    let deep = "a.".repeat(100);
+    assert_eq!(said(&world, &format!("{deep}absent.nsec")), Ok(Absent));
+    assert_eq!(said(&world, &format!("{deep}absent.nsec3")), Ok(Absent));
+    let asked = world.dns.all_queries();
+    assert!(asked < 20, "{asked} questions for both");
 }
 
 #[test]

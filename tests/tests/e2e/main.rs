@@ -19,6 +19,7 @@ mod examples;
 mod federator;
 mod feed;
 mod flow;
+mod forged;
 mod life_cycle;
 mod line;
 mod listener;

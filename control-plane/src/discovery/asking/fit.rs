@@ -14,9 +14,9 @@
 
 use std::fmt;
 
-use hickory_resolver::proto::op::{Header, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::RecordType;
-use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
+use hickory_proto::op::{Header, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::RecordType;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 /// What a message is to a question.
 #[derive(Debug)]

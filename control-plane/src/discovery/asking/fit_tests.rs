@@ -1,6 +1,6 @@
-use hickory_resolver::proto::rr::rdata::{NS, SOA, SRV};
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record};
-use hickory_resolver::proto::serialize::binary::BinEncodable as _;
+use hickory_proto::rr::rdata::{NS, SOA, SRV};
+use hickory_proto::rr::{DNSClass, Name, RData, Record};
+use hickory_proto::serialize::binary::BinEncodable as _;
 
 use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hickory_resolver::proto::op::{MessageType, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::proto::serialize::binary::BinEncodable as _;
+use hickory_proto::op::{MessageType, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::serialize::binary::BinEncodable as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 

@@ -8,21 +8,24 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
-use hickory_resolver::proto::dnssec::TrustAnchors;
-use hickory_resolver::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
-use hickory_resolver::proto::op::{DnsRequestOptions, Query};
-use hickory_resolver::proto::rr::{LowerName, Name, RData, RecordType};
-use hickory_resolver::proto::serialize::txt::trust_anchor::{Entry, Parser};
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
+use hickory_proto::dnssec::{PublicKey as _, PublicKeyBuf, TrustAnchors};
+use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::serialize::txt::trust_anchor::{Entry, Parser};
+
+use super::delegation::Trust;
 
 /// Keys, and digests of keys, with their owners. The default is the root's, as IANA publishes them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Anchors {
-    keys: Arc<TrustAnchors>,
-    digests: Arc<[(Name, DS)]>,
-    /// The file's records, in one line each.
+    anchors: Arc<[(Name, Anchor)]>,
     text: Arc<str>,
+}
+
+#[derive(Clone)]
+enum Anchor {
+    Key(PublicKeyBuf),
+    Digest(DS),
 }
 
 // === impl Anchors ===
@@ -34,70 +37,49 @@ impl Anchors {
         Self::parse(&text)
     }
 
-    /// The records that the anchors were read from; empty for the root's.
+    /// The records that the anchors were read from, in one line each; empty for the root's.
     pub(in crate::discovery) fn text(&self) -> &str {
         &self.text
     }
 
     pub(in crate::discovery) fn parse(text: &str) -> Result<Self, String> {
-        let (mut keys, mut digests) = (TrustAnchors::empty(), Vec::new());
-        let mut empty = true;
         let records = records(text);
-        let lines: Vec<_> = records.iter().map(|record| record.join(" ")).collect();
-        for record in records {
-            empty = false;
-            let shown = || format!("'{}'", record.join(" ").escape_debug());
-            match anchor(&record)
-                .ok_or_else(|| format!("{} is neither a DNSKEY nor a DS record", shown()))?
-            {
-                (owner, Anchor::Key(key)) if key.zone_key() && !key.revoke() => {
-                    keys.insert_with_name(key.public_key(), LowerName::new(&owner));
-                }
-                (_, Anchor::Key(_)) => {
-                    return Err(format!("{} is no zone's key, or is revoked", shown()));
-                }
-                (owner, Anchor::Digest(digest)) => digests.push((owner, digest)),
-            }
-        }
-        if empty {
+        let anchors = records.iter().map(|record| anchor(record)).collect::<Result<Arc<_>, _>>()?;
+        if anchors.is_empty() {
             return Err("holds no DNSKEY and no DS record".to_owned());
         }
-        Ok(Self { keys: Arc::new(keys), digests: digests.into(), text: lines.join("\n").into() })
+        let lines: Vec<_> = records.iter().map(|record| record.join(" ")).collect();
+        Ok(Self { anchors, text: lines.join("\n").into() })
     }
 
-    /// All keys, with those that the digests stand for, which `handle` is asked for.
-    pub(super) async fn keys<H: DnsHandle>(&self, handle: &H) -> Result<Arc<TrustAnchors>, NetError> {
-        if self.digests.is_empty() {
-            return Ok(self.keys.clone());
-        }
-        let mut keys = TrustAnchors::clone(&self.keys);
-        for (owner, digest) in &*self.digests {
-            let query = Query::query(owner.clone(), RecordType::DNSKEY);
-            let mut options = DnsRequestOptions::default();
-            // The same question as validation asks: then it is asked once.
-            options.edns_set_dnssec_ok = true;
-            let response = handle.lookup(query, options).first_answer().await?;
-            for record in response.answers.iter().filter(|record| record.name == *owner) {
-                if let RData::DNSSEC(DNSSECRData::DNSKEY(key)) = &record.data
-                    && digest.covers(owner, key).unwrap_or(false)
-                {
-                    keys.insert_with_name(key.public_key(), LowerName::new(owner));
-                }
+    /// The deepest zone of those above a name that is trusted by itself, and by what.
+    pub(super) fn above(&self, name: &Name) -> Option<(Name, Trust)> {
+        let above = self.anchors.iter().filter(|(owner, _)| owner.zone_of(name));
+        let (deepest, _) = above.max_by_key(|(owner, _)| owner.iter().count())?;
+        let mut trust = Trust::default();
+        for (_, anchor) in self.anchors.iter().filter(|(owner, _)| owner == deepest) {
+            match anchor.clone() {
+                Anchor::Key(key) => trust.keys.push(key),
+                Anchor::Digest(digest) => trust.digests.push(digest),
             }
         }
-        Ok(Arc::new(keys))
+        Some((deepest.clone(), trust))
+    }
+}
+
+impl Default for Anchors {
+    fn default() -> Self {
+        let root = TrustAnchors::default();
+        let keys = (0..root.len()).filter_map(|index| root.get(index).cloned());
+        let anchors = keys.map(|key| (Name::root(), Anchor::Key(key))).collect();
+        Self { anchors, text: "".into() }
     }
 }
 
 impl fmt::Debug for Anchors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Anchors({} keys of the root, {} digests)", self.keys.len(), self.digests.len())
+        write!(f, "Anchors({})", self.anchors.len())
     }
-}
-
-enum Anchor {
-    Key(DNSKEY),
-    Digest(DS),
 }
 
 /// The words of each record.
@@ -120,28 +102,44 @@ fn records(text: &str) -> Vec<Vec<String>> {
     records
 }
 
+/// Reads a record, or says why it is no anchor.
+fn anchor(record: &[String]) -> Result<(Name, Anchor), String> {
+    let shown = || format!("'{}'", record.join(" ").escape_debug());
+    match parts(record) {
+        None => Err(format!("{} is neither a DNSKEY nor a DS record", shown())),
+        Some((_, RData::DNSSEC(DNSSECRData::DNSKEY(key)))) if !key.zone_key() || key.revoke() => {
+            Err(format!("{} is no zone's key, or is revoked", shown()))
+        }
+        Some((owner, RData::DNSSEC(DNSSECRData::DNSKEY(key))))
+            if key.public_key().algorithm().is_supported() =>
+        {
+            Ok((owner, Anchor::Key(key.public_key().clone())))
+        }
+        Some((owner, RData::DNSSEC(DNSSECRData::DS(digest))))
+            if digest.algorithm().is_supported() && digest.digest_type().is_supported() =>
+        {
+            Ok((owner, Anchor::Digest(digest)))
+        }
+        Some(_) => Err(format!("{} is neither of an algorithm that we know, nor of a digest", shown())),
+    }
+}
+
 /// An owner, a TTL and a class that may be missing and do not matter, a type, and its data.
-fn anchor(record: &[String]) -> Option<(Name, Anchor)> {
+fn parts(record: &[String]) -> Option<(Name, RData)> {
     let (owner, rest) = record.split_first()?;
     let mut owner = Name::from_ascii(owner).ok()?;
     owner.set_fqdn(true);
     let kind = rest.iter().take(3).position(|word| ["DNSKEY", "DS"].contains(&word.as_str()))?;
     let (kind, data) = rest.get(kind..)?.split_first()?;
     let data = data.join(" ");
-    let anchor = if kind == "DS" {
-        let RData::DNSSEC(DNSSECRData::DS(digest)) = RData::try_from_str(RecordType::DS, &data).ok()?
-        else {
-            return None;
-        };
-        let known = digest.algorithm().is_supported() && digest.digest_type().is_supported();
-        Anchor::Digest(known.then_some(digest)?)
-    } else {
-        // The only way that hickory reads a key from text.
-        let mut keys = Parser::new(format!(". IN DNSKEY {data}")).parse().ok()?;
-        let Entry::DNSKEY(key) = keys.pop()? else { return None };
-        Anchor::Key(key.data().clone())
-    };
-    Some((owner, anchor))
+    if kind == "DS" {
+        return Some((owner, RData::try_from_str(RecordType::DS, &data).ok()?));
+    }
+    // The only way that hickory reads a key from text.
+    let mut keys = Parser::new(format!(". IN DNSKEY {data}")).parse().ok()?;
+    let Entry::DNSKEY(key) = keys.pop()? else { return None };
+    let key: DNSKEY = key.data().clone();
+    Some((owner, RData::DNSSEC(DNSSECRData::DNSKEY(key))))
 }
 
 #[cfg(test)]
@@ -152,9 +150,10 @@ mod tests {
         "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
     const DIGEST: &str = "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
 
+    /// How many keys and digests the root is trusted by.
     fn counts(text: &str) -> (usize, usize) {
-        let anchors = Anchors::parse(text).unwrap();
-        (anchors.keys.len(), anchors.digests.len())
+        let trust = Anchors::parse(text).unwrap().above(&Name::root()).map(|(_, trust)| trust);
+        trust.map_or((0, 0), |trust| (trust.keys.len(), trust.digests.len()))
     }
 
     #[test]
@@ -169,8 +168,26 @@ mod tests {
         ] {
             assert_eq!(counts(&text), expected, "{text}");
         }
-        let other = Anchors::parse(&format!("corp. IN DNSKEY 257 3 13 {KEY}")).unwrap();
-        assert_eq!(other.keys.len(), 0, "a key of another zone is none of the root's");
+    }
+
+    #[test]
+    fn the_deepest_anchor_above_a_name_counts() {
+        let text = format!("corp. DNSKEY 257 3 13 {KEY}\na.corp. DS 1 8 2 {DIGEST}\n");
+        let anchors = Anchors::parse(&text).unwrap();
+        for (name, expected) in [
+            ("x.a.corp.", Some(("a.corp.", 0, 1))),
+            ("a.corp.", Some(("a.corp.", 0, 1))),
+            ("b.corp.", Some(("corp.", 1, 0))),
+            ("com.", None),
+        ] {
+            let above = anchors.above(&Name::from_ascii(name).unwrap());
+            let above =
+                above.map(|(owner, trust)| (owner.to_ascii(), trust.keys.len(), trust.digests.len()));
+            let expected = expected.map(|(owner, keys, digests)| (owner.to_owned(), keys, digests));
+            assert_eq!(above, expected, "{name}");
+        }
+        let default = Anchors::default().above(&Name::from_ascii("com.").unwrap()).unwrap();
+        assert_eq!((default.0, default.1.keys.len()), (Name::root(), 2));
     }
 
     #[test]

@@ -1,188 +1,165 @@
-//! Has hickory validate answers, within bounds.
+//! Asks what validation needs to know, and says what an answer means.
 //!
 //! ```text
-//! step ─► DnssecDnsHandle ─► memo ─► Source ─► Servers
-//!         (hickory: signatures,      (a budget, and responses
-//!          keys, DS, denials)         cut to what is needed)
+//! question ─┬─► the zone that its name is in ([`chain`])  ─┐
+//!           └─► the answer                                ─┴─► what the zone proves of it ([`proof`])
 //! ```
 //!
-//! A zone's owner decides how much work its validation is. hickory bounds some of it: 8 signatures a
-//! record set, 2 keys of the same tag, NSEC3 of 100 iterations (above that, insecure; above 500,
-//! bogus), chains of 26. That leaves room for a tree of questions, so there is a budget of them; a
-//! response is cut to what the question is about; and all of it ends with discovery's timeout.
+//! A zone's owner decides how much work its validation is. So the questions for an answer are bounded,
+//! as are the signatures and records that are looked at; and all of it ends with discovery's timeout.
+//! A validator lives for one answer: what it has seen to be signed is not believed later, when it may
+//! not be any more.
 //!
-//! A validator lives for one answer. hickory would remember what it has validated for as long as the
-//! response's TTL says, which nobody signs: a signature could outlive its end.
+//! [`chain`]: super::chain
+//! [`proof`]: super::proof
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::stream::{self, Stream};
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::client::MemoizeClientHandle;
-use hickory_resolver::net::dnssec::DnssecDnsHandle;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
-use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
-use hickory_resolver::proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Message, Query, ResponseCode,
-};
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_proto::op::{Message, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
 
-use super::super::answer::{Answer, Question, Step};
-use super::super::asking::Asking;
-use super::{Anchors, Demand, read_proven};
+use super::super::answer::{Answer, Question, Step, read};
+use super::chain::{Chain, Standing};
+use super::proof;
+use super::signature::Examiner;
+use super::{Anchors, Demand};
 
-/// The most questions for one answer. A signed zone needs two, and so does each above it, the root one;
-/// an unsigned one as many, and one for each of the name's labels.
+/// The most questions for one answer. A zone needs two, and so does each above it, the root one; and
+/// there is one for each of the name's labels below.
 const MAX_QUESTIONS: usize = 100;
 
-/// The most records of a denial. NSEC3 needs four with a signature each; more while keys change.
-const MAX_DENIAL: usize = 32;
-
-/// Asks, and has what comes back validated.
-pub(in super::super) struct Validator<'a> {
-    source: MemoizeClientHandle<Source>,
-    demand: Demand,
-    anchors: &'a Anchors,
+/// Who can be asked.
+pub(in super::super) trait Ask: Sync {
+    /// The response to a question, of which DNSSEC's records are wanted, and nothing is to be withheld
+    /// that others find to be bogus (RFC 6840 §5.9); or why there is none.
+    fn ask(&self, query: &Query) -> impl Future<Output = Result<Message, String>> + Send;
 }
 
-/// Where hickory has its questions answered.
-#[derive(Clone)]
-struct Source {
-    asking: Asking,
-    left: Arc<AtomicUsize>,
+/// Asks, and has what comes back proven.
+pub(in super::super) struct Validator<'a, A> {
+    asking: Questions<'a, A>,
+    demand: Demand,
+    anchors: &'a Anchors,
+    examiner: Examiner,
+    chain: Chain,
+}
+
+/// Whom to ask, and how many questions are left.
+pub(super) struct Questions<'a, A> {
+    servers: &'a A,
+    left: AtomicUsize,
+}
+
+/// Why an answer is of no use.
+#[derive(Debug)]
+pub(super) enum Unproven {
+    /// It should be proven, and is not.
+    Bogus(String),
+    /// Its zone is proven not to be signed, and that is not enough.
+    Insecure(String),
+    /// There is none.
+    Trouble(String),
 }
 
 // === impl Validator ===
 
-impl<'a> Validator<'a> {
-    /// One that asks these servers.
-    pub(in super::super) fn new(asking: Asking, demand: Demand, anchors: &'a Anchors) -> Self {
-        let source = Source { asking, left: Arc::new(AtomicUsize::new(MAX_QUESTIONS)) };
-        Self { source: MemoizeClientHandle::new(source), demand, anchors }
+impl<'a, A: Ask> Validator<'a, A> {
+    /// One that asks these servers, now.
+    pub(in super::super) fn new(servers: &'a A, demand: Demand, anchors: &'a Anchors) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Signatures' times are modulo 2^32 (RFC 4034 §3.1.5).
+        let now = u32::try_from(since.as_secs() & u64::from(u32::MAX)).unwrap_or_default();
+        Self::at(now, servers, demand, anchors)
+    }
+
+    /// One that takes `now`, in seconds since 1970, for the time.
+    pub(super) fn at(now: u32, servers: &'a A, demand: Demand, anchors: &'a Anchors) -> Self {
+        let asking = Questions { servers, left: AtomicUsize::new(MAX_QUESTIONS) };
+        Self { asking, demand, anchors, examiner: Examiner::new(now), chain: Chain::default() }
     }
 
     /// Asks a question, and says what its answer means.
-    pub(in super::super) async fn step(&self, question: Question) -> Step {
-        let keys = match self.anchors.keys(&self.source).await {
-            Ok(keys) => keys,
-            Err(error) => return Step::Done(Answer::Trouble(error.to_string())),
-        };
-        let handle = DnssecDnsHandle::with_trust_anchor(self.source.clone(), keys);
-        let response =
-            handle.lookup(question.query(), DnsRequestOptions::default()).first_answer().await;
-        read_proven(self.demand, question, response.as_deref())
-    }
-}
-
-// === impl Source ===
-
-impl DnsHandle for Source {
-    type Response = Pin<Box<dyn Stream<Item = Result<DnsResponse, NetError>> + Send>>;
-    type Runtime = TokioRuntimeProvider;
-
-    fn send(&self, request: DnsRequest) -> Self::Response {
-        let Self { asking, left } = self.clone();
-        Box::pin(stream::once(async move {
-            let query = request.queries.first().cloned().unwrap_or_default();
-            let one_less = |left: usize| left.checked_sub(1);
-            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
-                tracing::debug!(%query, "DNSSEC: too many questions");
-                return Err(NetError::from("DNSSEC: validation takes more than 100 questions"));
+    pub(in super::super) async fn step(&mut self, question: Question) -> Step {
+        let query = question.query();
+        let Self { asking, anchors, examiner, chain, .. } = self;
+        let (response, standing) =
+            tokio::join!(asking.ask(&query), chain.standing(question.name(), anchors, asking, examiner));
+        let message = response.and_then(|response| self.proven(&question, response, standing?));
+        match message {
+            Ok(message) => read(question, &message),
+            Err(unproven) => {
+                let cause = unproven.cause();
+                tracing::debug!(%query, cause, "not proven");
+                Step::Done(Answer::Trouble(cause))
             }
-            let answer =
-                asking.ask(&query, true).await.map_err(|error| NetError::from(error.to_string()))?;
-            Ok(DnsResponse::from_message(about_the_name(&query, answer))?)
-        }))
+        }
+    }
+
+    /// What of a response counts.
+    fn proven(
+        &self,
+        question: &Question,
+        mut response: Message,
+        standing: Standing,
+    ) -> Result<Message, Unproven> {
+        match (standing, self.demand) {
+            (Standing::Signed(zone), _) => {
+                proof::answer(&zone, question.name(), question.kind(), &response, &self.examiner)
+                    .map_err(Unproven::Bogus)
+            }
+            (Standing::Unsigned(_, unsigned), Demand::Require) => Err(Unproven::Insecure(unsigned.why)),
+            (Standing::Unsigned(zone, unsigned), Demand::Opportunistic) => {
+                let (name, kind) = (question.name(), question.kind());
+                proof::consistent(&zone, &unsigned, name, kind, &response, &self.examiner)
+                    .map_err(Unproven::Bogus)?;
+                proof::cap(&mut response, unsigned.until);
+                Ok(first_alias(name, &response).unwrap_or(response))
+            }
+        }
     }
 }
 
-/// Leaves of a response what is about the name asked for: its records, or its alias, or its denial.
-///
-/// The rest is of no use, and costs: hickory validates all it sees. The end of an alias is asked for
-/// by itself, because hickory takes a denial at the end for one of the beginning.
-fn about_the_name(query: &Query, mut response: Message) -> Message {
-    response.additionals.clear();
-    response.answers.retain(|record| {
-        let kind = covered(record);
-        record.name == query.name && (kind == query.query_type || kind == RecordType::CNAME)
-    });
-    let answered = !response.answers.is_empty();
-    if answered {
-        // NXDOMAIN would be about the end of its aliases.
-        response.metadata.response_code = ResponseCode::NoError;
-    }
-    response.authorities.retain(|record| {
-        let kind = covered(record);
-        let encloses = kind == RecordType::SOA && record.name.zone_of(&query.name);
-        // A wildcard's records come with the proof that the name has none of its own.
-        [RecordType::NSEC, RecordType::NSEC3].contains(&kind) || (encloses && !answered)
-    });
-    response.authorities.truncate(MAX_DENIAL);
-    response
+/// What a response says of a name that is an alias: the alias alone. Its end may be in a zone that is
+/// signed, and is asked for by itself.
+fn first_alias(name: &Name, response: &Message) -> Option<Message> {
+    let is_alias = |kind| kind == RecordType::CNAME;
+    let mut answers = response.answers.iter();
+    let alias = answers.find(|record| record.name == *name && is_alias(record.record_type()))?;
+    let mut message = Message::response(0, OpCode::Query);
+    message.answers = vec![alias.clone()];
+    Some(message)
 }
 
-/// The kind of a record, or of those that it is a signature of.
-fn covered(record: &Record) -> RecordType {
-    if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
-        signature.input().type_covered
-    } else {
-        record.record_type()
+// === impl Questions ===
+
+impl<A: Ask> Questions<'_, A> {
+    pub(super) async fn ask(&self, query: &Query) -> Result<Message, Unproven> {
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Err(Unproven::Bogus(format!("it takes more than {MAX_QUESTIONS} questions")));
+        }
+        self.servers.ask(query).await.map_err(Unproven::Trouble)
+    }
+}
+
+// === impl Unproven ===
+
+impl Unproven {
+    /// What to tell the operator.
+    fn cause(self) -> String {
+        match self {
+            Self::Bogus(cause) => format!(
+                "DNSSEC: the answer is bogus: {cause}; mend the zone's signatures and its DS record, or a resolver that loses them; see `delv`"
+            ),
+            Self::Insecure(why) => format!(
+                "DNSSEC: the answer is insecure, and discovery.dnssec is \"require\": {why}; sign the zone, or an alias leads out of a signed one"
+            ),
+            Self::Trouble(cause) => cause,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::super::asking::Servers;
-    use hickory_resolver::proto::op::OpCode;
-    use hickory_resolver::proto::rr::Name;
-    use hickory_resolver::proto::rr::rdata::{A, CNAME, NS, SOA, SRV};
-
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::from_ascii(text).unwrap()
-    }
-
-    #[test]
-    fn a_response_is_cut_to_what_is_about_the_name() {
-        let query = Query::query(name("x.a.com."), RecordType::SRV);
-        let record = |owner: &str, data| Record::from_rdata(name(owner), 60, data);
-        let alias = record("x.a.com.", RData::CNAME(CNAME(name("y.b.com."))));
-        let end = record("y.b.com.", RData::SRV(SRV::new(1, 1, 1, name("fed.b.com."))));
-        let address = || record("x.a.com.", RData::A(A::new(1, 1, 1, 1)));
-        let soa = |zone| record(zone, RData::SOA(SOA::new(name("ns."), name("h."), 1, 1, 1, 1, 1)));
-        let servers = record("a.com.", RData::NS(NS(name("ns.a.com."))));
-
-        let mut message = Message::response(0, OpCode::Query);
-        message.metadata.response_code = ResponseCode::NXDomain;
-        message.answers = vec![address(), alias.clone(), end];
-        message.authorities = vec![servers.clone(), soa("a.com.")];
-        message.additionals = vec![address()];
-        let cut = about_the_name(&query, message);
-        assert_eq!((cut.response_code, &cut.answers), (ResponseCode::NoError, &vec![alias]));
-        assert!(cut.authorities.is_empty() && cut.additionals.is_empty());
-
-        let mut message = Message::response(0, OpCode::Query);
-        message.metadata.response_code = ResponseCode::NXDomain;
-        message.authorities = vec![servers, soa("b.com."), soa("a.com.")];
-        message.authorities.extend((0..40).map(|_| soa("com.")));
-        let cut = about_the_name(&query, message);
-        assert_eq!((cut.response_code, cut.authorities.len()), (ResponseCode::NXDomain, MAX_DENIAL));
-        assert_eq!(cut.authorities[0], soa("a.com."));
-    }
-
-    #[tokio::test]
-    async fn without_a_question_left_nobody_is_asked() {
-        let servers = Arc::new(Servers::new(&["127.0.0.1:9".parse().unwrap()]).unwrap());
-        let asking = servers.within(Duration::from_secs(1));
-        let source = Source { asking, left: Arc::new(AtomicUsize::new(0)) };
-        let query = Query::query(name("a.com."), RecordType::SRV);
-        let error = source.lookup(query, DnsRequestOptions::default()).first_answer().await.unwrap_err();
-        assert!(error.to_string().contains("more than 100 questions"), "{error}");
-    }
-}
+#[path = "validator_tests.rs"]
+mod tests;
