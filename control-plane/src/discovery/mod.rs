@@ -16,6 +16,8 @@ mod answer;
 mod asking;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod interpret;
 mod reach;
 
