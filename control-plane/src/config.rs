@@ -3,6 +3,8 @@
 //! The whole of it is read before anything is said, so that one run shows every error.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod settings;
 
 use std::collections::HashSet;

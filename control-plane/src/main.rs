@@ -1,36 +1,5 @@
-//! Fedgate's control plane: who may federate with us, and which hosts speak for them.
-//!
-//! ```text
-//!  people, tools ── fedgate domain, strategy ──► admin API ──► allow list ──► SQLite
-//!                                                                 │ allowed?
-//!  filters in Envoy ─────────────────────────► verdict API ──► verdicts ◄── xDS ◄── Envoy (egress)
-//!                                                                 │ who speaks for it, and where?
-//!                                                              discovery ──► DNS (SRV, A, AAAA)
-//! ```
-//!
-//! `fedgate serve` runs all of it; the other commands are clients of the admin API, so there is one
-//! way in. A domain that is not allowed is never looked up; one that is listed is looked up ahead of
-//! time; and however many wait for an answer, DNS is asked once.
-//!
-//! Modules depend one way: `cli → serve → {api, xds} → verdicts → {allow_list, discovery}`. What
-//! discovery finds is kept in the store, beside the list, by `memory`, which only `serve` knows.
-
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod allow_list;
-mod api;
-mod auth;
-mod cli;
-mod config;
-mod discovery;
-mod memory;
-mod moment;
-mod serve;
-mod stop;
-mod store;
-mod verdicts;
-mod xds;
+//! The program `fedgate`, which is all in the library beside it, so that `fuzz/` can reach it too.
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    fedgate::run()
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use percent_encoding::percent_decode;
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{self, GeneralName, SubjectAlternativeName, X509Extension};
@@ -105,6 +106,7 @@ impl Certificate {
         refuse_repeated(extensions)?;
         let names: Option<SubjectAlternativeName<'_>> =
             extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME)?;
+        refuse_constructed(extensions)?;
         let names = names.map(|names| names.general_names).unwrap_or_default();
         let mut presented: Vec<_> = names
             .iter()
@@ -162,6 +164,27 @@ fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateEr
         )),
         None => Ok(()),
     }
+}
+
+/// A dNSName is an `IA5String`, which DER never puts together from parts (X.690 §10.2). Other readers find
+/// no name there.
+fn refuse_constructed(extensions: &[X509Extension<'_>]) -> Result<(), CertificateError> {
+    const DNS_NAME: Tag = Tag(2);
+    let oid = OID_X509_EXT_SUBJECT_ALT_NAME;
+    let broken = || CertificateError::Extension(oid.to_string());
+    let Some(extension) = extensions.iter().find(|extension| extension.oid == oid) else {
+        return Ok(());
+    };
+    let (_, names) = Any::from_der(extension.value).map_err(|_| broken())?;
+    let mut rest = names.data;
+    while !rest.is_empty() {
+        let (next, name) = Any::from_der(rest).map_err(|_| broken())?;
+        if name.tag() == DNS_NAME && name.header.is_constructed() {
+            return Err(broken());
+        }
+        rest = next;
+    }
+    Ok(())
 }
 
 /// The extension `oid`; an error where it is there and broken.

@@ -129,6 +129,17 @@ fn an_extension_that_stands_twice_is_an_error() {
 }
 
 #[test]
+fn a_name_that_is_put_together_from_parts_is_an_error() {
+    for (value, is_good) in [(b"\x30\x07\x82\x05a.com", true), (b"\x30\x07\xa2\x05a.com", false)] {
+        let names = (vec![2, 5, 29, 17], value.to_vec());
+        let certificate =
+            Certificate::parse(&der(&issue(&Leaf { extensions: vec![names], ..Leaf::default() })));
+        let expected = CertificateError::Extension("2.5.29.17".into());
+        assert_eq!(certificate.err(), (!is_good).then_some(expected));
+    }
+}
+
+#[test]
 fn a_broken_extension_that_we_rely_on_is_an_error() {
     for oid in [vec![2, 5, 29, 17], vec![2, 5, 29, 37]] {
         let text = oid.iter().map(u64::to_string).collect::<Vec<_>>().join(".");

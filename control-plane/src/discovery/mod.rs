@@ -18,6 +18,8 @@ mod asking;
 mod basis;
 pub(crate) mod dns;
 pub(crate) mod dnssec;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod interpret;
 mod reach;
 

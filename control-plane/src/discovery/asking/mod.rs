@@ -201,6 +201,18 @@ impl fmt::Display for Unanswered {
     }
 }
 
+/// In a word, what `octets` are to the question `asked` under this id; and the answer, where they are it.
+#[cfg(feature = "fuzzing")]
+pub(super) fn judged(id: u16, asked: &Query, octets: &[u8]) -> (&'static str, Option<Message>) {
+    match fit::fit(id, asked, octets) {
+        fit::Fit::Answer(message) => ("answer", Some(message)),
+        fit::Fit::Foreign(_) => ("foreign", None),
+        fit::Fit::Truncated => ("truncated", None),
+        fit::Fit::Refusal(fit::Refusal::Malformed(_)) => ("malformed", None),
+        fit::Fit::Refusal(fit::Refusal::Code(_) | fit::Refusal::Referral) => ("refusal", None),
+    }
+}
+
 fn later(now: Instant, by: Duration) -> Instant {
     now.checked_add(by).unwrap_or(now)
 }
