@@ -112,17 +112,20 @@ pub fn addresses(octets: &[u8]) -> bool {
     match meaning {
         Meaning::Records(records) => {
             assert_eq!((finding.answered, finding.ttl), (true, clamped(least, bounds)));
-            let mut all: Vec<IpAddr> = records
+            let came: Vec<IpAddr> = records
                 .iter()
                 .map(
                     |data| if let Data::Address(address) = data { *address } else { panic!("{data:?}") },
                 )
                 .collect();
+            let mut all = came.clone();
             all.sort();
             all.dedup();
             let (mut good, bad): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|address| private_too || !second::is_special(*address));
             good.truncate(MAX_ADDRESSES);
+            // Those that count are tried in the order in which they came first.
+            good.sort_by_key(|address| came.iter().position(|it| it == address));
             assert_eq!((usable, private), (&good, &bad));
         }
         Meaning::Absent(soa) => {
