@@ -57,6 +57,15 @@ fn with_code(message: Message, code: u16) -> Vec<Act> {
     })
 }
 
+/// That there is no such name, altered.
+fn absent(message: Message, alter: impl FnOnce(&mut Message)) -> Vec<Act> {
+    altered(message, |message| {
+        message.answers.clear();
+        message.metadata.response_code = ResponseCode::NXDomain;
+        alter(message);
+    })
+}
+
 fn other_question(message: Message, alter: impl FnOnce(&mut Query)) -> Vec<Act> {
     altered(message, |message| alter(&mut message.queries[0]))
 }
@@ -108,25 +117,13 @@ fn cases() -> Vec<Case> {
         another_id over BOTH is Failure: |_, right| altered(right, |message| message.metadata.id ^= 0x55);
         a_question over BOTH is Failure: |_, right| altered(right, |message| message.metadata.message_type = MessageType::Query);
         another_opcode over BOTH is Failure: |_, right| altered(right, |message| message.metadata.op_code = OpCode::Notify);
-        absent_under_another_name over BOTH is Failure: |_, right| altered(right, |message| {
-            message.answers.clear();
-            message.metadata.response_code = ResponseCode::NXDomain;
-            message.queries[0].name = name("_x.example.");
-        });
-        absent_without_question over BOTH is Failure: |_, right| altered(right, |message| {
-            message.answers.clear();
-            message.metadata.response_code = ResponseCode::NXDomain;
-            message.queries.clear();
-        });
+        absent_under_another_name over BOTH is Failure: |_, right| absent(right, |message| message.queries[0].name = name("_x.example."));
+        absent_without_question over BOTH is Failure: |_, right| absent(right, |message| message.queries.clear());
         // The same before the right one.
         another_name_first over BOTH is Permitted: |_, right| then_right(other_question(right.clone(), |query| query.name = name("_x.example.")), &right);
         another_type_first over BOTH is Permitted: |_, right| then_right(other_question(right.clone(), |query| query.query_type = RecordType::TXT), &right);
         another_id_first over BOTH is Permitted: |_, right| then_right(altered(right.clone(), |message| message.metadata.id ^= 0x55), &right);
-        absent_elsewhere_first over BOTH is Permitted: |_, right| then_right(altered(right.clone(), |message| {
-            message.answers.clear();
-            message.metadata.response_code = ResponseCode::NXDomain;
-            message.queries[0].name = name("_x.example.");
-        }), &right);
+        absent_elsewhere_first over BOTH is Permitted: |_, right| then_right(absent(right.clone(), |message| message.queries[0].name = name("_x.example.")), &right);
         // Records that are not those asked for.
         another_owner over BOTH is Failure: |_, right| altered(right, |message| message.answers[0].name = name("_x.example."));
         records_of_chaos over BOTH is Failure: |_, right| altered(right, |message| message.answers[0].dns_class = DNSClass::CH);
