@@ -158,6 +158,14 @@ impl Discovered {
             certainty: Certainty::Transient,
         }
     }
+
+    /// Why it came to nothing, if DNS failed to say anything.
+    pub(crate) fn trouble(&self) -> Option<&Failure> {
+        match (self.certainty, &self.outcome) {
+            (Certainty::Transient, Outcome::Failure(failure)) => Some(failure),
+            (Certainty::Transient, Outcome::Hosts(_)) | (Certainty::Answered, _) => None,
+        }
+    }
 }
 
 // === impl TtlBounds ===

@@ -51,9 +51,7 @@ pub(crate) struct Known {
     pub(crate) certainty: Certainty,
     /// When the last lookup ended, whether or not this came from it.
     pub(crate) tried_at: Instant,
-    /// What the last lookup came to.
-    pub(crate) last: Certainty,
-    /// Why it came to nothing, if it did.
+    /// Why the last lookup came to nothing, if it did.
     pub(crate) trouble: Option<Failure>,
     /// SRV records beside the targets that are none, and why.
     pub(crate) passed_over: Vec<String>,
@@ -180,21 +178,15 @@ impl Known {
 
     /// What is known after a lookup that found this, where that was known before it.
     fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
-        let trouble = match (found.certainty, &found.outcome) {
-            (Certainty::Transient, Outcome::Failure(failure)) => Some(failure.clone()),
-            (Certainty::Transient, Outcome::Hosts(_)) | (Certainty::Answered, _) => None,
-        };
+        let trouble = found.trouble().cloned();
         match (found.certainty, before.filter(|before| before.stands(now))) {
-            (Certainty::Transient, Some(before)) => {
-                Self { tried_at: now, last: Certainty::Transient, trouble, ..before.clone() }
-            }
+            (Certainty::Transient, Some(before)) => Self { tried_at: now, trouble, ..before.clone() },
             (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
                 outcome: found.outcome,
                 targets: found.targets,
                 expires_at: now.checked_add(found.ttl).unwrap_or(now),
                 certainty: found.certainty,
                 tried_at: now,
-                last: found.certainty,
                 trouble,
                 passed_over: found.passed_over,
             },

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fedgate_policy::Domain;
 
 use super::cache::Known;
-use crate::discovery::{Certainty, TRANSIENT_TTL};
+use crate::discovery::TRANSIENT_TTL;
 
 /// The longest pause between two tries where DNS does not answer.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -107,9 +107,9 @@ impl Schedule {
         if task.due.is_some() {
             return task.due;
         }
-        task.troubles = match known.last {
-            Certainty::Answered => 0,
-            Certainty::Transient => task.troubles.saturating_add(1),
+        task.troubles = match known.trouble {
+            None => 0,
+            Some(_) => task.troubles.saturating_add(1),
         };
         let due = now.checked_add(pause(known, task.troubles, now, jitter)).unwrap_or(now);
         task.due = Some(due);
@@ -140,11 +140,9 @@ impl Schedule {
 /// ended, and each time that it comes again, twice as late.
 pub(crate) fn pause(known: &Known, troubles: u32, now: Instant, jitter: f64) -> Duration {
     let jitter = jitter.clamp(0.0, 1.0);
-    match known.last {
-        Certainty::Answered => {
-            known.expires_at.saturating_duration_since(now).mul_f64(0.9 - 0.05 * jitter)
-        }
-        Certainty::Transient => backoff(troubles).mul_f64(1.0 + 0.25 * jitter),
+    match known.trouble {
+        None => known.expires_at.saturating_duration_since(now).mul_f64(0.9 - 0.05 * jitter),
+        Some(_) => backoff(troubles).mul_f64(1.0 + 0.25 * jitter),
     }
 }
 
@@ -157,7 +155,8 @@ pub(crate) fn backoff(troubles: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedgate_policy::Outcome;
+    use crate::discovery::Certainty;
+    use fedgate_policy::{Failure, FailureLabel, Outcome};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -167,9 +166,12 @@ mod tests {
 
     fn known(last: Certainty, now: Instant, life: Duration) -> Known {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
+        let (targets, passed_over) = (Vec::new(), Vec::new());
+        let failure =
+            || Failure { label: FailureLabel::DiscoveryFailure, message: "SERVFAIL".to_owned() };
+        let trouble = (last == Certainty::Transient).then(failure);
         let (certainty, expires_at) = (last, now + life);
-        Known { outcome, targets, expires_at, certainty, tried_at: now, last, trouble, passed_over }
+        Known { outcome, targets, expires_at, certainty, tried_at: now, trouble, passed_over }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {

@@ -155,11 +155,10 @@ mod tests {
         trouble: Option<Failure>,
         now: Instant,
     ) -> Arc<Known> {
-        let last = if trouble.is_some() { Certainty::Transient } else { Certainty::Answered };
         let (targets, passed_over) = (Vec::new(), Vec::new());
         let expires_at = now + 10 * SECOND;
         let tried_at = now;
-        Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, last, trouble, passed_over })
+        Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
     }
 
     #[test]

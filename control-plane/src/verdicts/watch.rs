@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, HostName, Outcome};
+use fedgate_policy::{Domain, HostName};
 use tokio::sync::Notify;
 
 use super::history::{self, Histories, History};
 use super::outage::{self, Outage};
-use crate::discovery::{Certainty, Discovered, Family, Resolve, Resolving};
+use crate::discovery::{Discovered, Family, Resolve, Resolving};
 use crate::moment;
 
 /// What lookups have come to.
@@ -52,10 +52,7 @@ impl Watch {
 
     /// Takes in what a discovery came to.
     pub(super) fn learn(&self, domain: &Domain, listed: bool, found: &Discovered, now: Instant) {
-        let trouble = match (found.certainty, &found.outcome) {
-            (Certainty::Transient, Outcome::Failure(failure)) => Some(failure.message.as_str()),
-            (Certainty::Transient, Outcome::Hosts(_)) | (Certainty::Answered, _) => None,
-        };
+        let trouble = found.trouble().map(|failure| failure.message.as_str());
         let mut seen = self.seen();
         if listed {
             let elsewhere = seen.dns.answered();

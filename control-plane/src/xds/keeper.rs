@@ -24,7 +24,7 @@ use super::hosts::{self, Host};
 use super::knock::Want;
 use super::reach::Reach;
 use super::resource::Resource;
-use crate::discovery::{Certainty, Target};
+use crate::discovery::Target;
 use crate::verdicts::{Known, PATIENCE, schedule};
 
 /// How long the first address that is known waits for those that may come with it: of the other family,
@@ -174,7 +174,7 @@ impl Keeper {
     fn next_lookup(&mut self, known: &Known, now: Instant) -> Option<Instant> {
         let discovered = matches!(known.outcome, Outcome::Hosts(_));
         if self.last.replace(known.tried_at) != Some(known.tried_at) {
-            let failed = !discovered || known.last == Certainty::Transient;
+            let failed = !discovered || known.trouble.is_some();
             self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         }
         let after = |pause| now.checked_add(pause).unwrap_or(now);

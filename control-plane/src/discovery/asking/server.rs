@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::fit::{Fit, Refusal, fit};
+use super::later;
 
 /// The longest datagram that we say we take, in octets: one that is not fragmented on its way
 /// (RFC 9715 §3.1).
@@ -232,10 +233,6 @@ fn heard(copies: &[Copy], query: &Query, octets: &[u8]) -> (bool, Fit) {
 #[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn unreachable(error: io::Error) -> Trouble {
     Trouble::Unreachable(error.to_string())
-}
-
-fn later(now: Instant, by: Duration) -> Instant {
-    now.checked_add(by).unwrap_or(now)
 }
 
 // === impl Copy ===

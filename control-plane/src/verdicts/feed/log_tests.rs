@@ -25,10 +25,10 @@ fn trouble(message: &str) -> Outcome {
 }
 
 fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
-    let (certainty, last) = (Certainty::Answered, Certainty::Answered);
+    let certainty = Certainty::Answered;
     let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
     let expires_at = tried_at + life;
-    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, last, trouble, passed_over })
+    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
 }
 
 fn listing(names: &[&str]) -> Log {

@@ -15,12 +15,12 @@ fn domain(name: &str) -> Domain {
 }
 
 fn known(host: &str) -> Arc<Known> {
-    let (certainty, last) = (Certainty::Answered, Certainty::Answered);
+    let certainty = Certainty::Answered;
     let tried_at = Instant::now();
     let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
     let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
     let expires_at = tried_at + MINUTE;
-    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, last, trouble, passed_over })
+    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
 }
 
 /// Starts as many watchers as that, all of whom wait.
