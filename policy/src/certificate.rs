@@ -4,10 +4,11 @@
 //! here, from the certificate itself. Text that a proxy made of it (`X-Forwarded-Client-Cert`) can
 //! be forged by a subject alternative name that carries the proxy's own separators.
 
+mod frame;
+
 use std::fmt;
 
 use percent_encoding::percent_decode;
-use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{self, GeneralName, SubjectAlternativeName, X509Extension};
@@ -102,11 +103,13 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(CertificateError::Der("bytes follow it".to_owned()));
         }
+        if !frame::is_whole(der) {
+            return Err(CertificateError::Der("its tags or lengths do not fit".to_owned()));
+        }
         let extensions = certificate.extensions();
         refuse_repeated(extensions)?;
         let names: Option<SubjectAlternativeName<'_>> =
-            extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME)?;
-        refuse_constructed(extensions)?;
+            extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, frame::has_whole_names)?;
         let names = names.map(|names| names.general_names).unwrap_or_default();
         let mut presented: Vec<_> = names
             .iter()
@@ -116,7 +119,7 @@ impl Certificate {
         presented.sort_unstable();
         presented.dedup();
         let usage: Option<extensions::ExtendedKeyUsage<'_>> =
-            extension(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE)?;
+            extension(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, |_| true)?;
         let extended_key_usage = usage.map_or(ExtendedKeyUsage::Any, |usage| ExtendedKeyUsage::Only {
             server_auth: usage.server_auth,
             client_auth: usage.client_auth,
@@ -166,37 +169,17 @@ fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateEr
     }
 }
 
-/// A dNSName is an `IA5String`, which DER never puts together from parts (X.690 §10.2). Other readers find
-/// no name there.
-fn refuse_constructed(extensions: &[X509Extension<'_>]) -> Result<(), CertificateError> {
-    const DNS_NAME: Tag = Tag(2);
-    let oid = OID_X509_EXT_SUBJECT_ALT_NAME;
-    let broken = || CertificateError::Extension(oid.to_string());
-    let Some(extension) = extensions.iter().find(|extension| extension.oid == oid) else {
-        return Ok(());
-    };
-    let (_, names) = Any::from_der(extension.value).map_err(|_| broken())?;
-    let mut rest = names.data;
-    while !rest.is_empty() {
-        let (next, name) = Any::from_der(rest).map_err(|_| broken())?;
-        if name.tag() == DNS_NAME && name.header.is_constructed() {
-            return Err(broken());
-        }
-        rest = next;
-    }
-    Ok(())
-}
-
 /// The extension `oid`; an error where it is there and broken.
 fn extension<'a, T: FromDer<'a, X509Error>>(
     extensions: &[X509Extension<'a>],
     oid: &Oid<'_>,
+    is_whole: fn(&[u8]) -> bool,
 ) -> Result<Option<T>, CertificateError> {
     let Some(extension) = extensions.iter().find(|extension| extension.oid == *oid) else {
         return Ok(None);
     };
     match T::from_der(extension.value) {
-        Ok(([], parsed)) => Ok(Some(parsed)),
+        Ok(([], parsed)) if is_whole(extension.value) => Ok(Some(parsed)),
         Ok(_) | Err(_) => Err(CertificateError::Extension(oid.to_string())),
     }
 }

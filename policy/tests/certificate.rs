@@ -179,6 +179,36 @@ fn what_is_not_exactly_one_certificate_is_an_error() {
     }
 }
 
+/// The parser alone reads the name in each of them.
+#[test]
+fn a_certificate_in_a_wrong_frame_is_an_error() {
+    let good = der(&issue(&Leaf { purposes: vec![], ..Leaf::of(["infra.a.com"]) }));
+    let of = |pattern: &[u8]| good.windows(pattern.len()).position(|at| at == pattern).unwrap();
+    let oid = of(b"\x06\x03\x55\x1d\x11");
+    let wraps = |at: &[u8]| at[0] == 0xa3 && at[2] == 0x30 && at[1] == at[3] + 2;
+    let extensions = good.windows(4).position(wraps).unwrap();
+    let san = oid - 2;
+    let value = oid + 5;
+    for (at, octet, what) in [
+        (0, 0x70, "a class of its own for the certificate"),
+        (0, 0x10, "a certificate that is not put together"),
+        (4, 0x70, "a class of its own for what is signed"),
+        (extensions, 0x03, "extensions as a bit string"),
+        (extensions, 0x83, "extensions that are not put together"),
+        (extensions + 1, good[extensions + 1] - 1, "a shorter length of the extensions"),
+        (extensions + 1, good[extensions + 1] + 1, "a longer length of the extensions"),
+        (extensions + 2, 0x70, "a class of its own for the extensions"),
+        (san, 0x70, "a class of its own for an extension"),
+        (value + 2, 0x70, "a class of its own for the names"),
+        (value + 4, 0xa2, "a name put together from parts"),
+    ] {
+        let mut der = good.clone();
+        der[at] = octet;
+        assert!(Certificate::parse(&der).is_err(), "{what}: {:02x?}", &der[extensions..oid + 32]);
+    }
+    assert!(Certificate::parse(&good).unwrap().presents(&host("infra.a.com")));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

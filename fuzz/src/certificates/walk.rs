@@ -2,7 +2,7 @@
 
 const SAN: &[u8] = &[0x55, 0x1d, 0x11];
 
-/// Nothing where there are no extensions, or lengths do not fit; else the dNSNames of all subject alternative names, in whatever octets.
+/// Nothing where lengths do not fit; else the dNSNames of all subject alternative names, in whatever octets.
 pub(super) fn dns_names(der: &[u8]) -> Option<Vec<Vec<u8>>> {
     let certificate = inside(der, 0x30)?;
     let to_be_signed = inside(certificate, 0x30)?;
@@ -10,9 +10,10 @@ pub(super) fn dns_names(der: &[u8]) -> Option<Vec<Vec<u8>>> {
     if whole != to_be_signed.len() {
         return None;
     }
-    let extensions = elements(to_be_signed).find(|(tag, ..)| *tag == 0xa3);
-    let (_, extensions, _) = extensions?;
     let mut names = Vec::new();
+    let Some((_, extensions, _)) = elements(to_be_signed).find(|(tag, ..)| *tag == 0xa3) else {
+        return Some(names);
+    };
     for (_, extension, _) in elements(inside(extensions, 0x30)?) {
         let mut parts = elements(extension);
         if parts.next()?.1 == SAN {
