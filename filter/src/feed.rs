@@ -69,7 +69,7 @@ impl Feed {
             self.reset_at = Some(now);
         }
         let paced = in_turn || (reset && self.resets > 1);
-        self.retry_at = paced.then(|| now.after(pace(random)));
+        self.retry_at = paced.then(|| now.after(spread(PACE, 1.0, random)));
         self.cursor = Some(cursor);
         self.failures = 0;
     }
@@ -86,9 +86,9 @@ impl Feed {
     /// None has come. `random`, from 0 to 1, keeps many workers from asking at the same moment.
     pub(crate) fn failed(&mut self, error: &AskError, now: Now, random: f64) {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
-        let pause = pause.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
         let repeats = self.repeats(now) && self.resets > 1;
-        self.retry_at = Some(now.after(if repeats { pace(random) } else { pause }));
+        let (pause, least) = if repeats { (PACE, 1.0) } else { (pause, 0.5) };
+        self.retry_at = Some(now.after(spread(pause, least, random)));
         self.failures = self.failures.saturating_add(1);
         match error {
             AskError::NotSent | AskError::NoAnswer => {}
@@ -102,8 +102,9 @@ impl Feed {
     }
 }
 
-fn pace(random: f64) -> Duration {
-    PACE.mul_f64(1.0 + random.clamp(0.0, 1.0) / 4.0)
+/// A pause times what `random`, from 0 to 1, adds the half of to `least`.
+fn spread(pause: Duration, least: f64, random: f64) -> Duration {
+    pause.mul_f64(least + random.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]
@@ -199,7 +200,7 @@ mod tests {
     fn where_control_planes_answer_in_turn_every_answer_is_followed_by_a_pause() {
         let mut feed = Feed::default();
         feed.heard("x".to_owned(), false, true, at(0), 1.0);
-        assert!(!feed.is_due(at(1_249)));
-        assert!(feed.is_due(at(1_250)));
+        assert!(!feed.is_due(at(1_499)));
+        assert!(feed.is_due(at(1_500)));
     }
 }

@@ -24,6 +24,8 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_millis(1);
 /// How often trouble is told that goes on.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Where is told what belongs behind the cluster.
+const SEE: &str = "docs/setup.md, One control plane, one store";
 
 /// One plugin configuration's gate on one worker.
 pub(crate) struct Gate {
@@ -224,30 +226,29 @@ impl Gate {
 
     /// Notes who has answered.
     fn hear(&self, speaker: Speaker, now: Now) {
-        let news = self.speakers.borrow_mut().hear(speaker, now);
+        let mut speakers = self.speakers.borrow_mut();
+        let news = speakers.hear(speaker, now);
+        self.table.borrow_mut().dispute(speakers.in_turn());
+        let [Some(one), Some(other)] = speakers.last_two() else { return };
         match news {
             News::None => {}
-            News::OtherStore(before, after) => log::warn!(
-                "another store: {after} answers, before it was {before}; from now on its list counts. \
-                 See that this was meant (docs/setup.md, One control plane, one store)"
+            News::OtherStore => log::warn!(
+                "another store: {one} answers, before it was {other}; from now on its list counts; see that \
+                 this was meant ({SEE})"
             ),
-            News::InTurn(one, other) => {
+            News::InTurn => {
                 self.metrics.count(Counter::DisputedAnswers);
                 if self.is_to_be_told(now) {
                     log::error!(
-                        "two control planes answer in turn, and do not know each other's list: {one}, and \
-                         {other}; until one has been silent for {} s, only what both list passes, and \
-                         nothing that is added. Stop one of them, or take it out of cluster {}: behind \
-                         that belongs one control plane, with one store (docs/setup.md, One control plane, \
-                         one store)",
+                        "two control planes answer in turn that do not share a store: {one}, and {other}; \
+                         until one has been silent for {} s, only what both list passes, and nothing new; \
+                         stop one of them, or take it out of cluster {} ({SEE})",
                         speakers::MEMORY.as_secs(),
                         self.config.control_plane.cluster
                     );
                 }
             }
         }
-        let in_turn = self.speakers.borrow().in_turn();
-        self.table.borrow_mut().dispute(in_turn);
     }
 
     /// Whether there is one control plane again.
@@ -269,9 +270,8 @@ impl Gate {
             && self.is_to_be_told(now)
         {
             log::error!(
-                "the feed began anew {tables} times in a row: either the control plane is restarted again and \
-                 again, which its own log tells, or several are behind cluster {}, where one belongs, with \
-                 one store (docs/setup.md, One control plane, one store)",
+                "the feed began anew {tables} times in a row: the control plane is restarted again and again, \
+                 as its own log tells, or several that do not share a store are behind cluster {} ({SEE})",
                 self.config.control_plane.cluster
             );
         }

@@ -19,7 +19,7 @@ const MOST: usize = 8;
 #[derive(Default)]
 pub(crate) struct Speakers {
     last: Option<Heard>,
-    /// Those before it, heard within [`MEMORY`].
+    /// Those before it, heard within [`MEMORY`], the latest first.
     earlier: Vec<Heard>,
     in_turn: bool,
 }
@@ -35,9 +35,9 @@ pub(crate) enum News {
     /// It comes from where the last one came from, or from the next process on the same store.
     None,
     /// Another store than before, which may be meant: it was replaced, or moved.
-    OtherStore(Speaker, Speaker),
-    /// These two answer in turn.
-    InTurn(Speaker, Speaker),
+    OtherStore,
+    /// Another than the one before, with which it takes turns.
+    InTurn,
 }
 
 // === impl Speakers ===
@@ -46,27 +46,27 @@ impl Speakers {
     /// An answer has come.
     pub(crate) fn hear(&mut self, speaker: Speaker, now: Now) -> News {
         self.rest(now);
-        let Some(last) = self.last.replace(Heard { speaker: speaker.clone(), at: now }) else {
-            return News::None;
-        };
-        if last.speaker == speaker {
-            return News::None;
-        }
-        let before = last.speaker.clone();
-        let returns = self.earlier.iter().any(|heard| heard.speaker == speaker);
+        let known = self.earlier.len();
         self.earlier.retain(|heard| heard.speaker != speaker);
-        self.earlier.push(last);
-        if self.earlier.len() > MOST {
-            self.earlier.remove(0);
+        self.in_turn |= self.earlier.len() < known;
+        let Some(last) = self.last.replace(Heard { speaker, at: now }) else { return News::None };
+        let Some(Heard { speaker, .. }) = &self.last else { return News::None };
+        if last.speaker == *speaker {
+            return News::None;
         }
-        self.in_turn |= returns;
-        if self.in_turn {
-            News::InTurn(before, speaker)
-        } else if before.store != speaker.store {
-            News::OtherStore(before, speaker)
-        } else {
-            News::None
+        let other_store = last.speaker.store != speaker.store;
+        self.earlier.truncate(MOST);
+        self.earlier.insert(0, last);
+        match (self.in_turn, other_store) {
+            (true, _) => News::InTurn,
+            (false, true) => News::OtherStore,
+            (false, false) => News::None,
         }
+    }
+
+    /// The one that was heard last, and the one before it, if that was of late.
+    pub(crate) fn last_two(&self) -> [Option<&Speaker>; 2] {
+        [self.last.as_ref(), self.earlier.first()].map(|heard| heard.map(|heard| &heard.speaker))
     }
 
     /// Forgets those who have fallen silent.
@@ -99,8 +99,8 @@ mod tests {
         let mut speakers = Speakers::default();
         let hear = |(n, name)| match speakers.hear(speaker(name), at(1_000 * n)) {
             News::None => '.',
-            News::OtherStore(..) => 'o',
-            News::InTurn(..) => '!',
+            News::OtherStore => 'o',
+            News::InTurn => '!',
         };
         (0_u64..).zip(names.split(' ')).map(hear).collect()
     }
@@ -127,8 +127,9 @@ mod tests {
         for (n, expected) in [(0, News::None), (1, News::None)] {
             assert_eq!(speakers.hear(Speaker::default(), at(n)), expected);
         }
-        assert!(matches!(speakers.hear(speaker("a1"), at(2)), News::OtherStore(..)), "an upgrade");
-        assert!(matches!(speakers.hear(Speaker::default(), at(3)), News::InTurn(..)));
+        assert_eq!(speakers.hear(speaker("a1"), at(2)), News::OtherStore, "an upgrade");
+        assert_eq!(speakers.last_two(), [Some(&speaker("a1")), Some(&Speaker::default())]);
+        assert_eq!(speakers.hear(Speaker::default(), at(3)), News::InTurn);
     }
 
     #[test]
@@ -143,7 +144,7 @@ mod tests {
         speakers.rest(at(10_001));
         assert!(!speakers.in_turn());
         assert_eq!(speakers.hear(speaker("a1"), at(10_002)), News::None);
-        assert!(matches!(speakers.hear(speaker("b2"), at(10_003)), News::OtherStore(..)));
+        assert_eq!(speakers.hear(speaker("b2"), at(10_003)), News::OtherStore);
     }
 
     #[test]
@@ -152,6 +153,6 @@ mod tests {
         for n in 0..1_000 {
             speakers.hear(speaker(&format!("a{n}")), at(0));
         }
-        assert_eq!(speakers.earlier.len(), MOST);
+        assert!(speakers.earlier.len() <= MOST + 1);
     }
 }
