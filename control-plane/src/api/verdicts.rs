@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use fedgate_policy::{Answer, Outcome, RequestId, Strategy, Verdict};
+use fedgate_policy::{Answer, Outcome, RequestId, Strategy};
 use serde::Deserialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
@@ -193,7 +193,7 @@ async fn verdict(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedgate_policy::{Failure, FailureLabel, FeedPage, Speaker};
+    use fedgate_policy::{Failure, FailureLabel, FeedPage, Speaker, Verdict};
 
     #[test]
     fn the_documented_verdicts_and_pages_are_those_that_are_sent() {
