@@ -10,7 +10,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause where one whole table follows the other.
 const PACE: Duration = Duration::from_secs(1);
-/// For how long a whole table makes the next one a repetition.
+/// For how long a whole table makes the next one a repetition, and a failure the next failure.
 const CALM: Duration = Duration::from_secs(10);
 /// How many in a row are trouble: a control plane that is restarted twice at a time begins two.
 const TROUBLE: u32 = 3;
@@ -22,6 +22,11 @@ pub(crate) struct Feed {
     under_way: Option<Call>,
     /// Not before this.
     retry_at: Option<Now>,
+    /// Whether the last answer was none.
+    failing: bool,
+    /// When it last was none.
+    failed_at: Option<Now>,
+    /// How often it was, each time within [`CALM`] of the one before.
     failures: u32,
     /// When the last whole table was begun.
     reset_at: Option<Now>,
@@ -44,7 +49,7 @@ impl Feed {
 
     /// Whether the last answer was none.
     pub(crate) fn fails(&self) -> bool {
-        self.failures > 0
+        self.failing
     }
 
     /// The question is under way.
@@ -71,7 +76,7 @@ impl Feed {
         let paced = in_turn || (reset && self.resets > 1);
         self.retry_at = paced.then(|| now.after(spread(PACE, 1.0, random)));
         self.cursor = Some(cursor);
-        self.failures = 0;
+        self.failing = false;
     }
 
     /// How many whole tables were begun in a row, where those are too many.
@@ -85,6 +90,10 @@ impl Feed {
 
     /// None has come. `random`, from 0 to 1, keeps many workers from asking at the same moment.
     pub(crate) fn failed(&mut self, error: &AskError, now: Now, random: f64) {
+        if self.failed_at.is_none_or(|at| now.since(at) >= CALM) {
+            self.failures = 0;
+        }
+        (self.failing, self.failed_at) = (true, Some(now));
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
         let repeats = self.repeats(now) && self.resets > 1;
         let (pause, least) = if repeats { (PACE, 1.0) } else { (pause, 0.5) };
@@ -146,7 +155,9 @@ mod tests {
         heard(&mut feed, false, 0);
         assert!(!feed.fails());
         feed.failed(&AskError::NoAnswer, at(0), 1.0);
-        assert!(feed.is_due(at(100)), "an answer forgives");
+        assert!(!feed.is_due(at(999)), "answers between failures do not quicken the pace");
+        feed.failed(&AskError::NoAnswer, at(10_000), 1.0);
+        assert!(feed.is_due(at(10_100)), "time forgives");
     }
 
     #[test]

@@ -25,7 +25,7 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 /// How often trouble is told that goes on.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Where is told what belongs behind the cluster.
-const SEE: &str = "docs/setup.md, One control plane, one store";
+const SEE: &str = "docs/configuration.md, One control plane, one store";
 
 /// One plugin configuration's gate on one worker.
 pub(crate) struct Gate {

@@ -33,6 +33,8 @@ mod plugin;
 mod reply;
 mod speakers;
 mod table;
+#[cfg(test)]
+mod time_tests;
 mod verdict_cache;
 
 use proxy_wasm::types::LogLevel;

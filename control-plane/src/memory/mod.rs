@@ -24,6 +24,8 @@ pub(crate) mod sqlite;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;
 mod when;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +60,7 @@ pub(crate) trait Keep: Send {
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError>;
     /// Takes away what has ended.
     fn sweep(&mut self, now: &When) -> Result<(), StoreError>;
-    /// The wall clock was set: what was found in this boot was found at another time by it.
+    /// Where the wall clock was set, what was found in this boot was found at another time by it.
     fn step(&mut self, now: &When) -> Result<(), StoreError>;
 }
 
@@ -88,12 +90,17 @@ impl Memory {
 
     /// What is known of listed domains from an earlier time, and still holds. Blocks.
     pub(crate) fn recall(&self) -> Vec<Recalled> {
-        let rows = self.store.lock().unwrap_or_else(PoisonError::into_inner).recall();
+        let now = When::now();
+        let rows = {
+            let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            // The wall clock may have been set while nobody looked.
+            store.step(&now).and_then(|()| store.recall())
+        };
         let rows = rows.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was discovered earlier cannot be read, so all is looked up anew");
             Vec::new()
         });
-        let (recalled, corrupt) = self.state().recall(rows, &self.lists, &When::now());
+        let (recalled, corrupt) = self.state().recall(rows, &self.lists, &now);
         if let Some(first) = corrupt.first() {
             tracing::warn!(
                 findings = corrupt.len(),

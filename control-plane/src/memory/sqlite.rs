@@ -67,7 +67,7 @@ impl Keep for Sqlite {
         self.0.with(|connection| {
             connection.execute(
                 "UPDATE finding SET found_at = ?1 + booted_ms, ends_at = ?1 + booted_ms + ends_at - found_at
-                 WHERE boot = ?2",
+                 WHERE boot = ?2 AND boot <> '' AND abs(?1 + booted_ms - found_at) > 1000",
                 (boot_at, &*now.boot),
             )?;
             Ok(())
