@@ -86,9 +86,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let xds = bind("xds", config.xds).await?;
 
     let path = config.store;
-    let (store, list) = blocking(move || {
+    let (store, identity, list) = blocking(move || {
         let store = Database::open(&path)?;
-        Ok::<_, StoreError>((store.clone(), AllowList::open(Box::new(Sqlite(store)))?))
+        let identity = store.identity()?;
+        Ok::<_, StoreError>((store.clone(), identity, AllowList::open(Box::new(Sqlite(store)))?))
     })
     .await??;
     let discovery = DnsDiscovery::new(
@@ -101,7 +102,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let judge = Verdicts::new(list.clone(), discovery.clone(), epoch);
+    let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
+    tracing::info!("to filters this is {}", judge.speaker());
     let recalling = memory.clone();
     for it in blocking(move || recalling.recall()).await? {
         judge.recall(it.domain, it.found, it.age).await;

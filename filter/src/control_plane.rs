@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use fedgate_policy::{Domain, FeedPage, MAX_PAGE, RequestId, Verdict};
+use fedgate_policy::{Answer, Domain, FeedPage, MAX_PAGE, RequestId};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use crate::config::ControlPlane;
-use crate::host::{self, Answer, Call};
+use crate::host::{self, Call, Response};
 
 /// The longest that the feed's answer is held back where nothing changes, in seconds.
 const MAX_WAIT_S: u64 = 30;
@@ -68,37 +68,38 @@ fn ask(
         .map_err(|_| AskError::NotSent)
 }
 
-/// Reads the verdict that has come.
-pub(crate) fn verdict(domain: &Domain, body_size: usize) -> Result<Verdict, AskError> {
-    about(domain, received(body_size).and_then(|answer| interpret(&answer))?)
+/// Reads the verdict that has come, and who gives it.
+pub(crate) fn verdict(domain: &Domain, body_size: usize) -> Result<Answer, AskError> {
+    about(domain, received(body_size).and_then(|response| interpret(&response))?)
 }
 
 /// Reads the page of the feed that has come.
 pub(crate) fn page(body_size: usize) -> Result<FeedPage, AskError> {
-    received(body_size).and_then(|answer| interpret(&answer))
+    received(body_size).and_then(|response| interpret(&response))
 }
 
-fn received(body_size: usize) -> Result<Answer, AskError> {
+fn received(body_size: usize) -> Result<Response, AskError> {
     if body_size > MAX_PAGE {
         return Err(AskError::TooLarge(body_size));
     }
-    host::answer(body_size).ok_or(AskError::NoAnswer)
+    host::response(body_size).ok_or(AskError::NoAnswer)
 }
 
-fn interpret<T: DeserializeOwned>(answer: &Answer) -> Result<T, AskError> {
-    match answer.status.as_slice() {
+fn interpret<T: DeserializeOwned>(response: &Response) -> Result<T, AskError> {
+    match response.status.as_slice() {
         b"200" => {}
         b"503" | b"504" => return Err(AskError::NoAnswer),
         other => return Err(AskError::Status(other.escape_ascii().to_string())),
     }
-    if answer.content_type != b"application/json" {
-        return Err(AskError::ContentType(answer.content_type.escape_ascii().to_string()));
+    if response.content_type != b"application/json" {
+        return Err(AskError::ContentType(response.content_type.escape_ascii().to_string()));
     }
-    serde_json::from_slice(&answer.body).map_err(|error| AskError::Malformed(error.to_string()))
+    serde_json::from_slice(&response.body).map_err(|error| AskError::Malformed(error.to_string()))
 }
 
-fn about(domain: &Domain, verdict: Verdict) -> Result<Verdict, AskError> {
-    if verdict.domain == *domain { Ok(verdict) } else { Err(AskError::OtherDomain(verdict.domain)) }
+fn about(domain: &Domain, answer: Answer) -> Result<Answer, AskError> {
+    let told = &answer.verdict.domain;
+    if told == domain { Ok(answer) } else { Err(AskError::OtherDomain(told.clone())) }
 }
 
 // === impl AskError ===
@@ -141,16 +142,16 @@ impl fmt::Display for AskError {
 mod tests {
     use super::*;
 
-    fn read(status: &[u8], content_type: &[u8], body: &[u8]) -> Result<Verdict, AskError> {
+    fn read(status: &[u8], content_type: &[u8], body: &[u8]) -> Result<Answer, AskError> {
         let (status, content_type, body) = (status.to_vec(), content_type.to_vec(), body.to_vec());
-        about(&"a.com".parse().unwrap(), interpret(&Answer { status, content_type, body })?)
+        about(&"a.com".parse().unwrap(), interpret(&Response { status, content_type, body })?)
     }
 
     #[test]
     fn only_a_whole_verdict_on_the_very_domain_counts() {
         const JSON: &[u8] = b"application/json";
         let good = br#"{"domain":"a.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
-        assert_eq!(read(b"200", JSON, good).unwrap().domain.as_str(), "a.com");
+        assert_eq!(read(b"200", JSON, good).unwrap().verdict.domain.as_str(), "a.com");
 
         let other = br#"{"domain":"b.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
         assert_eq!(read(b"200", JSON, other), Err(AskError::OtherDomain("b.com".parse().unwrap())));

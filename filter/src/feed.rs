@@ -8,6 +8,12 @@ use crate::host::{Call, Now};
 /// The pause after a first failure, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause where one whole table follows the other.
+const PACE: Duration = Duration::from_secs(1);
+/// For how long a whole table makes the next one a repetition, and a failure the next failure.
+const CALM: Duration = Duration::from_secs(10);
+/// How many in a row are trouble: a control plane that is restarted twice at a time begins two.
+const TROUBLE: u32 = 3;
 
 /// The feed's state on one worker.
 #[derive(Debug, Default)]
@@ -16,7 +22,16 @@ pub(crate) struct Feed {
     under_way: Option<Call>,
     /// Not before this.
     retry_at: Option<Now>,
+    /// Whether the last answer was none.
+    failing: bool,
+    /// When it last was none.
+    failed_at: Option<Now>,
+    /// How often it was, each time within [`CALM`] of the one before.
     failures: u32,
+    /// When the last whole table was begun.
+    reset_at: Option<Now>,
+    /// How many were, each within [`CALM`] of the one before.
+    resets: u32,
 }
 
 // === impl Feed ===
@@ -34,7 +49,7 @@ impl Feed {
 
     /// Whether the last answer was none.
     pub(crate) fn fails(&self) -> bool {
-        self.failures > 0
+        self.failing
     }
 
     /// The question is under way.
@@ -51,15 +66,38 @@ impl Feed {
         ours
     }
 
-    /// A page has come.
-    pub(crate) fn heard(&mut self, cursor: String) {
-        *self = Self { cursor: Some(cursor), ..Self::default() };
+    /// A page has come, which begins a whole table, or does not. The next is asked for at once, unless
+    /// that repeats itself, or several control planes answer `in_turn`.
+    pub(crate) fn heard(&mut self, cursor: String, reset: bool, in_turn: bool, now: Now, random: f64) {
+        if reset {
+            self.resets = if self.repeats(now) { self.resets.saturating_add(1) } else { 1 };
+            self.reset_at = Some(now);
+        }
+        let paced = in_turn || (reset && self.resets > 1);
+        self.retry_at = paced.then(|| now.after(spread(PACE, 1.0, random)));
+        self.cursor = Some(cursor);
+        self.failing = false;
+    }
+
+    /// How many whole tables were begun in a row, where those are too many.
+    pub(crate) fn trouble(&self, now: Now) -> Option<u32> {
+        (self.repeats(now) && self.resets >= TROUBLE).then_some(self.resets)
+    }
+
+    fn repeats(&self, now: Now) -> bool {
+        self.reset_at.is_some_and(|at| now.since(at) < CALM)
     }
 
     /// None has come. `random`, from 0 to 1, keeps many workers from asking at the same moment.
     pub(crate) fn failed(&mut self, error: &AskError, now: Now, random: f64) {
+        if self.failed_at.is_none_or(|at| now.since(at) >= CALM) {
+            self.failures = 0;
+        }
+        (self.failing, self.failed_at) = (true, Some(now));
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
-        self.retry_at = Some(now.after(pause.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)));
+        let repeats = self.repeats(now) && self.resets > 1;
+        let (pause, least) = if repeats { (PACE, 1.0) } else { (pause, 0.5) };
+        self.retry_at = Some(now.after(spread(pause, least, random)));
         self.failures = self.failures.saturating_add(1);
         match error {
             AskError::NotSent | AskError::NoAnswer => {}
@@ -73,9 +111,18 @@ impl Feed {
     }
 }
 
+/// A pause times what `random`, from 0 to 1, adds the half of to `least`.
+fn spread(pause: Duration, least: f64, random: f64) -> Duration {
+    pause.mul_f64(least + random.clamp(0.0, 1.0) / 2.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn heard(feed: &mut Feed, reset: bool, ms: u64) {
+        feed.heard("x".to_owned(), reset, false, at(ms), 0.0);
+    }
 
     fn at(ms: u64) -> Now {
         Now::from_epoch(Duration::from_millis(1_000_000 + ms))
@@ -89,7 +136,7 @@ mod tests {
         assert!(!feed.is_due(at(0)));
         assert!(!feed.ends(Call(2)));
         assert!(feed.ends(Call(1)));
-        feed.heard("x".to_owned());
+        heard(&mut feed, false, 0);
         assert!(feed.is_due(at(0)));
         assert_eq!(feed.cursor(), Some("x"));
     }
@@ -105,10 +152,12 @@ mod tests {
         feed.failed(&AskError::NoAnswer, at(0), 0.0);
         assert!(feed.is_due(at(500)), "by chance in half the time");
         assert!(feed.fails());
-        feed.heard("x".to_owned());
+        heard(&mut feed, false, 0);
         assert!(!feed.fails());
         feed.failed(&AskError::NoAnswer, at(0), 1.0);
-        assert!(feed.is_due(at(100)), "an answer forgives");
+        assert!(!feed.is_due(at(999)), "answers between failures do not quicken the pace");
+        feed.failed(&AskError::NoAnswer, at(10_000), 1.0);
+        assert!(feed.is_due(at(10_100)), "time forgives");
     }
 
     #[test]
@@ -120,9 +169,49 @@ mod tests {
             (AskError::Malformed(String::new()), false),
         ] {
             let mut feed = Feed::default();
-            feed.heard("x".to_owned());
+            heard(&mut feed, false, 0);
             feed.failed(&error, at(0), 0.5);
             assert_eq!(feed.cursor().is_some(), kept, "{error:?}");
         }
+    }
+
+    #[test]
+    fn the_first_whole_table_is_followed_at_once_and_the_next_in_a_row_by_a_pause() {
+        let mut feed = Feed::default();
+        heard(&mut feed, true, 0);
+        assert!(feed.is_due(at(0)), "the rest of it is asked for");
+        heard(&mut feed, false, 1);
+        assert!(feed.is_due(at(1)));
+        for (ms, tables) in [(100, None), (1_100, Some(3)), (2_100, Some(4))] {
+            heard(&mut feed, true, ms);
+            assert_eq!(feed.trouble(at(ms)), tables);
+            assert!(!feed.is_due(at(ms + 999)));
+            assert!(feed.is_due(at(ms + 1_000)));
+        }
+        heard(&mut feed, false, 3_100);
+        assert!(feed.is_due(at(3_100)), "it goes on");
+        heard(&mut feed, true, 13_100);
+        assert!(feed.is_due(at(13_100)), "that was long ago");
+        assert_eq!(feed.trouble(at(13_100)), None);
+    }
+
+    #[test]
+    fn refusals_between_whole_tables_do_not_quicken_the_pace() {
+        let mut feed = Feed::default();
+        heard(&mut feed, true, 0);
+        feed.failed(&AskError::Status("401".to_owned()), at(0), 0.0);
+        assert!(feed.is_due(at(50)), "one may be a restart");
+        heard(&mut feed, true, 50);
+        feed.failed(&AskError::Status("401".to_owned()), at(1_050), 0.0);
+        assert!(!feed.is_due(at(2_049)));
+        assert!(feed.is_due(at(2_050)));
+    }
+
+    #[test]
+    fn where_control_planes_answer_in_turn_every_answer_is_followed_by_a_pause() {
+        let mut feed = Feed::default();
+        feed.heard("x".to_owned(), false, true, at(0), 1.0);
+        assert!(!feed.is_due(at(1_499)));
+        assert!(feed.is_due(at(1_500)));
     }
 }

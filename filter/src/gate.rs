@@ -4,15 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Refusal, RequestId, Verdict};
+use fedgate_policy::{Answer, Domain, Refusal, RequestId, Speaker, UnixTime, Verdict};
 
 use crate::config::Config;
 use crate::connection::{Connection, Connections};
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
-use crate::host::{self, Call, Now};
+use crate::host::{self, Call, Now, WallClock};
 use crate::lookups::{Lookups, Waiting};
 use crate::metrics::{Counter, Metrics};
+use crate::speakers::{self, News, Speakers};
 use crate::table::{Freshness, Known, Table};
 
 /// How often the feed is looked after, and metrics are handed to Envoy.
@@ -21,6 +22,10 @@ const TICK: Duration = Duration::from_millis(100);
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest that Envoy takes: a lookup is sent on the next tick.
 const AT_ONCE: Duration = Duration::from_millis(1);
+/// How often trouble is told that goes on.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Where is told what belongs behind the cluster.
+const SEE: &str = "docs/configuration.md, One control plane, one store";
 
 /// One plugin configuration's gate on one worker.
 pub(crate) struct Gate {
@@ -32,6 +37,10 @@ pub(crate) struct Gate {
     table: RefCell<Table>,
     connections: RefCell<Connections>,
     feed: RefCell<Feed>,
+    wall: Cell<WallClock>,
+    speakers: RefCell<Speakers>,
+    /// When it was last told that the control plane begins anew again and again.
+    told: Cell<Option<Now>>,
     lookups: RefCell<Lookups>,
     /// What was wrong when the control plane was last asked; told when it changes, not every time.
     trouble: RefCell<Option<AskError>>,
@@ -45,12 +54,16 @@ impl Gate {
     /// A gate that knows nothing yet. `root` is the root context, from which questions are asked.
     pub(crate) fn new(config: Config, root: u32) -> Self {
         host::tick_every(AT_ONCE);
+        let wall = Cell::new(host::wall_clock(host::now()));
         Self {
             metrics: Metrics::define(),
             root,
             table: RefCell::new(Table::new(config.max_staleness)),
             connections: RefCell::new(Connections::new()),
             feed: RefCell::default(),
+            wall,
+            speakers: RefCell::default(),
+            told: Cell::default(),
             lookups: RefCell::default(),
             trouble: RefCell::default(),
             freshness: Cell::new(Freshness::Warming),
@@ -63,6 +76,11 @@ impl Gate {
         self.connections.borrow_mut().current(&self.config)
     }
 
+    /// The time by which certificates are judged: that of the last tick's wall clock.
+    pub(crate) fn unix(&self, now: Now) -> UnixTime {
+        self.wall.get().unix(now)
+    }
+
     /// Judges by what is known of `domain`; `None` where nothing is.
     pub(crate) fn judge<Permit>(
         &self,
@@ -73,6 +91,7 @@ impl Gate {
         match self.table.borrow_mut().known(domain, now) {
             Known::Verdict(verdict) => Some(judge(Some(verdict))),
             Known::Denied => Some(judge(Some(&Verdict::denied(domain.clone(), 0)))),
+            Known::Unavailable => Some(judge(None)),
             Known::Nothing => None,
         }
     }
@@ -105,6 +124,8 @@ impl Gate {
     /// What is due: questions that wait to be sent, the feed, metrics.
     pub(crate) fn tick(&self) {
         let now = host::now();
+        self.wall.set(host::wall_clock(now));
+        self.rest(now);
         let queued = self.lookups.borrow_mut().take_queued();
         for (domain, request_id) in queued {
             let request_id = request_id.as_ref();
@@ -141,8 +162,9 @@ impl Gate {
         }
         let asked = {
             let feed = self.feed.borrow();
-            // After a failure no answer is to be held back: it says that there are answers again.
-            let wait = if feed.fails() {
+            // After a failure no answer is to be held back: it says that there are answers again. Nor where
+            // each may come from another.
+            let wait = if feed.fails() || self.speakers.borrow().in_turn() {
                 Duration::ZERO
             } else {
                 (self.config.max_staleness / 2).max(SHORTEST_WAIT)
@@ -160,9 +182,18 @@ impl Gate {
         match page {
             Ok(page) => {
                 self.metrics.count(Counter::FeedPages);
-                self.feed.borrow_mut().heard(page.cursor.clone());
+                if page.reset {
+                    self.metrics.count(Counter::FeedResets);
+                }
+                self.hear(page.speaker(), now);
+                let (cursor, in_turn) = (page.cursor.clone(), self.speakers.borrow().in_turn());
+                self.feed.borrow_mut().heard(cursor, page.reset, in_turn, now, host::random());
                 self.table.borrow_mut().apply(page, now);
-                self.poll(now);
+                self.tell_resets(now);
+                let is_due = self.feed.borrow().is_due(now);
+                if is_due {
+                    self.poll(now);
+                }
             }
             Err(error) => {
                 self.metrics.count(Counter::FeedFailures);
@@ -173,10 +204,13 @@ impl Gate {
     }
 
     /// Lets all who waited for a verdict go on with it, or without.
-    fn conclude(&self, domain: &Domain, verdict: Result<Verdict, AskError>, now: Now) {
-        self.watch(verdict.as_ref().err());
+    fn conclude(&self, domain: &Domain, answer: Result<Answer, AskError>, now: Now) {
+        self.watch(answer.as_ref().err());
         self.metrics.count(Counter::Lookups);
-        let verdict = verdict.ok();
+        let verdict = answer.ok().map(|Answer { verdict, speaker }| {
+            self.hear(speaker, now);
+            verdict
+        });
         if let Some(verdict) = &verdict {
             self.table.borrow_mut().keep(verdict.clone(), now);
         }
@@ -188,6 +222,68 @@ impl Gate {
         if host::act_for(self.root).is_err() {
             log::error!("the root context is gone");
         }
+    }
+
+    /// Notes who has answered.
+    fn hear(&self, speaker: Speaker, now: Now) {
+        let mut speakers = self.speakers.borrow_mut();
+        let news = speakers.hear(speaker, now);
+        self.table.borrow_mut().dispute(speakers.in_turn());
+        let [Some(one), Some(other)] = speakers.last_two() else { return };
+        match news {
+            News::None => {}
+            News::OtherStore => log::warn!(
+                "another store: {one} answers, before it was {other}; from now on its list counts; see that \
+                 this was meant ({SEE})"
+            ),
+            News::InTurn => {
+                self.metrics.count(Counter::DisputedAnswers);
+                if self.is_to_be_told(now) {
+                    log::error!(
+                        "two control planes answer in turn that do not share a store: {one}, and {other}; \
+                         until one has been silent for {} s, only what both list passes, and nothing new; \
+                         stop one of them, or take it out of cluster {} ({SEE})",
+                        speakers::MEMORY.as_secs(),
+                        self.config.control_plane.cluster
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether there is one control plane again.
+    fn rest(&self, now: Now) {
+        let mut speakers = self.speakers.borrow_mut();
+        let before = speakers.in_turn();
+        speakers.rest(now);
+        if before && !speakers.in_turn() {
+            self.table.borrow_mut().dispute(false);
+            self.told.set(None);
+            log::info!("a single control plane answers again: what it lists passes");
+        }
+    }
+
+    fn tell_resets(&self, now: Now) {
+        let tables = self.feed.borrow().trouble(now);
+        if let Some(tables) = tables
+            && !self.speakers.borrow().in_turn()
+            && self.is_to_be_told(now)
+        {
+            log::error!(
+                "the feed began anew {tables} times in a row: the control plane is restarted again and again, \
+                 as its own log tells, or several that do not share a store are behind cluster {} ({SEE})",
+                self.config.control_plane.cluster
+            );
+        }
+    }
+
+    /// Whether trouble with who answers was not told of late.
+    fn is_to_be_told(&self, now: Now) -> bool {
+        let is_due = self.told.get().is_none_or(|told| now.since(told) >= TOLD_EVERY);
+        if is_due {
+            self.told.set(Some(now));
+        }
+        is_due
     }
 
     fn watch(&self, error: Option<&AskError>) {

@@ -5,7 +5,8 @@
 //! host cannot give is absent, and absence is refused further up.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fedgate_policy::{RequestId, Target, UnixTime};
 use proxy_wasm::hostcalls;
@@ -25,14 +26,14 @@ const AUTHORITY: &str = "fedgate";
 /// A header's name, in lower case, and its value.
 pub(crate) type Header = (String, Vec<u8>);
 
-/// A moment of Envoy's wall clock.
+/// A moment of the clock that only goes on, by which everything is due, whatever becomes of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Now(Duration);
 
 // === impl Now ===
 
 impl Now {
-    /// A moment `since_epoch` after 1970.
+    /// A moment `since_epoch` after that clock's beginning.
     pub(crate) fn from_epoch(since_epoch: Duration) -> Self {
         Self(since_epoch)
     }
@@ -42,14 +43,32 @@ impl Now {
         Self(self.0.saturating_add(life))
     }
 
-    /// The time from `earlier` until now; none where the clock was set back meanwhile.
-    pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
-        self.0.checked_sub(earlier.0)
+    /// The time from `earlier` until now.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What the wall clock said when it was last read. That is what certificates are judged by, and nothing
+/// else; it is read with each tick, and not for each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WallClock {
+    said: Duration,
+    at: Now,
+}
+
+// === impl WallClock ===
+
+impl WallClock {
+    /// A wall clock that says, at a moment, that this much time has passed since 1970.
+    pub(crate) fn new(said: Duration, at: Now) -> Self {
+        Self { said, at }
     }
 
-    /// In whole seconds, as certificates count.
-    pub(crate) fn unix(self) -> UnixTime {
-        UnixTime(i64::try_from(self.0.as_secs()).unwrap_or(i64::MAX))
+    /// What it says at `now`, unless it has been set since.
+    pub(crate) fn unix(self, now: Now) -> UnixTime {
+        let seconds = self.said.saturating_add(now.since(self.at)).as_secs();
+        UnixTime(i64::try_from(seconds).unwrap_or(i64::MAX))
     }
 }
 
@@ -67,12 +86,18 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 
 // === facts ===
 
-/// The time; the end of all times where the host has none, so that nothing is valid then.
+/// The present moment, of Envoy's monotonic clock: proxy-wasm knows the wall clock alone, but its hosts
+/// have WASI's clocks also.
 pub(crate) fn now() -> Now {
+    static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Now::from_epoch(BEGINNING.elapsed())
+}
+
+/// The wall clock; the end of all times where the host has none, so that no certificate is valid then.
+pub(crate) fn wall_clock(now: Now) -> WallClock {
     let time = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
-    Now::from_epoch(
-        time.duration_since(UNIX_EPOCH).ok().filter(|d| !d.is_zero()).unwrap_or(Duration::MAX),
-    )
+    let said = time.duration_since(UNIX_EPOCH).ok().filter(|said| !said.is_zero());
+    WallClock::new(said.unwrap_or(Duration::MAX), now)
 }
 
 /// All values of `Wire-Origin-Domain`, joined by `,`. (The header getters give only the first.)
@@ -248,8 +273,8 @@ pub(crate) fn get(
     hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(Call)
 }
 
-/// An answer to [`get`], in raw bytes.
-pub(crate) struct Answer {
+/// A response to [`get`], in raw bytes.
+pub(crate) struct Response {
     /// The HTTP status' three digits.
     pub(crate) status: Vec<u8>,
     /// Empty where there is none.
@@ -258,12 +283,12 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// The answer that `on_http_call_response` is about; `None` where the host has none at all.
-pub(crate) fn answer(body_size: usize) -> Option<Answer> {
+/// The response that `on_http_call_response` is about; `None` where the host has none at all.
+pub(crate) fn response(body_size: usize) -> Option<Response> {
     let header =
         |name| hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
     let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok()?;
-    Some(Answer {
+    Some(Response {
         status: header(":status")?,
         content_type: header("content-type").unwrap_or_default(),
         body: body.unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Claim, Domain, Permit, Refusal, RequestId, Verdict, identify};
+use fedgate_policy::{Claim, Domain, Permit, Refusal, RequestId, UnixTime, Verdict, identify};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -56,7 +56,7 @@ impl HttpContext for Ingress {
             connection: gate.connection(),
             origin_header: host::origin_header(),
         });
-        match facts.claim(now) {
+        match facts.claim(gate.unix(now)) {
             Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
                 Some(decision) => stream.act(decision),
                 None => stream.wait_for(claim.origin()),
@@ -70,8 +70,8 @@ impl HttpContext for Ingress {
 // === impl Facts ===
 
 impl Facts {
-    fn claim(&self, now: Now) -> Result<Claim<'_>, Refusal> {
-        identify(&self.connection.peer, self.origin_header.as_deref(), now.unix())
+    fn claim(&self, now: UnixTime) -> Result<Claim<'_>, Refusal> {
+        identify(&self.connection.peer, self.origin_header.as_deref(), now)
     }
 }
 
@@ -85,7 +85,7 @@ impl Waiting for Stream {
             return;
         }
         // Time has passed: its certificate may have expired, or its domain been removed, meanwhile.
-        self.act(facts.claim(now).and_then(|claim| {
+        self.act(facts.claim(self.gate.unix(now)).and_then(|claim| {
             let known = self.gate.judge(claim.origin(), now, |verdict| claim.judge(verdict));
             known.unwrap_or_else(|| claim.judge(verdict))
         }));

@@ -12,7 +12,7 @@
 //! ([`reply`] says what became of it), [`connection`] what is known of who calls. [`gate`] is what a
 //! worker remembers and how it learns:
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
-//! ([`verdict_cache`]). [`control_plane`] knows what is asked, and what an answer means; [`config`]
+//! ([`verdict_cache`]); [`speakers`] knows who answers. [`control_plane`] knows what is asked, and what an answer means; [`config`]
 //! reads the plugin's configuration; [`metrics`] counts; [`host`] holds every hostcall.
 
 #![allow(missing_docs, reason = "the only export is the entry point that the SDK's macro writes")]
@@ -31,7 +31,10 @@ mod lookups;
 mod metrics;
 mod plugin;
 mod reply;
+mod speakers;
 mod table;
+#[cfg(test)]
+mod time_tests;
 mod verdict_cache;
 
 use proxy_wasm::types::LogLevel;

@@ -29,6 +29,8 @@ pub(crate) struct Listed {
     pub(crate) held: Held,
     /// The whole table that last told of it.
     pub(crate) generation: u32,
+    /// The first of those that did, without one between them that did not.
+    pub(crate) since: u32,
 }
 
 // === impl Listing ===
@@ -114,7 +116,7 @@ mod tests {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let verdict = Verdict { domain: domain(number), outcome, ttl_ms: 1 };
         let held = Held::new(verdict, Now::from_epoch(Duration::ZERO), Duration::MAX);
-        Listed { held, generation }
+        Listed { held, generation, since: generation }
     }
 
     #[test]

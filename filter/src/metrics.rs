@@ -41,6 +41,10 @@ pub(crate) enum Counter {
     FeedPages,
     /// Polls of the feed that brought no page.
     FeedFailures,
+    /// Whole tables that the feed began.
+    FeedResets,
+    /// Answers of one control plane after those of another, with which it takes turns.
+    DisputedAnswers,
 }
 
 /// A worker's counts, and the gauges of its table.
@@ -49,6 +53,8 @@ pub(crate) struct Metrics {
     lookups: Gathered,
     feed_pages: Gathered,
     feed_failures: Gathered,
+    feed_resets: Gathered,
+    disputed_answers: Gathered,
     refusals: [(&'static str, Gathered); LABELS.len()],
     feed_state: Option<Metric>,
     feed_age_ms: Option<Metric>,
@@ -70,6 +76,8 @@ impl Metrics {
             lookups: Gathered::new("fedgate_lookups"),
             feed_pages: Gathered::new("fedgate_feed_pages"),
             feed_failures: Gathered::new("fedgate_feed_failures"),
+            feed_resets: Gathered::new("fedgate_feed_resets"),
+            disputed_answers: Gathered::new("fedgate_disputed_answers"),
             refusals: LABELS.map(|label| {
                 (label, Gathered::new(&format!("fedgate_refusals_{}", label.replace('-', "_"))))
             }),
@@ -86,6 +94,8 @@ impl Metrics {
             Counter::Lookups => &self.lookups,
             Counter::FeedPages => &self.feed_pages,
             Counter::FeedFailures => &self.feed_failures,
+            Counter::FeedResets => &self.feed_resets,
+            Counter::DisputedAnswers => &self.disputed_answers,
         }
         .add();
     }
@@ -113,7 +123,9 @@ impl Metrics {
         host::record(self.feed_age_ms, millis.unwrap_or(u64::MAX));
         host::record(self.table_domains, u64::try_from(table.len()).unwrap_or(u64::MAX));
         let counts = [&self.permits, &self.lookups, &self.feed_pages, &self.feed_failures];
-        for gathered in counts.into_iter().chain(self.refusals.iter().map(|(_, gathered)| gathered)) {
+        let of_speakers = [&self.feed_resets, &self.disputed_answers];
+        let counts = counts.into_iter().chain(of_speakers);
+        for gathered in counts.chain(self.refusals.iter().map(|(_, gathered)| gathered)) {
             host::increment(gathered.metric, gathered.count.take());
         }
     }

@@ -6,6 +6,9 @@
 //! | fresh | the feed's last poll was answered, or still may be | strategy, list, what was looked up |
 //! | stale | it failed; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
 //! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
+//!
+//! While several control planes answer in turn ([`crate::speakers`]), the strictest counts: the strategy that
+//! allows least, and of the list what each whole table has told of; and without one, nothing does.
 
 use std::time::Duration;
 
@@ -31,10 +34,20 @@ pub(crate) struct Table {
     heard: Option<Heard>,
     /// Whether the control plane was asked in vain since.
     missed: bool,
+    dispute: Option<Dispute>,
     max_staleness: Duration,
 }
 
-/// When the control plane was last heard, once a whole table had come.
+/// What counts while control planes answer in turn.
+#[derive(Clone, Copy)]
+struct Dispute {
+    /// A domain that this whole table, or one after it, has not told of, is not listed.
+    since: u32,
+    /// The strategy of all that were heard which allows least.
+    strictest: Strategy,
+}
+
+/// When all was last told that there was to tell, once a whole table had come.
 #[derive(Clone, Copy)]
 struct Heard {
     at: Now,
@@ -51,6 +64,8 @@ pub(crate) enum Known<'a> {
     Denied,
     /// The control plane has to be asked.
     Nothing,
+    /// There is nobody whose answer would count.
+    Unavailable,
 }
 
 /// The state of the table, as metrics and log tell it.
@@ -81,6 +96,7 @@ impl Table {
             based_since: 0,
             heard: None,
             missed: false,
+            dispute: None,
             max_staleness,
         }
     }
@@ -88,13 +104,19 @@ impl Table {
     /// What is known of a domain at `now`.
     pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> Known<'_> {
         if let Some(heard) = self.in_force(now) {
-            let listed = self.listed.get(domain).filter(|listed| listed.generation >= heard.since);
-            if !self.strategy.allows(listed.is_some()) {
+            let listed = self.listed.get(domain).filter(|listed| {
+                listed.generation >= heard.since
+                    && self.dispute.is_none_or(|dispute| listed.since <= dispute.since)
+            });
+            let strategy = self.dispute.map_or(self.strategy, |dispute| dispute.strictest);
+            if !strategy.allows(listed.is_some()) {
                 return Known::Denied;
             }
             if let Some(verdict) = listed.and_then(|listed| listed.held.valid_at(now)) {
                 return Known::Verdict(verdict);
             }
+        } else if self.dispute.is_some() && !self.max_staleness.is_zero() {
+            return Known::Unavailable;
         }
         self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict)
     }
@@ -102,6 +124,12 @@ impl Table {
     /// Keeps a verdict that was looked up.
     pub(crate) fn keep(&mut self, verdict: Verdict, now: Now) {
         self.looked_up.insert(verdict, now);
+    }
+
+    /// Whether control planes answer in turn from now on.
+    pub(crate) fn dispute(&mut self, in_turn: bool) {
+        let begun = Dispute { since: self.generation, strictest: self.strategy };
+        self.dispute = in_turn.then(|| self.dispute.unwrap_or(begun));
     }
 
     /// Applies a page of the feed.
@@ -119,6 +147,9 @@ impl Table {
             self.strategy = page.strategy;
             self.looked_up.clear();
         }
+        if let Some(dispute) = &mut self.dispute {
+            dispute.strictest = dispute.strictest.min(page.strategy);
+        }
         for domain in &page.removed {
             self.looked_up.remove(domain);
             if self.listed.remove(domain).is_some_and(|listed| listed.generation == self.generation) {
@@ -133,8 +164,12 @@ impl Table {
             // Rare: a new table, of another control plane, that has fewer domains than the one before.
             self.listed.retain(self.generation);
         }
-        let since = if whole { Some(self.generation) } else { self.heard.map(|heard| heard.since) };
-        self.heard = since.map(|since| Heard { at: now, since });
+        if whole {
+            self.heard = Some(Heard { at: now, since: self.generation });
+        } else if page.reset && self.dispute.is_some() {
+            // What follows may never come: the next to be asked is another.
+            self.heard = None;
+        }
         self.missed = false;
     }
 
@@ -146,13 +181,18 @@ impl Table {
             self.looked_up.remove(&verdict.domain);
         }
         let held = Held::new(verdict, now, Duration::MAX);
-        let before = match self.listed.get_mut(held.domain()) {
-            Some(listed) if !says && listed.generation >= self.based_since => {
-                Some(std::mem::replace(&mut listed.generation, generation))
+        let before = if let Some(listed) = self.listed.get_mut(held.domain()) {
+            let before = std::mem::replace(&mut listed.generation, generation);
+            if generation.wrapping_sub(before) > 1 {
+                listed.since = generation;
             }
-            Some(_) | None => {
-                self.listed.insert(Listed { held, generation }).map(|before| before.generation)
+            if says || before < self.based_since {
+                listed.held = held;
             }
+            Some(before)
+        } else {
+            self.listed.insert(Listed { held, generation, since: generation });
+            None
         };
         if before != Some(generation) {
             self.current = self.current.saturating_add(1);
@@ -168,17 +208,15 @@ impl Table {
     pub(crate) fn freshness(&self, now: Now) -> Freshness {
         match self.heard {
             None => Freshness::Warming,
-            Some(heard) if now.since(heard.at).is_none_or(|age| age > self.max_staleness) => {
-                Freshness::TooStale
-            }
+            Some(heard) if now.since(heard.at) > self.max_staleness => Freshness::TooStale,
             Some(_) if self.missed => Freshness::Stale,
             Some(_) => Freshness::Fresh,
         }
     }
 
-    /// How long ago the control plane was heard; nothing where it never was, or the clock was set back.
+    /// How long ago the control plane was heard; nothing where it never was.
     pub(crate) fn age(&self, now: Now) -> Duration {
-        self.heard.and_then(|heard| now.since(heard.at)).unwrap_or_default()
+        self.heard.map(|heard| now.since(heard.at)).unwrap_or_default()
     }
 
     /// How many domains are listed.
@@ -215,6 +253,8 @@ mod tests {
         FeedPage {
             cursor: "x".to_owned(),
             basis: Some("y".to_owned()),
+            store: None,
+            control_plane: None,
             reset: false,
             more: false,
             strategy,
@@ -237,6 +277,7 @@ mod tests {
             Known::Verdict(_) => "verdict",
             Known::Denied => "denied",
             Known::Nothing => "nothing",
+            Known::Unavailable => "unavailable",
         };
         assert_eq!(known, expected, "{name}");
     }
@@ -450,10 +491,64 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_behind_the_last_word_makes_the_table_too_stale() {
+    fn a_table_that_never_becomes_whole_does_not_keep_the_one_before_in_force() {
         let mut table = table();
-        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(10_000));
-        assert_known(&mut table, "a.com", at(9_999), "nothing");
-        assert_eq!(table.freshness(at(9_999)), Freshness::TooStale);
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        for ms in [300_000, 600_000, 900_000] {
+            table.apply(FeedPage { more: true, ..whole(Strategy::AllowDynamic, &["b.com"]) }, at(ms));
+            assert_known(&mut table, "c.com", at(ms), "denied");
+        }
+        assert_eq!(table.freshness(at(900_001)), Freshness::TooStale);
+    }
+
+    #[test]
+    fn in_a_dispute_only_what_each_table_tells_of_is_listed() {
+        let mut table = table();
+        let both = Strategy::AllowDynamic;
+        table.apply(whole(both, &["a.com", "one.com"]), at(0));
+        table.apply(whole(both, &["a.com", "two.com"]), at(1));
+        assert_known(&mut table, "two.com", at(1), "verdict");
+        table.dispute(true);
+        for (ms, other) in [(2, "one.com"), (3, "two.com"), (4, "one.com")] {
+            table.apply(whole(both, &["a.com", other]), at(ms));
+            assert_known(&mut table, "a.com", at(ms), "verdict");
+            assert_known(&mut table, "one.com", at(ms), "denied");
+            assert_known(&mut table, "two.com", at(ms), "denied");
+        }
+        table.apply(FeedPage { removed: vec![domain("a.com")], ..page(both, &[]) }, at(5));
+        table.apply(whole(both, &["a.com"]), at(6));
+        assert_known(&mut table, "a.com", at(6), "denied");
+        table.dispute(false);
+        assert_known(&mut table, "a.com", at(6), "verdict");
+    }
+
+    #[test]
+    fn in_a_dispute_the_strictest_strategy_counts() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowAll, &["a.com"]), at(0));
+        table.dispute(true);
+        table.apply(whole(Strategy::AllowNone, &["a.com"]), at(1));
+        table.apply(whole(Strategy::AllowAll, &["a.com"]), at(2));
+        assert_known(&mut table, "a.com", at(2), "denied");
+        table.dispute(true);
+        assert_known(&mut table, "a.com", at(2), "denied");
+        table.dispute(false);
+        assert_known(&mut table, "a.com", at(2), "verdict");
+    }
+
+    #[test]
+    fn in_a_dispute_nothing_counts_without_a_whole_table() {
+        let mut table = table();
+        table.apply(whole(Strategy::AllowDynamic, &["a.com"]), at(0));
+        table.keep(verdict("a.com", 60_000), at(0));
+        table.dispute(true);
+        assert_known(&mut table, "a.com", at(0), "verdict");
+        table.apply(FeedPage { more: true, ..whole(Strategy::AllowDynamic, &["a.com"]) }, at(1));
+        assert_known(&mut table, "a.com", at(1), "unavailable");
+        table.apply(page(Strategy::AllowDynamic, &[]), at(2));
+        assert_known(&mut table, "a.com", at(2), "verdict");
+        assert_known(&mut table, "a.com", at(900_003), "unavailable");
+        table.dispute(false);
+        assert_known(&mut table, "a.com", at(900_003), "nothing");
     }
 }

@@ -29,7 +29,7 @@ mod verdict;
 
 pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, UnixTime};
 pub use decision::{Claim, Peer, Permit, identify};
-pub use feed::{FeedPage, MAX_PAGE, Strategy, UnknownStrategy};
+pub use feed::{FeedPage, MAX_PAGE, Speaker, Strategy, UnknownStrategy};
 pub use forwarded::forwarded_certificate;
 pub use name::{Domain, HostName, NameError};
 pub use peer_error::PeerError;
@@ -37,4 +37,4 @@ pub use refusal::{ErrorName, Refusal};
 pub use remote_call::{RemoteCall, RemoteFailure, Target, Way};
 pub use request_id::RequestId;
 pub use san::PresentedIdentifier;
-pub use verdict::{Failure, FailureLabel, MAX_HOSTS, Outcome, Verdict, VerdictError};
+pub use verdict::{Answer, Failure, FailureLabel, MAX_HOSTS, Outcome, Verdict, VerdictError};

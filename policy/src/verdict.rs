@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed::Speaker;
 use crate::name::{Domain, HostName};
 
 /// The most reference identifiers that one verdict carries.
@@ -24,6 +25,16 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// For how long, in milliseconds.
     pub ttl_ms: u64,
+}
+
+/// A verdict that was asked for, and who gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Answer {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Told beside it, as two more members.
+    pub speaker: Speaker,
 }
 
 /// What the control plane found of a backend domain.
@@ -76,6 +87,10 @@ struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     ttl_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    control_plane: Option<String>,
 }
 
 // === impl FailureLabel ===
@@ -122,7 +137,26 @@ impl From<Verdict> for Wire {
             Outcome::Hosts(hosts) => (Some(hosts), None),
             Outcome::Failure(failure) => (None, Some(failure)),
         };
-        Self { domain: verdict.domain, hosts, failure, ttl_ms: verdict.ttl_ms }
+        let Speaker { store, control_plane } = Speaker::default();
+        Self { domain: verdict.domain, hosts, failure, ttl_ms: verdict.ttl_ms, store, control_plane }
+    }
+}
+
+// === impl Answer ===
+
+impl TryFrom<Wire> for Answer {
+    type Error = VerdictError;
+
+    fn try_from(mut wire: Wire) -> Result<Self, VerdictError> {
+        let speaker = Speaker { store: wire.store.take(), control_plane: wire.control_plane.take() };
+        Ok(Self { verdict: wire.try_into()?, speaker })
+    }
+}
+
+impl From<Answer> for Wire {
+    fn from(Answer { verdict, speaker }: Answer) -> Self {
+        let Speaker { store, control_plane } = speaker;
+        Self { store, control_plane, ..verdict.into() }
     }
 }
 
@@ -144,6 +178,20 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
+    }
+
+    #[test]
+    fn an_answer_is_a_verdict_and_tells_who_gives_it() {
+        let json =
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"store":"s","control_plane":"p"}"#;
+        let answer: Answer = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (&answer.verdict, serde_json::to_string(&answer).unwrap().as_str()),
+            (&read(json).unwrap(), json)
+        );
+        let nameless = r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1}"#;
+        let answer: Answer = serde_json::from_str(nameless).unwrap();
+        assert_eq!(answer.speaker, Speaker::default());
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Special {
     pub edits: Vec<Edit>,
     /// More arguments of the command line.
     pub args: Vec<String>,
+    /// More variables of its environment.
+    pub environment: Vec<(String, PathBuf)>,
     /// The backend domain that calls are made for, where there is an egress beside the ingress
     /// (`envoy/both.yaml`).
     pub egress: Option<String>,
@@ -83,7 +85,8 @@ impl Envoy {
         } else {
             first.arg("--disable-hot-restart");
         }
-        let mut process = Process::start(first.args(&special.args), &dir.join("log"));
+        first.args(&special.args).envs(special.environment.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start(&mut first, &dir.join("log"));
         let url = format!("http://{ip}:{ADMIN_PORT}/ready");
         process.wait_until("Envoy is live", || is_ok(&url));
         Self { ip, dir, process, args: special.args.clone() }

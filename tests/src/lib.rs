@@ -20,6 +20,7 @@ pub mod address;
 pub mod artifacts;
 pub mod backend;
 pub mod caller;
+pub mod clock;
 pub mod control_plane;
 pub mod dns;
 pub mod envoy;

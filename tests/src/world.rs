@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::address::Address;
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::clock::WallClock;
 use crate::control_plane::ControlPlane;
 use crate::dns::{Bind, service};
 use crate::envoy::{Deployed, Envoy, Special};
@@ -206,6 +207,17 @@ impl WorldBuilder {
     #[must_use]
     pub fn launcher(mut self, launcher: Vec<String>) -> Self {
         self.launcher = launcher;
+        self
+    }
+
+    /// Has Envoy and the control plane go by a wall clock of their own.
+    #[must_use]
+    pub fn clock(mut self, clock: &WallClock) -> Self {
+        self.launcher = vec!["env".to_owned()];
+        for (name, value) in clock.environment() {
+            self.launcher.push(format!("{name}={}", value.display()));
+            self.envoy.environment.push((name.to_owned(), value));
+        }
         self
     }
 

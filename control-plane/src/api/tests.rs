@@ -32,7 +32,7 @@ fn service_on(list: AllowList) -> Service {
 }
 
 fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let resolve = verdicts.observe(told);
     let egress = crate::xds::Egress {
         connect_timeout: Duration::from_secs(2),

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use fedgate_policy::{Outcome, RequestId, Strategy, Verdict};
+use fedgate_policy::{Answer, Outcome, RequestId, Strategy};
 use serde::Deserialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
@@ -45,6 +45,31 @@ pub(super) struct VerdictSchema {
     ttl_ms: u64,
 }
 
+/// What the control plane says of one backend domain, and who it is: a [`VerdictSchema`] with two names.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Answer)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "documents the JSON of the policy's Answer, and a test holds it to it")]
+struct AnswerSchema {
+    /// The backend domain.
+    #[schema(example = "a.com")]
+    domain: String,
+    /// The infrastructure domains that may speak for it: 1 to 64, in alphabetical order.
+    #[schema(example = json!(["federator.infra.a.com"]))]
+    hosts: Option<Vec<String>>,
+    /// Why none may.
+    failure: Option<FailureSchema>,
+    /// For how long this holds, in milliseconds from now.
+    #[schema(example = 599_000)]
+    ttl_ms: u64,
+    /// As in a page of the feed.
+    #[schema(required, example = "3f0c9a5be81d7264")]
+    store: Option<String>,
+    /// As in a page of the feed.
+    #[schema(required, example = "d7ad3ed29f31d1c5")]
+    control_plane: Option<String>,
+}
+
 /// Why nobody may speak for a backend domain.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = Failure)]
@@ -70,6 +95,13 @@ struct FeedPageSchema {
     /// What the verdicts rest on: settings of ours, which you know again, and no more.
     #[schema(required, example = "b5bb9d8014a0f9b1")]
     basis: Option<String>,
+    /// The store that the list is kept in, which is named when it is made.
+    #[schema(required, example = "3f0c9a5be81d7264")]
+    store: Option<String>,
+    /// The control plane, which is named anew with each start. Where two names are told in turn, two control
+    /// planes answer, and know nothing of each other.
+    #[schema(required, example = "d7ad3ed29f31d1c5")]
+    control_plane: Option<String>,
     /// This page begins a whole table: what you knew before ends once `more` is false, but for verdicts
     /// on the same basis, where the table says nothing of their domain but that it is listed.
     reset: bool,
@@ -136,7 +168,7 @@ async fn feed(
     get, path = "/v1/verdicts/{domain}", tag = "verdicts",
     params(("domain" = String, Path, description = "a backend domain")),
     responses(
-        (status = 200, body = VerdictSchema),
+        (status = 200, body = AnswerSchema),
         (status = 400, body = Details, content_type = "application/problem+json", description = "not a backend domain"),
         (status = 401, body = Details, content_type = "application/problem+json"),
         (status = 403, body = Details, content_type = "application/problem+json"),
@@ -146,7 +178,7 @@ async fn verdict(
     State(api): State<Api>,
     DomainName(domain): DomainName,
     headers: HeaderMap,
-) -> Json<Verdict> {
+) -> Json<Answer> {
     // The number of the request that a filter has to decide.
     let request_id = headers.get("x-request-id").and_then(|value| RequestId::of(value.as_bytes()));
     let verdict = api.verdicts.verdict(domain).await;
@@ -155,13 +187,13 @@ async fn verdict(
         Outcome::Failure(failure) => failure.label.name(),
     };
     tracing::info!(domain = %verdict.domain, outcome, request_id = request_id.as_ref().map(RequestId::as_str), "verdict");
-    Json(verdict)
+    Json(Answer { verdict, speaker: api.verdicts.speaker().clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedgate_policy::{Failure, FailureLabel, FeedPage};
+    use fedgate_policy::{Failure, FailureLabel, FeedPage, Speaker, Verdict};
 
     #[test]
     fn the_documented_verdicts_and_pages_are_those_that_are_sent() {
@@ -171,9 +203,15 @@ mod tests {
             let verdict = Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1 };
             let json = serde_json::to_string(&verdict).unwrap();
             serde_json::from_str::<VerdictSchema>(&json).unwrap();
+            let names = (Some("s".to_owned()), Some("p".to_owned()));
+            let speaker = Speaker { store: names.0.clone(), control_plane: names.1.clone() };
+            let json = serde_json::to_string(&Answer { verdict: verdict.clone(), speaker }).unwrap();
+            serde_json::from_str::<AnswerSchema>(&json).unwrap();
             let page = FeedPage {
                 cursor: "x".to_owned(),
                 basis: Some("y".to_owned()),
+                store: names.0,
+                control_plane: names.1,
                 reset: true,
                 more: false,
                 strategy: Strategy::AllowAll,

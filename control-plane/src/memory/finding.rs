@@ -1,11 +1,12 @@
 //! A finding as the store keeps it: a value, in two words of its own, and for how long it holds.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName, Outcome, Verdict};
 use serde::{Deserialize, Serialize};
 
+use super::when::When;
 use crate::discovery::{Family, Target};
 
 /// What a finding is about.
@@ -22,10 +23,10 @@ pub(crate) struct Key {
 pub(crate) struct Kept {
     /// What it rests on.
     pub(crate) basis: String,
-    /// When it was made, by the wall clock.
-    pub(crate) found_at: SystemTime,
-    /// When its life ends.
-    pub(crate) ends_at: SystemTime,
+    /// When it was made.
+    pub(crate) found: When,
+    /// How long it lives from then on.
+    pub(crate) life: Duration,
     /// JSON.
     pub(crate) finding: String,
 }
@@ -93,23 +94,17 @@ impl Key {
 // === impl Kept ===
 
 impl Kept {
-    /// How long ago the finding was made, and how long it still holds; none where it does not. Behind the
-    /// moment of the finding the clock was set back, and nobody knows how much time has passed.
-    pub(super) fn life(&self, now: SystemTime, longest: Duration) -> Option<(Duration, Duration)> {
-        life(self.found_at, self.ends_at, now, longest)
+    /// How long ago the finding was made, and how long it still holds; none where it does not, or nobody
+    /// knows how much time has passed.
+    pub(super) fn standing(&self, now: &When, longest: Duration) -> Option<(Duration, Duration)> {
+        standing(&self.found, self.life.min(longest), now)
     }
 }
 
-/// See [`Kept::life`].
-pub(super) fn life(
-    found_at: SystemTime,
-    ends_at: SystemTime,
-    now: SystemTime,
-    longest: Duration,
-) -> Option<(Duration, Duration)> {
-    let age = now.duration_since(found_at).ok()?;
-    let end = found_at.checked_add(longest).map_or(ends_at, |last| last.min(ends_at));
-    let left = end.duration_since(now).ok().filter(|left| !left.is_zero())?;
+/// See [`Kept::standing`].
+pub(super) fn standing(found: &When, life: Duration, now: &When) -> Option<(Duration, Duration)> {
+    let age = now.since(found)?;
+    let left = life.checked_sub(age).filter(|left| !left.is_zero())?;
     Some((age, left))
 }
 
@@ -166,6 +161,11 @@ mod tests {
 
     use super::*;
 
+    /// A moment of which only the wall clock tells.
+    fn wall(since_epoch: Duration) -> When {
+        When { wall: UNIX_EPOCH + since_epoch, boot: "".into(), booted: Duration::ZERO }
+    }
+
     fn domain(name: &str) -> Finding {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let target = Target { priority: 10, host: "fed.a.com".parse().unwrap(), port: 443, weight: 5 };
@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_finding_holds_from_when_it_was_made_until_it_ends() {
-        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
+        let at = |seconds: u64| wall(Duration::from_secs(1_000_000 + seconds));
+        let life = Duration::from_secs(600);
         let hour = Duration::from_secs(3600);
         for (what, now, longest, expected) in [
             ("at once", at(10), hour, Some((0, 600))),
@@ -184,16 +185,16 @@ mod tests {
             ("ended", at(610), hour, None),
             ("long ended", at(999_999), hour, None),
             ("the clock was set back", at(9), hour, None),
-            ("the clock knows nothing", UNIX_EPOCH, hour, None),
+            ("the clock knows nothing", wall(Duration::ZERO), hour, None),
             ("it may live for less now", at(20), Duration::from_secs(60), Some((10, 50))),
             ("it may have lived for less now", at(70), Duration::from_secs(60), None),
             ("it may live for ever", at(20), Duration::MAX, Some((10, 590))),
             ("no life is allowed", at(10), Duration::ZERO, None),
         ] {
-            let life = life(at(10), at(610), now, longest);
-            assert_eq!(life.map(|(age, left)| (age.as_secs(), left.as_secs())), expected, "{what}");
+            let kept = Kept { basis: String::new(), found: at(10), life, finding: String::new() };
+            let standing = kept.standing(&now, longest);
+            assert_eq!(standing.map(|(age, left)| (age.as_secs(), left.as_secs())), expected, "{what}");
         }
-        assert_eq!(life(at(10), at(5), at(10), hour), None, "it ended before it began");
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use fedgate_policy::{Domain, HostName};
 
 use super::Memory;
+use super::when::When;
 use crate::discovery::{Discover, Discovering, Family, Resolve, Resolving};
 
 /// Discovery of which the memory hears all answers, and which can say what that remembers.
@@ -50,6 +50,6 @@ impl<D: Resolve> Resolve for Remembering<D> {
     }
 
     fn remembered(&self, host: &HostName, family: Family) -> Option<Vec<IpAddr>> {
-        self.memory.state().addresses(host, family, SystemTime::now())
+        self.memory.state().addresses(host, family, &When::now())
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! It holds what DNS *answered* of listed domains, and of the hosts that these point at: no trouble, and
 //! nothing that anybody can make up. Of a domain nothing is recalled past the end of its answer's life,
-//! nor beyond `discovery.max_ttl`, nor where the clock stands before the moment of the finding, nor what
+//! nor beyond `discovery.max_ttl`, nor where nobody knows how much time has passed ([`when`]), nor what
 //! rests on other settings ([`Discover::basis`]). Addresses may be older than their TTL: they stand while
 //! DNS does not say otherwise, as in the process that found them, because TLS proves the host's name.
 //!
@@ -24,10 +24,13 @@ pub(crate) mod sqlite;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;
+mod when;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
 
@@ -37,6 +40,7 @@ use finding::{Kept, Key};
 pub(crate) use layer::Remembering;
 pub(crate) use state::Recalled;
 use state::State;
+use when::When;
 
 /// How often what is new is written: what a crash forgets is no older.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +59,9 @@ pub(crate) trait Keep: Send {
     /// or nothing.
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError>;
     /// Takes away what has ended.
-    fn sweep(&mut self, now: SystemTime) -> Result<(), StoreError>;
+    fn sweep(&mut self, now: &When) -> Result<(), StoreError>;
+    /// Where the wall clock was set, what was found in this boot was found at another time by it.
+    fn step(&mut self, now: &When) -> Result<(), StoreError>;
 }
 
 /// What was discovered of listed domains.
@@ -84,12 +90,17 @@ impl Memory {
 
     /// What is known of listed domains from an earlier time, and still holds. Blocks.
     pub(crate) fn recall(&self) -> Vec<Recalled> {
-        let rows = self.store.lock().unwrap_or_else(PoisonError::into_inner).recall();
+        let now = When::now();
+        let rows = {
+            let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            // The wall clock may have been set while nobody looked.
+            store.step(&now).and_then(|()| store.recall())
+        };
         let rows = rows.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was discovered earlier cannot be read, so all is looked up anew");
             Vec::new()
         });
-        let (recalled, corrupt) = self.state().recall(rows, &self.lists, SystemTime::now());
+        let (recalled, corrupt) = self.state().recall(rows, &self.lists, &now);
         if let Some(first) = corrupt.first() {
             tracing::warn!(
                 findings = corrupt.len(),
@@ -107,13 +118,24 @@ impl Memory {
     /// Writes what is new, from time to time, until it is aborted.
     pub(crate) async fn keep(&self) {
         let mut swept = tokio::time::Instant::now();
+        let mut before = When::now();
         loop {
             let failing = self.failing.load(Ordering::Relaxed);
             tokio::time::sleep(if failing { RETRY } else { INTERVAL }).await;
             self.write().await;
+            let now = When::now();
+            if now.is_after_step(&before) {
+                tracing::warn!(
+                    "the wall clock was set: nothing here is due by it, but certificates, and the signatures of \
+                     DNSSEC, are judged by what it says"
+                );
+                let now = now.clone();
+                self.tell(self.with_store(move |store| store.step(&now)).await);
+            }
+            before = now;
             if swept.elapsed() > SWEEP {
                 swept = tokio::time::Instant::now();
-                self.tell(self.with_store(|store| store.sweep(SystemTime::now())).await);
+                self.tell(self.with_store(|store| store.sweep(&When::now())).await);
             }
         }
     }
@@ -145,13 +167,13 @@ impl Memory {
 
     fn found(&self, domain: &Domain, found: &Discovered) {
         if found.certainty == Certainty::Answered && (self.lists)(domain) {
-            self.state().found(domain, found, SystemTime::now());
+            self.state().found(domain, found, When::now());
         }
     }
 
     fn resolved(&self, host: &HostName, family: Family, found: &Addresses) {
         if found.trouble.is_none() {
-            self.state().resolved(host, family, &found.usable, SystemTime::now());
+            self.state().resolved(host, family, &found.usable, When::now());
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fedgate_policy::{Domain, HostName};
 
-use super::finding::{Addresses, Finding, Found, Kept, Key, life};
+use super::finding::{Addresses, Finding, Found, Kept, Key, standing};
+use super::when::When;
 use crate::discovery::{Certainty, Discovered, Family};
 
 /// What was found of a domain at an earlier time.
@@ -36,7 +37,7 @@ pub(super) struct State {
 struct Host {
     /// How many domains it is a target of.
     domains: usize,
-    found: Option<(Addresses, SystemTime)>,
+    found: Option<(Addresses, When)>,
 }
 
 // === impl State ===
@@ -53,14 +54,14 @@ impl State {
         &mut self,
         mut kept: Vec<(Key, Kept)>,
         lists: impl Fn(&Domain) -> bool,
-        now: SystemTime,
+        now: &When,
     ) -> (Vec<Recalled>, Vec<String>) {
         let (mut recalled, mut corrupt) = (Vec::new(), Vec::new());
         // Domains before hosts, which are worth nothing without.
         kept.sort_by(|(one, _), (other, _)| one.kind.cmp(&other.kind));
         for (key, kept) in kept {
-            let life = kept.life(now, self.longest);
-            let holds = life.filter(|_| kept.basis == self.basis);
+            let standing = kept.standing(now, self.longest);
+            let holds = standing.filter(|_| kept.basis == self.basis);
             match (Finding::read(&key, &kept.finding), holds) {
                 (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
                     let Found { outcome, targets, passed_over } = found;
@@ -71,10 +72,10 @@ impl State {
                 }
                 (Ok(Finding::Host(name, addresses)), Some(_)) if self.hosts.contains_key(&name) => {
                     let host = self.hosts.entry(name).or_default();
-                    host.found = Some((addresses, kept.found_at));
+                    host.found = Some((addresses, kept.found));
                 }
                 // It may hold again, when the clock or the settings are as they were.
-                (Ok(_), None) if kept.ends_at > now => {}
+                (Ok(_), None) if now.since(&kept.found).is_none_or(|age| age < kept.life) => {}
                 (Ok(_), _) => drop(self.unwritten.insert(key, None)),
                 (Err(reason), _) => {
                     corrupt.push(reason);
@@ -86,7 +87,7 @@ impl State {
     }
 
     /// What DNS answered of a listed domain.
-    pub(super) fn found(&mut self, domain: &Domain, found: &Discovered, now: SystemTime) {
+    pub(super) fn found(&mut self, domain: &Domain, found: &Discovered, now: When) {
         self.point(domain, found.targets.iter().map(|target| target.host.clone()).collect());
         let Discovered { outcome, targets, passed_over, ttl, .. } = found.clone();
         let finding = Finding::Domain(domain.clone(), Found { outcome, targets, passed_over });
@@ -94,30 +95,19 @@ impl State {
     }
 
     /// What DNS answered of a target's addresses of one family.
-    pub(super) fn resolved(
-        &mut self,
-        name: &HostName,
-        family: Family,
-        addresses: &[IpAddr],
-        now: SystemTime,
-    ) {
+    pub(super) fn resolved(&mut self, name: &HostName, family: Family, addresses: &[IpAddr], now: When) {
         let Some(host) = self.hosts.get_mut(name) else { return };
-        let (found, found_at) = host.found.get_or_insert_with(|| (Addresses::default(), now));
+        let (found, found_at) = host.found.get_or_insert_with(|| (Addresses::default(), now.clone()));
         *found.of(family) = Some(addresses.to_vec());
-        *found_at = now;
+        *found_at = now.clone();
         let finding = Finding::Host(name.clone(), found.clone());
         self.keep(&finding, now, self.longest);
     }
 
     /// The addresses that a host had when DNS last said so, unless that was too long ago.
-    pub(super) fn addresses(
-        &self,
-        host: &HostName,
-        family: Family,
-        now: SystemTime,
-    ) -> Option<Vec<IpAddr>> {
+    pub(super) fn addresses(&self, host: &HostName, family: Family, now: &When) -> Option<Vec<IpAddr>> {
         let (found, found_at) = self.hosts.get(host)?.found.as_ref()?;
-        life(*found_at, found_at.checked_add(self.longest)?, now, self.longest)?;
+        standing(found_at, self.longest, now)?;
         found.clone().of(family).take()
     }
 
@@ -141,10 +131,9 @@ impl State {
         }
     }
 
-    fn keep(&mut self, finding: &Finding, now: SystemTime, life: Duration) {
+    fn keep(&mut self, finding: &Finding, found: When, life: Duration) {
         let (key, finding) = finding.write();
-        let ends_at = now.checked_add(life).unwrap_or(now);
-        let kept = Kept { basis: self.basis.clone(), found_at: now, ends_at, finding };
+        let kept = Kept { basis: self.basis.clone(), found, life, finding };
         self.unwritten.insert(key, Some(kept));
     }
 

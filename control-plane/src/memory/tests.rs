@@ -21,8 +21,13 @@ fn host(name: &str) -> HostName {
     name.parse().unwrap()
 }
 
-fn at(minutes: u32) -> SystemTime {
-    UNIX_EPOCH + DAY + minutes * MINUTE
+fn at(minutes: u32) -> When {
+    When { wall: UNIX_EPOCH + DAY + minutes * MINUTE, boot: "".into(), booted: Duration::ZERO }
+}
+
+/// A minute before all of that.
+fn before() -> When {
+    When { wall: UNIX_EPOCH + DAY - MINUTE, ..at(0) }
 }
 
 /// What lives for ten minutes: that these hosts speak for a domain, or that none does.
@@ -49,7 +54,7 @@ fn state() -> State {
 }
 
 /// What a process remembers that was restarted at `now`, with this list.
-fn restarted(kept: Vec<(Key, Kept)>, listed: &[&str], now: SystemTime) -> (State, Vec<Recalled>) {
+fn restarted(kept: Vec<(Key, Kept)>, listed: &[&str], now: &When) -> (State, Vec<Recalled>) {
     let mut state = state();
     let lists = |domain: &Domain| listed.contains(&domain.as_str());
     let (recalled, corrupt) = state.recall(kept, lists, now);
@@ -79,17 +84,17 @@ fn kept() -> Vec<(Key, Kept)> {
 
 #[test]
 fn what_was_found_is_recalled_with_what_remains_of_its_life() {
-    let (mut state, recalled) = restarted(kept(), &["a.com"], at(4));
+    let (mut state, recalled) = restarted(kept(), &["a.com"], &at(4));
     let found = Discovered { ttl: 6 * MINUTE, ..found(&["fed.a.com"]) };
     assert_eq!(recalled, [Recalled { domain: domain("a.com"), found, age: 4 * MINUTE }]);
     let name = host("fed.a.com");
-    assert_eq!(state.addresses(&name, Family::V4, at(4)), Some(addresses(&["192.0.2.1"])));
-    assert_eq!(state.addresses(&name, Family::V6, at(4)), None, "of which DNS said nothing");
+    assert_eq!(state.addresses(&name, Family::V4, &at(4)), Some(addresses(&["192.0.2.1"])));
+    assert_eq!(state.addresses(&name, Family::V6, &at(4)), None, "of which DNS said nothing");
     assert!(state.take(1).is_empty(), "all of it stays as it is kept");
 
     let mut none = self::state();
     none.found(&domain("a.com"), &self::found(&[]), at(0));
-    let (_, recalled) = restarted(written(&mut none), &["a.com"], at(1));
+    let (_, recalled) = restarted(written(&mut none), &["a.com"], &at(1));
     assert_eq!(recalled[0].found.outcome, self::found(&[]).outcome, "that there is none, is known too");
 }
 
@@ -104,13 +109,13 @@ fn what_does_not_hold_is_not_recalled() {
     for (what, kept, listed, now, gone) in [
         ("its life is over", kept(), vec!["a.com"], at(10), vec!["a.com"]),
         ("even addresses are too old", kept(), vec!["a.com"], at(1440), vec!["a.com", "fed.a.com"]),
-        ("the clock was set back", kept(), vec!["a.com"], at(0) - MINUTE, vec![]),
+        ("the clock was set back", kept(), vec!["a.com"], before(), vec![]),
         ("it rests on something else", other(kept()), vec!["a.com"], at(1), vec![]),
         ("its domain was removed", kept(), vec!["b.com"], at(1), vec!["a.com", "fed.a.com"]),
     ] {
-        let (mut state, recalled) = restarted(kept, &listed, now);
+        let (mut state, recalled) = restarted(kept, &listed, &now);
         assert_eq!(recalled, [], "{what}");
-        assert_eq!(state.addresses(&host("fed.a.com"), Family::V4, now), None, "{what}");
+        assert_eq!(state.addresses(&host("fed.a.com"), Family::V4, &now), None, "{what}");
         let removed = removed(&mut state);
         assert!(gone.iter().all(|gone| removed.iter().any(|it| it == gone)), "{what}: {removed:?}");
         assert!(!gone.is_empty() || removed.is_empty(), "{what}: it may hold again");
@@ -125,7 +130,7 @@ fn a_finding_that_means_nothing_is_passed_over_and_removed() {
     bad.1.finding = "}".to_owned();
     all.insert(0, bad);
     let mut state = state();
-    let (recalled, corrupt) = state.recall(all, |_| true, at(1));
+    let (recalled, corrupt) = state.recall(all, |_| true, &at(1));
     assert_eq!((recalled.len(), corrupt.len()), (1, 1));
     assert!(corrupt[0].contains("b.com"), "{corrupt:?}");
     assert_eq!(removed(&mut state), ["b.com"]);
@@ -139,11 +144,11 @@ fn addresses_stand_beyond_their_ttl_while_dns_does_not_answer() {
     let one = addresses(&["192.0.2.1"]);
     state.resolved(&name, Family::V4, &one, at(0));
     state.resolved(&name, Family::V6, &[], at(1));
-    let v4 = |state: &State, now| state.addresses(&name, Family::V4, now);
+    let v4 = |state: &State, now: When| state.addresses(&name, Family::V4, &now);
     assert_eq!(v4(&state, at(1440)), Some(one));
     assert_eq!(v4(&state, at(1441)), None, "but for no longer than anything");
-    assert_eq!(v4(&state, at(0)), None, "nor where the clock was set back");
-    assert_eq!(state.addresses(&name, Family::V6, at(2)), Some(vec![]));
+    assert_eq!(v4(&state, before()), None, "nor where the clock was set back");
+    assert_eq!(state.addresses(&name, Family::V6, &at(2)), Some(vec![]));
     state.resolved(&name, Family::V4, &[], at(3));
     assert_eq!(v4(&state, at(3)), Some(vec![]), "an answer takes them away");
 }
@@ -159,7 +164,7 @@ fn only_targets_of_remembered_domains_take_room() {
     state.resolved(&host("fed.a.com"), Family::V4, &addresses(&["192.0.2.1"]), at(0));
     assert_eq!(written(&mut state).len(), 3);
     state.found(&domain("a.com"), &found(&["new.a.com"]), at(1));
-    let v4 = |state: &State| state.addresses(&host("fed.a.com"), Family::V4, at(1));
+    let v4 = |state: &State| state.addresses(&host("fed.a.com"), Family::V4, &at(1));
     assert!(v4(&state).is_some(), "b.com still points at it");
     state.forget(&domain("b.com"));
     assert_eq!(v4(&state), None);
@@ -177,7 +182,7 @@ fn what_could_not_be_written_is_tried_again_unless_it_is_outdated() {
     state.give_back(&taken);
     let mut again = written(&mut state);
     again.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    assert_eq!(again.iter().map(|(_, kept)| kept.found_at).collect::<Vec<_>>(), [at(1), at(0)]);
+    assert_eq!(again.iter().map(|(_, kept)| kept.found.clone()).collect::<Vec<_>>(), [at(1), at(0)]);
 }
 
 fn open(path: &Path, basis: &str) -> (Database, Arc<Memory>) {
@@ -246,7 +251,11 @@ impl Keep for Disk {
         Ok(())
     }
 
-    fn sweep(&mut self, _: SystemTime) -> Result<(), StoreError> {
+    fn step(&mut self, _: &When) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn sweep(&mut self, _: &When) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -46,6 +46,16 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (kind, name)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE identity (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        name TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO identity VALUES (1, lower(hex(randomblob(8))));
+    -- When it was found by the clock of a boot, and of which; 0 and empty where nobody knows.
+    ALTER TABLE finding ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE finding ADD COLUMN booted_ms INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// How long to wait for a process that is just closing the file.
@@ -67,6 +77,13 @@ impl Database {
         let mut connection = Connection::open(path).map_err(|error| fault(error.into()))?;
         prepare(&mut connection).map_err(fault)?;
         Ok(Self(Arc::new(Mutex::new(Some(connection)))))
+    }
+
+    /// The name by which the file is known again, wherever it is; made with it, at random. Blocks.
+    pub(crate) fn identity(&self) -> Result<String, StoreError> {
+        self.with(|connection| {
+            Ok(connection.query_row("SELECT name FROM identity", [], |row| row.get(0))?)
+        })
     }
 
     /// Works with the file, alone. Blocks.
@@ -111,6 +128,9 @@ fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if version == 0 {
+        tracing::info!("a new store is made: its list is empty");
+    }
     if !steps.is_empty() {
         steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

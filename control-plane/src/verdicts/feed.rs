@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, FeedPage};
+use fedgate_policy::{Domain, FeedPage, Speaker};
 use tokio::sync::watch;
 
 use super::cache::Known;
@@ -29,6 +29,8 @@ pub(super) struct Feed {
     log: RwLock<Log>,
     /// What the verdicts rest on.
     basis: String,
+    /// Who tells.
+    speaker: Speaker,
     published: watch::Sender<Published>,
     /// Whether a task is under way that publishes all that is there by then.
     gathering: AtomicBool,
@@ -48,8 +50,10 @@ struct Published {
 impl Feed {
     /// The feed of a list's domains, kept in step with it: a change is published before the write
     /// returns.
-    pub(super) fn of(list: &AllowList, epoch: u64, basis: &str) -> Arc<Self> {
-        let feed = Arc::new(Self::new(Log::new(epoch), basis.to_owned()));
+    pub(super) fn of(list: &AllowList, epoch: u64, basis: &str, store: &str) -> Arc<Self> {
+        let speaker =
+            Speaker { store: Some(store.to_owned()), control_plane: Some(format!("{epoch:016x}")) };
+        let feed = Arc::new(Self::new(Log::new(epoch), basis.to_owned(), speaker));
         let follower = {
             let feed = feed.clone();
             move |change: &Change| {
@@ -67,9 +71,9 @@ impl Feed {
         feed
     }
 
-    fn new(log: Log, basis: String) -> Self {
+    fn new(log: Log, basis: String, speaker: Speaker) -> Self {
         let published = watch::Sender::new(Published { sequence: log.sequence(), ended: false });
-        Self { log: RwLock::new(log), basis, published, gathering: AtomicBool::new(false) }
+        Self { log: RwLock::new(log), basis, speaker, published, gathering: AtomicBool::new(false) }
     }
 
     /// The page behind a cursor. Where nothing has been published since then, it waits that long.
@@ -82,7 +86,14 @@ impl Feed {
             let _ = tokio::time::timeout(wait, news).await;
         }
         let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
-        FeedPage { basis: Some(self.basis.clone()), ..log.page(cursor, Instant::now()) }
+        let Speaker { store, control_plane } = self.speaker.clone();
+        let basis = Some(self.basis.clone());
+        FeedPage { basis, store, control_plane, ..log.page(cursor, Instant::now()) }
+    }
+
+    /// Who tells.
+    pub(super) fn speaker(&self) -> &Speaker {
+        &self.speaker
     }
 
     /// Takes in what is known of a domain, if it is listed and this is news.

@@ -25,7 +25,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Verdict};
+use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Speaker, Verdict};
 
 use crate::allow_list::{AllowList, Change};
 use crate::discovery::{Discover, Discovered, Resolve};
@@ -61,9 +61,10 @@ pub(crate) struct Verdicts {
 
 impl Verdicts {
     /// Verdicts on `list`, by `discovery`. `epoch` is a random number, by which the feed knows its
-    /// own cursors from those of a process before it.
-    pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64) -> Self {
-        let feed = Feed::of(&list, epoch, &discovery.basis());
+    /// own cursors from those of a process before it; `store` names where the list is kept. Filters are
+    /// told both.
+    pub(crate) fn new(list: AllowList, discovery: Arc<dyn Discover>, epoch: u64, store: &str) -> Self {
+        let feed = Feed::of(&list, epoch, &discovery.basis(), store);
         let watch = Arc::new(Watch::new(discovery.servers()));
         let cache = Arc::new(Cache::new(discovery, feed.clone(), watch.clone()));
         Self { list, cache, feed, watch }
@@ -79,6 +80,11 @@ impl Verdicts {
     /// waited for.
     pub(crate) async fn changes(&self, cursor: &str, wait: Duration) -> FeedPage {
         self.feed.page(cursor, wait).await
+    }
+
+    /// Who gives these verdicts, as filters are told.
+    pub(crate) fn speaker(&self) -> &Speaker {
+        self.feed.speaker()
     }
 
     /// Lets nobody wait for changes any more.

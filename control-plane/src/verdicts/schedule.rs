@@ -153,6 +153,10 @@ pub(crate) fn backoff(troubles: u32) -> Duration {
 }
 
 #[cfg(test)]
+#[path = "schedule_time_tests.rs"]
+mod time_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::discovery::Certainty;

@@ -107,7 +107,7 @@ fn label(verdict: &Verdict) -> FailureLabel {
 #[tokio::test(start_paused = true)]
 async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
     let told = Told::held(found("infra.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let begun = tokio::time::Instant::now();
     let late = verdicts.verdict(domain("a.com")).await;
     assert_eq!(begun.elapsed().as_secs(), 4);
@@ -126,7 +126,7 @@ async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
 async fn a_domain_that_is_not_allowed_is_never_looked_up() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let verdict = verdicts.verdict(domain("b.com")).await;
     assert_eq!(verdict, Verdict::denied(domain("b.com"), DENIAL_TTL_MS));
     let json = serde_json::to_string(&verdict).unwrap();
@@ -146,7 +146,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
         let told = Told::held(found("fed.a.com"));
         let list = listing(&["a.com"]).await;
         list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-        let verdicts = Verdicts::new(list, told.clone(), 1);
+        let verdicts = Verdicts::new(list, told.clone(), 1, "store");
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..1000 {
             let verdicts = verdicts.clone();
@@ -165,7 +165,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
 async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
     let told = Told::held(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let waiter = tokio::spawn({
         let verdicts = verdicts.clone();
         async move { verdicts.verdict(domain("a.com")).await }
@@ -179,7 +179,7 @@ async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
 #[tokio::test]
 async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
     let told = Told::held(found("fed.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let first = tokio::spawn({
         let verdicts = verdicts.clone();
         async move { verdicts.verdict(domain("a.com")).await }
@@ -195,7 +195,7 @@ async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
 #[tokio::test]
 async fn a_refresh_asks_anew_and_a_verdict_does_not() {
     let told = Told::at_once(found("old.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     assert_eq!(verdicts.known(domain("a.com")).await, None);
     verdicts.verdict(domain("a.com")).await;
     told.tell(found("new.a.com"));
@@ -208,7 +208,7 @@ async fn a_refresh_asks_anew_and_a_verdict_does_not() {
 #[tokio::test]
 async fn an_answer_outlives_trouble_but_not_another_answer() {
     let told = Told::at_once(found("fed.a.com"));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let before = verdicts.verdict(domain("a.com")).await;
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
     let attempt = verdicts.refresh(&domain("a.com")).await.unwrap();
@@ -224,7 +224,7 @@ async fn an_answer_outlives_trouble_but_not_another_answer() {
 #[tokio::test]
 async fn trouble_ends_after_two_seconds() {
     let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let verdict = verdicts.verdict(domain("a.com")).await;
     assert_eq!(label(&verdict), FailureLabel::DiscoveryFailure);
     assert!((1..=2000).contains(&verdict.ttl_ms));
@@ -235,7 +235,7 @@ async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
     let told = Told::held(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list, told.clone(), 1);
+    let verdicts = Verdicts::new(list, told.clone(), 1, "store");
     let mut waiters = tokio::task::JoinSet::new();
     for number in 0..256 {
         let verdicts = verdicts.clone();
@@ -255,7 +255,7 @@ async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
 async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
     let told = Told::at_once(found("fed.a.com"));
     let list = in_memory();
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     let put = |name| list.put(domain(name), None, Condition::None, SystemTime::now());
     put("a.com").await.unwrap();
@@ -277,7 +277,7 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     let told = Told::at_once(found("one.a.com"));
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let page = async || verdicts.changes("", Duration::ZERO).await;
     assert_eq!((page().await.verdicts.len(), page().await.verdicts[0].ttl_ms), (1, 0));
     verdicts.verdict(domain("a.com")).await;
@@ -300,7 +300,7 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
 async fn another_port_or_weight_is_known_and_is_no_news_for_the_feed() {
     let before = found("fed.a.com");
     let told = Told::at_once(before.clone());
-    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     verdicts.verdict(domain("a.com")).await;
     let cursor = verdicts.changes("", Duration::ZERO).await.cursor;
     let mut after = before;
@@ -318,7 +318,7 @@ async fn another_port_or_weight_is_known_and_is_no_news_for_the_feed() {
 async fn the_refresher_fills_the_feed() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com", "b.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     let (mut cursor, mut known) = (String::new(), std::collections::BTreeSet::new());
     while known.len() < 2 {
@@ -337,7 +337,7 @@ async fn under_allow_none_the_refresher_rests() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -352,7 +352,7 @@ async fn under_allow_none_the_refresher_rests() {
 async fn what_is_recalled_serves_before_dns_is_asked_and_is_looked_up_anew() {
     let told = Told::held(found("new.a.com"));
     let list = listing(&["a.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     verdicts.recall(domain("a.com"), found("old.a.com"), Duration::from_secs(100)).await;
     let page = verdicts.changes("", Duration::ZERO).await;
     assert_eq!((hosts(&page.verdicts[0]), told.asked()), (vec!["old.a.com"], 0));
@@ -371,7 +371,7 @@ async fn what_is_recalled_serves_before_dns_is_asked_and_is_looked_up_anew() {
 #[tokio::test]
 async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
     let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
-    let verdicts = Verdicts::new(listing(&["a.com", "b.com"]).await, told.clone(), 1);
+    let verdicts = Verdicts::new(listing(&["a.com", "b.com"]).await, told.clone(), 1, "store");
     let short = Discovered { ttl: Duration::from_millis(20), ..found("fed.b.com") };
     verdicts.recall(domain("a.com"), found("fed.a.com"), Duration::MAX).await;
     verdicts.recall(domain("b.com"), short, Duration::ZERO).await;
@@ -387,7 +387,7 @@ async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
 async fn a_strategy_that_allows_nobody_forgets_nothing() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com", "b.com"]).await;
-    let verdicts = Verdicts::new(list.clone(), told.clone(), 1);
+    let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     told.until_asked(2).await;
     for name in ["a.com", "b.com"] {

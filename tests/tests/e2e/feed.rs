@@ -13,7 +13,7 @@ use crate::claim::{assert_expected, check_http2, origin};
 use crate::line::{ASK_THE_LINE, Line};
 
 /// How often Envoy's log has this in a line of this level.
-fn told(world: &World, level: &str, words: &str) -> usize {
+pub(crate) fn told(world: &World, level: &str, words: &str) -> usize {
     let level = format!("[{level}]");
     world.envoy.log().lines().filter(|line| line.contains(&level) && line.contains(words)).count()
 }
@@ -33,12 +33,12 @@ fn world() -> World {
     informed(World::builder().records(records).allow(&["a.com", "b.org"]).start(), 2)
 }
 
-fn label(world: &World, connection: &Http2, domain: &str) -> String {
+pub(crate) fn label(world: &World, connection: &Http2, domain: &str) -> String {
     world.run(connection.call("probe", &[origin(domain)])).unwrap().label()
 }
 
 /// Calls on an open connection until the label comes; for how long it did not.
-fn time_until(world: &World, connection: &Http2, domain: &str, expected: &str) -> Duration {
+pub(crate) fn time_until(world: &World, connection: &Http2, domain: &str, expected: &str) -> Duration {
     let started = Instant::now();
     while label(world, connection, domain) != expected {
         assert!(started.elapsed() < Duration::from_secs(10), "{domain} never got {expected:?}");
@@ -46,7 +46,7 @@ fn time_until(world: &World, connection: &Http2, domain: &str, expected: &str) -
     started.elapsed()
 }
 
-fn delete(control_plane: &ControlPlane, domain: &str) {
+pub(crate) fn delete(control_plane: &ControlPlane, domain: &str) {
     let url = format!("{}/v1/domains/{domain}", control_plane.url());
     let request = http().delete(url).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
     assert_eq!(request.call().unwrap().status(), 204);

@@ -9,6 +9,7 @@ mod answers;
 mod balancer;
 mod claim;
 mod client_certificate;
+mod clock;
 mod control_plane;
 mod discovery;
 mod disk_full;
@@ -31,6 +32,7 @@ mod reference;
 mod store;
 mod targets;
 mod trouble;
+mod two_stores;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};

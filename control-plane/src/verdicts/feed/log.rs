@@ -182,6 +182,8 @@ impl Log {
         FeedPage {
             cursor: cursor.to_string(),
             basis: None,
+            store: None,
+            control_plane: None,
             reset: place.is_none(),
             more,
             strategy: self.strategy,

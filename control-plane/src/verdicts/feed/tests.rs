@@ -40,7 +40,7 @@ async fn watchers(feed: &Arc<Feed>, count: usize) -> JoinSet<FeedPage> {
 #[tokio::test]
 async fn an_edit_is_published_before_the_write_returns() {
     let list = listing(&["a.com"]).await;
-    let feed = Feed::of(&list, 1, "");
+    let feed = Feed::of(&list, 1, "", "store");
     let cursor = feed.page("", MINUTE).await.cursor;
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     let removed = feed.page(&cursor, Duration::ZERO).await;
@@ -60,7 +60,7 @@ async fn an_edit_is_published_before_the_write_returns() {
 #[tokio::test]
 async fn ten_thousand_who_wait_all_hear_of_a_removal() {
     let list = listing(&["a.com", "b.com"]).await;
-    let feed = Feed::of(&list, 1, "");
+    let feed = Feed::of(&list, 1, "", "store");
     let mut watchers = watchers(&feed, 10_000).await;
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     let all = async {
@@ -73,7 +73,7 @@ async fn ten_thousand_who_wait_all_hear_of_a_removal() {
 
 #[tokio::test]
 async fn the_end_answers_all_who_wait_and_keeps_nobody_waiting() {
-    let feed = Feed::of(&listing(&["a.com"]).await, 1, "");
+    let feed = Feed::of(&listing(&["a.com"]).await, 1, "", "store");
     let mut watchers = watchers(&feed, 100).await;
     feed.end();
     let all = async {
@@ -89,7 +89,7 @@ async fn the_end_answers_all_who_wait_and_keeps_nobody_waiting() {
 #[tokio::test(start_paused = true)]
 async fn extensions_are_gathered_and_changes_are_not() {
     let list = listing(&["a.com", "b.com", "c.com"]).await;
-    let feed = Feed::of(&list, 1, "");
+    let feed = Feed::of(&list, 1, "", "store");
     let start = tokio::time::Instant::now();
     let mut watchers = watchers(&feed, 10).await;
     for name in ["a.com", "b.com"] {

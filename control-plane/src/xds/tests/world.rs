@@ -157,7 +157,7 @@ impl World {
             resolutions: AtomicUsize::default(),
         });
         let list = listing(names).await;
-        let verdicts = Verdicts::new(list.clone(), zones.clone(), 1);
+        let verdicts = Verdicts::new(list.clone(), zones.clone(), 1, "store");
         let egress = Egress {
             connect_timeout: Duration::from_secs(2),
             client_certificate_sds: "/client.yaml".to_owned(),
