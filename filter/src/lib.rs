@@ -13,11 +13,13 @@
 //! worker remembers and how it learns:
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
 //! ([`verdict_cache`]). [`control_plane`] knows what is asked, and what an answer means; [`config`]
-//! reads the plugin's configuration; [`metrics`] counts; [`host`] holds every hostcall.
+//! reads the plugin's configuration; [`metrics`] counts, by domain in [`partners`], and tells on the [`board`]
+//! how the table stands; [`weighed`] bounds what others make us remember; [`host`] holds every hostcall.
 
 #![allow(missing_docs, reason = "the only export is the entry point that the SDK's macro writes")]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod board;
 mod config;
 mod connection;
 mod control_plane;
@@ -29,10 +31,12 @@ mod ingress;
 mod listing;
 mod lookups;
 mod metrics;
+mod partners;
 mod plugin;
 mod reply;
 mod table;
 mod verdict_cache;
+mod weighed;
 
 use proxy_wasm::types::LogLevel;
 

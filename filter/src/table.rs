@@ -7,12 +7,14 @@
 //! | stale | it failed; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
 //! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
 
 use crate::host::Now;
 use crate::listing::{Listed, Listing};
+use crate::partners::Partner;
 use crate::verdict_cache::{Held, VerdictCache};
 
 /// The table of listed domains, kept by the feed, and the cache of looked-up verdicts.
@@ -85,18 +87,20 @@ impl Table {
         }
     }
 
-    /// What is known of a domain at `now`.
-    pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> Known<'_> {
+    /// What is known of a domain at `now`; and, where it is listed, the note of its place among the counts.
+    pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> (Known<'_>, Option<&Cell<Partner>>) {
+        let listed = self.listed.get(domain);
+        let partner = listed.map(|listed| &listed.partner);
         if let Some(heard) = self.in_force(now) {
-            let listed = self.listed.get(domain).filter(|listed| listed.generation >= heard.since);
+            let listed = listed.filter(|listed| listed.generation >= heard.since);
             if !self.strategy.allows(listed.is_some()) {
-                return Known::Denied;
+                return (Known::Denied, partner);
             }
             if let Some(verdict) = listed.and_then(|listed| listed.held.valid_at(now)) {
-                return Known::Verdict(verdict);
+                return (Known::Verdict(verdict), partner);
             }
         }
-        self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict)
+        (self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict), partner)
     }
 
     /// Keeps a verdict that was looked up.
@@ -151,7 +155,7 @@ impl Table {
                 Some(std::mem::replace(&mut listed.generation, generation))
             }
             Some(_) | None => {
-                self.listed.insert(Listed { held, generation }).map(|before| before.generation)
+                self.listed.insert(Listed { held, generation, partner: Cell::default() }).map(|before| before.generation)
             }
         };
         if before != Some(generation) {
@@ -233,7 +237,7 @@ mod tests {
 
     #[track_caller]
     fn assert_known(table: &mut Table, name: &str, now: Now, expected: &str) {
-        let known = match table.known(&domain(name), now) {
+        let known = match table.known(&domain(name), now).0 {
             Known::Verdict(_) => "verdict",
             Known::Denied => "denied",
             Known::Nothing => "nothing",
