@@ -118,11 +118,11 @@ mod tests {
     fn a_flood_takes_a_share_and_leaves_room_for_others_and_for_us() {
         let room = Arc::new(Room::new(1));
         let places = flood(&room, P, 0);
-        assert_eq!(places.len(), 52);
-        let theirs: Vec<_> = (2..30).map(|peer| flood(&room, Asker::Peer(peer), 1000 * peer as usize)).collect();
+        assert_eq!(places.len(), 39);
+        let theirs: Vec<_> = (2..60).map(|peer| flood(&room, Asker::Peer(peer), 1000 * peer as usize)).collect();
         assert!(theirs.iter().all(|places| !places.is_empty()));
         assert_eq!(flood(&room, Asker::Ours, 90_000).len(), 64);
-        assert!(room.try_enter(&domain(52), P).is_none());
+        assert!(room.try_enter(&domain(39), P).is_none());
         assert!(matches!(room.try_enter(&domain(7), Asker::Peer(99)), Some(Place::Shared)));
         drop((places, theirs));
         assert!(room.taken().is_empty(), "places are given back");

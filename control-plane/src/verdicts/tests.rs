@@ -248,7 +248,7 @@ async fn a_flood_of_unlisted_domains_shuts_out_neither_other_peers_nor_us_nor_th
         let domain = domain(&format!("d{number}.com"));
         waiters.spawn(async move { verdicts.verdict(domain, flooding).await });
     }
-    let share = 52;
+    let share = 39;
     told.until_asked(share).await;
     for (more, (name, asker)) in
         (1..).zip([("other.com", other), ("ours.com", Asker::Ours), ("a.com", other)])
@@ -276,12 +276,12 @@ async fn what_a_peer_is_refused_another_learns() {
     let told = Told::held(found("fed.a.com"));
     let verdicts = open_to_all(&told).await;
     let mut flood = tokio::task::JoinSet::new();
-    for number in 0..52 {
+    for number in 0..39 {
         let verdicts = verdicts.clone();
         let domain = domain(&format!("d{number}.com"));
         flood.spawn(async move { verdicts.verdict(domain, Asker::Peer(1)).await });
     }
-    told.until_asked(52).await;
+    told.until_asked(39).await;
     let refused = verdicts.verdict(domain("other.com"), Asker::Peer(1)).await;
     assert_eq!((label(&refused), refused.ttl_ms), (FailureLabel::DiscoveryFailure, 0));
     told.gate.add_permits(100);
