@@ -132,6 +132,18 @@ impl Config {
     }
 }
 
+// === impl Role ===
+
+impl Role {
+    /// Its name in the configuration, and in the names of metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress { .. } => "egress",
+        }
+    }
+}
+
 // === impl ControlPlane ===
 
 impl ControlPlane {

@@ -1,21 +1,23 @@
 //! Who is at the other end of a downstream connection: the same for all its requests, and most of it the
 //! same for all connections that show the same certificate.
 
-use std::hash::RandomState;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use fedgate_policy::Peer;
-use lru::LruCache;
+use fedgate_policy::{Asker, Peer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use crate::config::{ChainValidation, Config};
 use crate::host;
+use crate::weighed::Weighed;
 
-/// The most connections that are remembered; others are read anew with each request.
-const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-/// The most certificates that are remembered; others are parsed anew with each connection.
-const CERTIFICATES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// The most connections and certificates that are remembered, and what they may weigh together; others are
+/// read anew with each request, or parsed anew with each connection.
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const MAX_WEIGHT: usize = 8 << 20;
+/// What an entry weighs besides what is known of the peer.
+const ENTRY: usize = 128;
 /// What a URL may carry as it is (RFC 3986 §2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -23,6 +25,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(crate) struct Connection {
     /// For the policy.
     pub(crate) peer: Peer,
+    /// On whose behalf the control plane is asked.
+    pub(crate) asker: Asker,
     /// The certificate in URL encoding, where it is to be handed on.
     pub(crate) forwarded: Option<String>,
 }
@@ -32,61 +36,99 @@ pub(crate) struct Connection {
 /// A certificate, and whether it was validated, cannot change while a connection lives. So both are read
 /// once for a connection, and its further requests cost one small hostcall. What a certificate says is
 /// shared by its SHA-256; that it was validated never is: it may be untrusted tomorrow.
-pub(crate) struct Connections {
-    by_id: LruCache<u64, Rc<Connection>, RandomState>,
-    validated: ByDigest,
-}
+///
+/// Both are weighed as if they shared nothing: what a connection holds is held for as long as it, whether
+/// or not its certificate is remembered for others.
+pub(crate) struct Connections(Weighed<Key, Rc<Connection>>);
 
-/// Those of validated certificates.
-type ByDigest = LruCache<Vec<u8>, Rc<Connection>, RandomState>;
+/// A connection's number, followed by zeros; or the SHA-256 of a validated certificate, which is no such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key([u64; 4]);
+
+/// A part is enough to tell keys apart, as nobody makes two digests that agree in it.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [first, ..] = self.0;
+        state.write_u64(first);
+    }
+}
 
 // === impl Connections ===
 
 impl Connections {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self {
-            by_id: LruCache::with_hasher(CONNECTIONS, RandomState::new()),
-            validated: LruCache::with_hasher(CERTIFICATES, RandomState::new()),
-        }
+        Self(Weighed::new(ENTRIES, MAX_WEIGHT))
     }
 
     /// That of the current request.
     pub(crate) fn current(&mut self, config: &Config) -> Rc<Connection> {
-        let Self { by_id, validated } = self;
-        match host::connection_id() {
-            Some(id) => Rc::clone(by_id.get_or_insert(id, || read(config, validated))),
-            None => read(config, validated),
+        let id = host::connection_id().map(|id| Key([id, 0, 0, 0]));
+        if let Some(known) = id.as_ref().and_then(|id| self.0.get(id)) {
+            return Rc::clone(known);
+        }
+        let connection = self.read(config);
+        self.remember(id, &connection);
+        connection
+    }
+
+    /// The current request's, with what is remembered of its certificate.
+    fn read(&mut self, config: &Config) -> Rc<Connection> {
+        if !is_validated(config) {
+            return Rc::new(Connection::read(config, None));
+        }
+        let digest = host::peer_digest().unwrap_or_default();
+        let key = Key::of_digest(&digest);
+        if let Some(known) = key.as_ref().and_then(|key| self.0.get(key)) {
+            return Rc::clone(known);
+        }
+        let connection = Rc::new(Connection::read(config, Some(&digest)));
+        // A certificate that Envoy tells the digest of, and could not give, may come with the next connection.
+        self.remember(key.filter(|_| connection.peer != Peer::Anonymous), &connection);
+        connection
+    }
+
+    fn remember(&mut self, key: Option<Key>, connection: &Rc<Connection>) {
+        if let Some(key) = key {
+            self.0.put(key, Rc::clone(connection), connection.weight());
         }
     }
 }
 
-/// The current request's connection, with what is remembered of its certificate.
-fn read(config: &Config, validated: &mut ByDigest) -> Rc<Connection> {
-    if !is_validated(config) {
-        return Rc::new(Connection::read(config, false));
+// === impl Key ===
+
+impl Key {
+    /// From hexadecimal digits.
+    fn of_digest(hex: &[u8]) -> Option<Self> {
+        let hex = (hex.len() == 64).then_some(hex)?;
+        let mut words = [0; 4];
+        let mut digits = hex.chunks_exact(16);
+        for word in &mut words {
+            *word = u64::from_str_radix(str::from_utf8(digits.next()?).ok()?, 16).ok()?;
+        }
+        Some(Self(words))
     }
-    let digest = host::peer_digest();
-    if let Some(known) = digest.as_ref().and_then(|digest| validated.get(digest)) {
-        return Rc::clone(known);
-    }
-    let connection = Rc::new(Connection::read(config, true));
-    // A certificate that Envoy tells the digest of, and could not give, may come with the next connection.
-    if let Some(digest) = digest.filter(|_| connection.peer != Peer::Anonymous) {
-        validated.put(digest, Rc::clone(&connection));
-    }
-    connection
 }
 
 // === impl Connection ===
 
 impl Connection {
-    /// The current request's, from what Envoy tells of it.
-    fn read(config: &Config, validated: bool) -> Self {
+    /// The current request's, from what Envoy tells of it: whether it validated the certificate, and that
+    /// one's digest.
+    fn read(config: &Config, digest: Option<&[u8]>) -> Self {
         let certificate = host::peer_certificate();
-        let forwarded =
-            certificate.as_ref().filter(|_| config.forward_certificate).map(|pem| encode(pem));
-        Self { peer: Peer::new(certificate.as_deref(), validated), forwarded }
+        let peer = Peer::new(certificate.as_deref(), digest.is_some());
+        let forwarded = match peer {
+            Peer::Known(_) if config.forward_certificate => certificate.map(|pem| encode(&pem)),
+            Peer::Known(_) | Peer::Anonymous | Peer::Untrusted | Peer::Unreadable(_) => None,
+        };
+        Self { peer, asker: Asker::peer(digest.unwrap_or_default()), forwarded }
+    }
+
+    /// What it takes in memory, roughly, in octets.
+    fn weight(&self) -> usize {
+        let forwarded = self.forwarded.as_ref().map_or(0, String::capacity);
+        ENTRY.saturating_add(self.peer.weight()).saturating_add(forwarded)
     }
 }
 
@@ -113,5 +155,16 @@ mod tests {
         let (pem, encoded) = ("-----BEGIN A-----\nM+/=\n", "-----BEGIN%20A-----%0AM%2B%2F%3D%0A");
         assert_eq!(encode(pem.as_bytes()), encoded);
         assert_eq!(encode(encoded.as_bytes()), encoded);
+    }
+
+    #[test]
+    fn a_digest_is_no_connections_number() {
+        let digest = b"72bb33d827a781e2345974625b2378a9f70f1cad0738b1392fc42b05c68b5c9e";
+        let words =
+            [0x72bb_33d8_27a7_81e2, 0x3459_7462_5b23_78a9, 0xf70f_1cad_0738_b139, 0x2fc4_2b05_c68b_5c9e];
+        assert_eq!(Key::of_digest(digest), Some(Key(words)));
+        for none in [&b""[..], &digest[1..], &[&digest[..], b"00"].concat(), &[b'x'; 64], &[0xff; 64]] {
+            assert_eq!(Key::of_digest(none), None);
+        }
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::ControlPlane;
 use crate::host::{self, Call, Response};
+use crate::lookups::Question;
 
 /// The longest that the feed's answer is held back where nothing changes, in seconds.
 const MAX_WAIT_S: u64 = 30;
@@ -37,10 +38,13 @@ pub(crate) enum AskError {
 /// Asks for the verdict on a domain.
 pub(crate) fn ask_verdict(
     control_plane: &ControlPlane,
-    domain: &Domain,
+    question: &Question,
     request_id: Option<&RequestId>,
 ) -> Result<Call, AskError> {
-    ask(control_plane, &format!("/v1/verdicts/{domain}"), request_id, control_plane.timeout)
+    let (path, asker) = (format!("/v1/verdicts/{}", question.domain), question.asker.to_string());
+    let request_id = request_id.map(|id| ("x-request-id", id.as_str()));
+    let headers = [Some(("x-fedgate-asker", asker.as_str())), request_id];
+    ask(control_plane, &path, headers.into_iter().flatten(), control_plane.timeout)
 }
 
 /// Asks for what has changed since `cursor`; the answer is held until something has, but no longer
@@ -58,13 +62,13 @@ pub(crate) fn ask_feed(
     ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), None, timeout)
 }
 
-fn ask(
-    control_plane: &ControlPlane,
-    path: &str,
-    request_id: Option<&RequestId>,
+fn ask<'a>(
+    control_plane: &'a ControlPlane,
+    path: &'a str,
+    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     timeout: Duration,
 ) -> Result<Call, AskError> {
-    host::get(&control_plane.cluster, path, control_plane.bearer(), request_id, timeout)
+    host::get(&control_plane.cluster, path, control_plane.bearer(), headers, timeout)
         .map_err(|_| AskError::NotSent)
 }
 

@@ -3,14 +3,14 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Domain, PeerError, Refusal, RemoteCall, RemoteFailure, RequestId, Verdict};
+use fedgate_policy::{Asker, Domain, PeerError, Refusal, RemoteCall, RemoteFailure, RequestId, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::gate::Gate;
 use crate::host::{self, Header, Now};
-use crate::lookups::Waiting;
-use crate::metrics::Counter;
+use crate::lookups::{Question, Waiting};
+use crate::partners::Partner;
 use crate::reply::{self, Origin};
 
 /// The request header by which the route finds the cluster; it goes no further.
@@ -52,6 +52,8 @@ struct Stream {
     own_domain: Rc<Domain>,
     facts: OnceCell<Facts>,
     passes: Cell<bool>,
+    /// The called domain's place among the counts.
+    partner: Cell<Partner>,
     /// What becomes of the other backend's answer.
     reply: Cell<Reply>,
 }
@@ -82,7 +84,8 @@ impl Egress {
     /// The call whose context is `id`, made in the name of `own_domain`.
     pub(crate) fn new(id: u32, gate: Rc<Gate>, own_domain: Rc<Domain>) -> Self {
         let (facts, passes, reply) = (OnceCell::new(), Cell::new(false), Cell::new(Reply::Passes));
-        Self(Rc::new(Stream { id, gate, own_domain, facts, passes, reply }))
+        let partner = Cell::default();
+        Self(Rc::new(Stream { id, gate, own_domain, facts, passes, partner, reply }))
     }
 }
 
@@ -101,7 +104,7 @@ impl HttpContext for Egress {
             Ok(call) => {
                 let facts = stream.facts.get_or_init(|| Facts::new(call, headers));
                 let call = &facts.call;
-                match stream.gate.judge(call.domain(), host::now(), |verdict| call.judge(verdict)) {
+                match stream.judge(call, host::now()) {
                     Some(decision) => stream.act(facts, decision),
                     None => stream.wait_for(facts),
                 }
@@ -205,7 +208,7 @@ impl Waiting for Stream {
             log::error!("a waiting stream is gone");
             return;
         }
-        let known = self.gate.judge(call.domain(), now, |verdict| call.judge(verdict));
+        let known = self.judge(call, now);
         self.act(facts, known.unwrap_or_else(|| call.judge(verdict)));
         if self.passes.get() {
             host::resume();
@@ -216,10 +219,17 @@ impl Waiting for Stream {
 impl Stream {
     fn wait_for(self: &Rc<Self>, facts: &Facts) {
         let waiting: Weak<Self> = Rc::downgrade(self);
-        let domain = facts.call.domain();
-        if !self.gate.look_up(domain.clone(), facts.request_id(), waiting) {
-            self.act(facts, Err(Refusal::VerdictUnavailable(domain.clone())));
+        let question = Question { asker: Asker::Ours, domain: facts.call.domain().clone() };
+        if let Err(refusal) = self.gate.look_up(question, facts.request_id(), waiting) {
+            self.act(facts, Err(refusal));
         }
+    }
+
+    /// Judges by what is known; `None` where nothing is.
+    fn judge(&self, call: &RemoteCall, now: Now) -> Option<Result<(), Refusal>> {
+        let (known, partner) = self.gate.judge(call.domain(), now, |verdict| call.judge(verdict));
+        self.partner.set(partner);
+        known
     }
 
     /// Acts on a decision: afterwards the call passes, or it has been answered.
@@ -233,7 +243,7 @@ impl Stream {
         });
         match sent {
             Ok(()) => {
-                self.gate.metrics.count(Counter::Permits);
+                self.gate.metrics.count_permit(self.partner.get());
                 self.passes.set(true);
             }
             Err(refusal) => {
@@ -253,7 +263,7 @@ impl Stream {
     }
 
     fn refuse(&self, refusal: &Refusal, json: &str) {
-        self.gate.metrics.count_refusal(refusal);
+        self.gate.metrics.count_refusal(refusal, self.partner.get());
         host::note_refusal(refusal.label());
         host::respond(refusal.status(), json);
     }
@@ -298,7 +308,7 @@ impl Stream {
     }
 
     fn count(&self, failure: &RemoteFailure) {
-        self.gate.metrics.count_failure(failure);
+        self.gate.metrics.count_failure(failure, self.partner.get());
         host::note_refusal(failure.label());
     }
 

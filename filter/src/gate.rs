@@ -11,8 +11,9 @@ use crate::connection::{Connection, Connections};
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now, WallClock};
-use crate::lookups::{Lookups, Waiting};
+use crate::lookups::{Lookups, Question, Waiting};
 use crate::metrics::{Counter, Metrics};
+use crate::partners::Partner;
 use crate::speakers::{self, News, Speakers};
 use crate::table::{Freshness, Known, Table};
 
@@ -56,7 +57,7 @@ impl Gate {
         host::tick_every(AT_ONCE);
         let wall = Cell::new(host::wall_clock(host::now()));
         Self {
-            metrics: Metrics::define(),
+            metrics: Metrics::define(config.role.name()),
             root,
             table: RefCell::new(Table::new(config.max_staleness)),
             connections: RefCell::new(Connections::new()),
@@ -81,34 +82,38 @@ impl Gate {
         self.wall.get().unix(now)
     }
 
-    /// Judges by what is known of `domain`; `None` where nothing is.
+    /// Judges by what is known of `domain`; `None` where nothing is. Also the domain's place among the counts.
     pub(crate) fn judge<Permit>(
         &self,
         domain: &Domain,
         now: Now,
         judge: impl FnOnce(Option<&Verdict>) -> Result<Permit, Refusal>,
-    ) -> Option<Result<Permit, Refusal>> {
-        match self.table.borrow_mut().known(domain, now) {
+    ) -> (Option<Result<Permit, Refusal>>, Partner) {
+        let mut table = self.table.borrow_mut();
+        let (known, noted) = table.known(domain, now);
+        let partner = noted.map_or(Partner::NONE, |noted| self.metrics.partner(noted, domain));
+        let decision = match known {
             Known::Verdict(verdict) => Some(judge(Some(verdict))),
             Known::Denied => Some(judge(Some(&Verdict::denied(domain.clone(), 0)))),
             Known::Unavailable => Some(judge(None)),
             Known::Nothing => None,
-        }
+        };
+        (decision, partner)
     }
 
-    /// Has the control plane asked about `domain` on behalf of a stream, which waits. `false` where
-    /// too many questions are under way.
+    /// Has the control plane asked on behalf of a stream, which waits; or refuses that, where too many
+    /// questions are under way.
     pub(crate) fn look_up(
         &self,
-        domain: Domain,
+        question: Question,
         request_id: Option<RequestId>,
         stream: Weak<dyn Waiting>,
-    ) -> bool {
-        let waits = self.lookups.borrow_mut().wait(domain, request_id, stream);
-        if waits {
-            host::tick_every(AT_ONCE);
-        }
-        waits
+    ) -> Result<(), Refusal> {
+        let domain = question.domain.clone();
+        let waits = self.lookups.borrow_mut().wait(question, request_id, stream);
+        waits.map_err(|own| Refusal::TooManyQuestions { domain, own })?;
+        host::tick_every(AT_ONCE);
+        Ok(())
     }
 
     /// Whether calls can be decided: by a table that counts; or, where there is to be none, as long as the
@@ -127,11 +132,11 @@ impl Gate {
         self.wall.set(host::wall_clock(now));
         self.rest(now);
         let queued = self.lookups.borrow_mut().take_queued();
-        for (domain, request_id) in queued {
+        for (question, request_id) in queued {
             let request_id = request_id.as_ref();
-            match control_plane::ask_verdict(&self.config.control_plane, &domain, request_id) {
-                Ok(call) => self.lookups.borrow_mut().sent(call, domain),
-                Err(error) => self.conclude(&domain, Err(error), now),
+            match control_plane::ask_verdict(&self.config.control_plane, &question, request_id) {
+                Ok(call) => self.lookups.borrow_mut().sent(call, question),
+                Err(error) => self.conclude(&question, Err(error), now),
             }
         }
         let feed_is_due = self.feed.borrow().is_due(now);
@@ -139,7 +144,7 @@ impl Gate {
             self.poll(now);
         }
         self.tell_freshness(now);
-        self.metrics.flush(&self.table.borrow(), now);
+        self.metrics.flush(&self.table.borrow(), now, self.wall.get());
         host::tick_every(TICK);
     }
 
@@ -148,9 +153,11 @@ impl Gate {
         let now = host::now();
         // What is borrowed is given back before anything is done with it: a second borrow would panic.
         let of_feed = self.feed.borrow_mut().ends(call);
-        let domain = self.lookups.borrow_mut().ends(call);
-        match domain {
-            Some(domain) => self.conclude(&domain, control_plane::verdict(&domain, body_size), now),
+        let question = self.lookups.borrow_mut().ends(call);
+        match question {
+            Some(question) => {
+                self.conclude(&question, control_plane::verdict(&question.domain, body_size), now);
+            }
             None if of_feed => self.learn(control_plane::page(body_size), now),
             None => {}
         }
@@ -204,7 +211,7 @@ impl Gate {
     }
 
     /// Lets all who waited for a verdict go on with it, or without.
-    fn conclude(&self, domain: &Domain, answer: Result<Answer, AskError>, now: Now) {
+    fn conclude(&self, question: &Question, answer: Result<Answer, AskError>, now: Now) {
         self.watch(answer.as_ref().err());
         self.metrics.count(Counter::Lookups);
         let verdict = answer.ok().map(|Answer { verdict, speaker }| {
@@ -214,7 +221,7 @@ impl Gate {
         if let Some(verdict) = &verdict {
             self.table.borrow_mut().keep(verdict.clone(), now);
         }
-        let streams = self.lookups.borrow_mut().take_streams(domain);
+        let streams = self.lookups.borrow_mut().take_streams(question);
         // A stream that has ended meanwhile is gone, and so is the only strong reference to it.
         for stream in streams.iter().filter_map(Weak::upgrade) {
             stream.conclude(verdict.as_ref(), now);

@@ -67,8 +67,12 @@ impl WallClock {
 
     /// What it says at `now`, unless it has been set since.
     pub(crate) fn unix(self, now: Now) -> UnixTime {
-        let seconds = self.said.saturating_add(now.since(self.at)).as_secs();
-        UnixTime(i64::try_from(seconds).unwrap_or(i64::MAX))
+        UnixTime(i64::try_from(self.since_1970(now).as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// The same, in finer parts.
+    pub(crate) fn since_1970(self, now: Now) -> Duration {
+        self.said.saturating_add(now.since(self.at))
     }
 }
 
@@ -253,11 +257,11 @@ pub(crate) fn resume() {
 pub(crate) struct Call(pub(crate) u32);
 
 /// Sends a GET to a cluster. To be called on the root context: it is to that the answer comes.
-pub(crate) fn get(
+pub(crate) fn get<'a>(
     cluster: &str,
-    path: &str,
-    bearer: &str,
-    request_id: Option<&RequestId>,
+    path: &'a str,
+    bearer: &'a str,
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
     timeout: Duration,
 ) -> Result<Call, Status> {
     let mut headers = vec![
@@ -269,7 +273,7 @@ pub(crate) fn get(
         ("accept", "application/json"),
         ("authorization", bearer),
     ];
-    headers.extend(request_id.map(|id| ("x-request-id", id.as_str())));
+    headers.extend(more);
     hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(Call)
 }
 
@@ -307,10 +311,27 @@ pub(crate) fn act_for(stream: u32) -> Result<(), Status> {
     hostcalls::set_effective_context(stream)
 }
 
+/// A number that no other worker has.
+pub(crate) fn random_number() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 /// A number from 0 to 1, for what need not be secret.
 pub(crate) fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 32;
-    u32::try_from(bits).map_or(0.5, |bits| f64::from(bits) / f64::from(u32::MAX))
+    u32::try_from(random_number() >> 32).map_or(0.5, |bits| f64::from(bits) / f64::from(u32::MAX))
+}
+
+// === shared by all workers ===
+
+/// What stands under a key, and its version.
+pub(crate) fn shared_data(key: &str) -> (Vec<u8>, Option<u32>) {
+    let (data, version) = hostcalls::get_shared_data(key).unwrap_or_default();
+    (data.unwrap_or_default(), version)
+}
+
+/// Puts this in the place of that version; `false` where it is another one meanwhile.
+pub(crate) fn set_shared_data(key: &str, data: &[u8], version: Option<u32>) -> bool {
+    hostcalls::set_shared_data(key, Some(data), version).is_ok()
 }
 
 // === metrics ===

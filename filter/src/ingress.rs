@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Claim, Domain, Permit, Refusal, RequestId, UnixTime, Verdict, identify};
+use fedgate_policy::{Asker, Claim, Domain, Permit, Refusal, RequestId, UnixTime, Verdict, identify};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -11,8 +11,8 @@ use crate::config::Mode;
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::host::{self, Now};
-use crate::lookups::Waiting;
-use crate::metrics::Counter;
+use crate::lookups::{Question, Waiting};
+use crate::partners::Partner;
 
 /// Where a request's number stands: as the other backend gave it, or else Envoy.
 const REQUEST_ID: [&str; 2] = ["wire-origin-request-id", "x-request-id"];
@@ -58,10 +58,10 @@ impl HttpContext for Ingress {
         });
         match facts.claim(gate.unix(now)) {
             Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
-                Some(decision) => stream.act(decision),
-                None => stream.wait_for(claim.origin()),
+                (Some(decision), partner) => stream.act(decision, partner),
+                (None, partner) => stream.wait_for(facts.connection.asker, claim.origin(), partner),
             },
-            Err(refusal) => stream.act(Err(refusal)),
+            Err(refusal) => stream.act(Err(refusal), Partner::NONE),
         }
         stream.action()
     }
@@ -85,10 +85,14 @@ impl Waiting for Stream {
             return;
         }
         // Time has passed: its certificate may have expired, or its domain been removed, meanwhile.
-        self.act(facts.claim(self.gate.unix(now)).and_then(|claim| {
-            let known = self.gate.judge(claim.origin(), now, |verdict| claim.judge(verdict));
-            known.unwrap_or_else(|| claim.judge(verdict))
-        }));
+        match facts.claim(self.gate.unix(now)) {
+            Ok(claim) => {
+                let (known, partner) =
+                    self.gate.judge(claim.origin(), now, |verdict| claim.judge(verdict));
+                self.act(known.unwrap_or_else(|| claim.judge(verdict)), partner);
+            }
+            Err(refusal) => self.act(Err(refusal), Partner::NONE),
+        }
         if self.passes.get() {
             host::resume();
         }
@@ -96,24 +100,25 @@ impl Waiting for Stream {
 }
 
 impl Stream {
-    fn wait_for(self: &Rc<Self>, domain: &Domain) {
+    fn wait_for(self: &Rc<Self>, asker: Asker, domain: &Domain, partner: Partner) {
         let waiting: Weak<Self> = Rc::downgrade(self);
-        if !self.gate.look_up(domain.clone(), request_id(), waiting) {
-            self.act(Err(Refusal::VerdictUnavailable(domain.clone())));
+        let question = Question { asker, domain: domain.clone() };
+        if let Err(refusal) = self.gate.look_up(question, request_id(), waiting) {
+            self.act(Err(refusal), partner);
         }
     }
 
     /// Acts on a decision: afterwards the request passes, or it has been answered.
-    fn act(&self, decision: Result<Permit, Refusal>) {
+    fn act(&self, decision: Result<Permit, Refusal>, partner: Partner) {
         let gate = &self.gate;
         let decision = match gate.config.mode {
             Mode::Enforce => decision.and_then(|permit| self.hand_over(permit)),
             Mode::Shadow => decision,
         };
         match &decision {
-            Ok(_) => gate.metrics.count(Counter::Permits),
+            Ok(_) => gate.metrics.count_permit(partner),
             Err(refusal) => {
-                gate.metrics.count_refusal(refusal);
+                gate.metrics.count_refusal(refusal, partner);
                 host::note_refusal(refusal.label());
             }
         }

@@ -12,12 +12,15 @@
 //! ([`reply`] says what became of it), [`connection`] what is known of who calls. [`gate`] is what a
 //! worker remembers and how it learns:
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
-//! ([`verdict_cache`]); [`speakers`] knows who answers. [`control_plane`] knows what is asked, and what an answer means; [`config`]
-//! reads the plugin's configuration; [`metrics`] counts; [`host`] holds every hostcall.
+//! ([`verdict_cache`]); [`speakers`] knows who answers. [`control_plane`] knows what is asked, and what an
+//! answer means; [`config`] reads the plugin's configuration; [`metrics`] counts, by domain in [`partners`],
+//! and tells on the [`board`] how the table stands; [`weighed`] bounds what others make us remember;
+//! [`host`] holds every hostcall.
 
 #![allow(missing_docs, reason = "the only export is the entry point that the SDK's macro writes")]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod board;
 mod config;
 mod connection;
 mod control_plane;
@@ -29,6 +32,7 @@ mod ingress;
 mod listing;
 mod lookups;
 mod metrics;
+mod partners;
 mod plugin;
 mod reply;
 mod speakers;
@@ -36,6 +40,7 @@ mod table;
 #[cfg(test)]
 mod time_tests;
 mod verdict_cache;
+mod weighed;
 
 use proxy_wasm::types::LogLevel;
 

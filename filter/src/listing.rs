@@ -1,11 +1,13 @@
 //! The listed domains, each with its verdict.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use fedgate_policy::Domain;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use crate::partners::Partner;
 use crate::verdict_cache::Held;
 
 /// Into how many maps domains are spread: 100,000 make 400 in each.
@@ -31,6 +33,8 @@ pub(crate) struct Listed {
     pub(crate) generation: u32,
     /// The first of those that did, without one between them that did not.
     pub(crate) since: u32,
+    /// Its place among the counts, once it has one.
+    pub(crate) partner: Cell<Partner>,
 }
 
 // === impl Listing ===
@@ -62,7 +66,10 @@ impl Listing {
             |other| self.hasher.hash_one(other.held.domain()),
         );
         match entry {
-            Entry::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), listed)),
+            Entry::Occupied(mut occupied) => {
+                listed.partner.swap(&occupied.get().partner);
+                Some(std::mem::replace(occupied.get_mut(), listed))
+            }
             Entry::Vacant(vacant) => {
                 vacant.insert(listed);
                 self.len = self.len.saturating_add(1);
@@ -116,7 +123,7 @@ mod tests {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let verdict = Verdict { domain: domain(number), outcome, ttl_ms: 1 };
         let held = Held::new(verdict, Now::from_epoch(Duration::ZERO), Duration::MAX);
-        Listed { held, generation, since: generation }
+        Listed { held, generation, since: generation, partner: Cell::default() }
     }
 
     #[test]

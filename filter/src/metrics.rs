@@ -1,40 +1,41 @@
-//! What a worker counts, in Envoy's statistics: `wasmcustom.fedgate_…`.
+//! What a worker counts, in Envoy's statistics: `wasmcustom.fedgate.ROLE.…`.
 //!
-//! Names are fixed; nothing that a request says becomes part of one. Counts are gathered and handed
-//! over on a tick, so that a request pays for no hostcall.
+//! Names are fixed, but for those of listed domains; nothing that a request says becomes part of one. Counts
+//! are gathered and handed over on a tick, so that a request pays for no hostcall.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use fedgate_policy::{Refusal, RemoteFailure};
+use fedgate_policy::{Domain, Refusal, RemoteFailure};
 
-use crate::host::{self, Metric, Now};
-use crate::table::{Freshness, Table};
+use crate::board::Board;
+use crate::host::{self, Metric, Now, WallClock};
+use crate::partners::{Partner, Partners};
+use crate::table::Table;
 
-/// Every refusal's label, and every failure's of a call that went out.
-const LABELS: [&str; 16] = [
-    "no-client-certificate",
-    "untrusted-certificate",
-    "certificate-parse-error",
-    "certificate-expired",
-    "no-origin-domain",
-    "domain-parse-error",
-    "federation-denied",
-    "invalid-domain",
-    "discovery-failure",
-    "authentication-failure",
-    "verdict-unavailable",
-    "invalid-endpoint",
-    "federation-connection-refused",
-    "federation-tls-error",
-    "federation-http2-error",
-    "federation-remote-error",
+/// To what a request or a call comes: the kind, and the label where there is one.
+const ENDS: [(&str, &str); 17] = [
+    ("permits", ""),
+    ("refusals", "no-client-certificate"),
+    ("refusals", "untrusted-certificate"),
+    ("refusals", "certificate-parse-error"),
+    ("refusals", "certificate-expired"),
+    ("refusals", "no-origin-domain"),
+    ("refusals", "domain-parse-error"),
+    ("refusals", "federation-denied"),
+    ("refusals", "invalid-domain"),
+    ("refusals", "discovery-failure"),
+    ("refusals", "authentication-failure"),
+    ("refusals", "verdict-unavailable"),
+    ("refusals", "invalid-endpoint"),
+    ("failures", "federation-connection-refused"),
+    ("failures", "federation-tls-error"),
+    ("failures", "federation-http2-error"),
+    ("failures", "federation-remote-error"),
 ];
 
-/// What is counted besides refusals.
+/// What is counted besides.
 #[derive(Clone, Copy)]
 pub(crate) enum Counter {
-    /// Requests permitted.
-    Permits,
     /// Questions about single domains.
     Lookups,
     /// Pages of the feed.
@@ -49,16 +50,15 @@ pub(crate) enum Counter {
 
 /// A worker's counts, and the gauges of its table.
 pub(crate) struct Metrics {
-    permits: Gathered,
+    role: &'static str,
+    ends: [Gathered; ENDS.len()],
     lookups: Gathered,
     feed_pages: Gathered,
     feed_failures: Gathered,
     feed_resets: Gathered,
     disputed_answers: Gathered,
-    refusals: [(&'static str, Gathered); LABELS.len()],
-    feed_state: Option<Metric>,
-    feed_age_ms: Option<Metric>,
-    table_domains: Option<Metric>,
+    partners: RefCell<Partners>,
+    board: Board,
 }
 
 struct Gathered {
@@ -69,28 +69,25 @@ struct Gathered {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Makes all metrics known to Envoy.
-    pub(crate) fn define() -> Self {
+    /// Makes all metrics of a role known to Envoy, but for those of single domains.
+    pub(crate) fn define(role: &'static str) -> Self {
+        let counter = |name| Gathered::new(&name_of(role, "", (name, ""), ""));
         Self {
-            permits: Gathered::new("fedgate_permits"),
-            lookups: Gathered::new("fedgate_lookups"),
-            feed_pages: Gathered::new("fedgate_feed_pages"),
-            feed_failures: Gathered::new("fedgate_feed_failures"),
-            feed_resets: Gathered::new("fedgate_feed_resets"),
-            disputed_answers: Gathered::new("fedgate_disputed_answers"),
-            refusals: LABELS.map(|label| {
-                (label, Gathered::new(&format!("fedgate_refusals_{}", label.replace('-', "_"))))
-            }),
-            feed_state: host::gauge("fedgate_feed_state"),
-            feed_age_ms: host::gauge("fedgate_feed_age_ms"),
-            table_domains: host::gauge("fedgate_table_domains"),
+            role,
+            ends: ENDS.map(|end| Gathered::new(&name_of(role, "", end, ""))),
+            lookups: counter("lookups"),
+            feed_pages: counter("feed_pages"),
+            feed_failures: counter("feed_failures"),
+            feed_resets: counter("feed_resets"),
+            disputed_answers: counter("disputed_answers"),
+            partners: RefCell::new(Partners::new()),
+            board: Board::new(role),
         }
     }
 
     /// Counts one.
     pub(crate) fn count(&self, counter: Counter) {
         match counter {
-            Counter::Permits => &self.permits,
             Counter::Lookups => &self.lookups,
             Counter::FeedPages => &self.feed_pages,
             Counter::FeedFailures => &self.feed_failures,
@@ -100,45 +97,72 @@ impl Metrics {
         .add();
     }
 
+    /// Counts a permit.
+    pub(crate) fn count_permit(&self, partner: Partner) {
+        self.count_end(0, partner);
+    }
+
     /// Counts a refusal by its label.
-    pub(crate) fn count_refusal(&self, refusal: &Refusal) {
-        self.count_label(refusal.label());
+    pub(crate) fn count_refusal(&self, refusal: &Refusal, partner: Partner) {
+        self.count_label(refusal.label(), partner);
     }
 
     /// Counts a call that went out and failed, by its label.
-    pub(crate) fn count_failure(&self, failure: &RemoteFailure) {
-        self.count_label(failure.label());
+    pub(crate) fn count_failure(&self, failure: &RemoteFailure, partner: Partner) {
+        self.count_label(failure.label(), partner);
     }
 
-    fn count_label(&self, label: &str) {
-        if let Some((_, gathered)) = self.refusals.iter().find(|(known, _)| *known == label) {
+    /// The place of a listed domain among the counts, which is noted with the domain.
+    pub(crate) fn partner(&self, noted: &Cell<Partner>, domain: &Domain) -> Partner {
+        if noted.get() == Partner::NONE {
+            noted.set(self.partners.borrow_mut().place(domain));
+        }
+        noted.get()
+    }
+
+    fn count_label(&self, label: &str, partner: Partner) {
+        if let Some(end) = ENDS.iter().position(|(_, known)| *known == label) {
+            self.count_end(end, partner);
+        }
+    }
+
+    fn count_end(&self, end: usize, partner: Partner) {
+        if let Some(gathered) = self.ends.get(end) {
             gathered.add();
+        }
+        if let Ok(end) = u8::try_from(end) {
+            self.partners.borrow_mut().count(partner, end);
         }
     }
 
     /// Hands over what was gathered, and how the table stands at `now`.
-    pub(crate) fn flush(&self, table: &Table, now: Now) {
-        let millis = u64::try_from(table.age(now).as_millis());
-        host::record(self.feed_state, number(table.freshness(now)));
-        host::record(self.feed_age_ms, millis.unwrap_or(u64::MAX));
-        host::record(self.table_domains, u64::try_from(table.len()).unwrap_or(u64::MAX));
-        let counts = [&self.permits, &self.lookups, &self.feed_pages, &self.feed_failures];
+    pub(crate) fn flush(&self, table: &Table, now: Now, wall: WallClock) {
         let of_speakers = [&self.feed_resets, &self.disputed_answers];
-        let counts = counts.into_iter().chain(of_speakers);
-        for gathered in counts.chain(self.refusals.iter().map(|(_, gathered)| gathered)) {
+        let counts = [&self.lookups, &self.feed_pages, &self.feed_failures];
+        for gathered in counts.into_iter().chain(of_speakers).chain(&self.ends) {
             host::increment(gathered.metric, gathered.count.take());
         }
+        self.partners.borrow_mut().take(|domain, end, metric, count| {
+            let end = ENDS.get(usize::from(end)).copied().unwrap_or_default();
+            let define = || host::counter(&name_of(self.role, "partner_", end, domain));
+            *metric = metric.take().or_else(define);
+            host::increment(*metric, count);
+        });
+        self.board.tell(table, now, wall);
     }
 }
 
-/// A state's number, which dashboards and alerts are built on.
-fn number(freshness: Freshness) -> u64 {
-    match freshness {
-        Freshness::Warming => 0,
-        Freshness::Fresh => 1,
-        Freshness::Stale => 2,
-        Freshness::TooStale => 3,
+/// A name from which Envoy's `stats_tags` take the role, and label and domain where there are such. The domain
+/// comes last: it has dots in it.
+fn name_of(role: &str, prefix: &str, (kind, label): (&str, &str), domain: &str) -> String {
+    let mut name = format!("fedgate.{role}.{prefix}{kind}");
+    for (tag, value) in [(".label.", label), (".domain.", domain)] {
+        if !value.is_empty() {
+            name.push_str(tag);
+            name.push_str(value);
+        }
     }
+    name
 }
 
 // === impl Gathered ===
@@ -150,5 +174,32 @@ impl Gathered {
 
     fn add(&self) {
         self.count.set(self.count.get().saturating_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_are_documented() {
+        let [permits, refusals] = [ENDS[0], ENDS[10]];
+        for (name, expected) in [
+            (name_of("ingress", "", permits, ""), "fedgate.ingress.permits"),
+            (
+                name_of("egress", "partner_", permits, "a.com"),
+                "fedgate.egress.partner_permits.domain.a.com",
+            ),
+            (
+                name_of("ingress", "", refusals, ""),
+                "fedgate.ingress.refusals.label.authentication-failure",
+            ),
+            (
+                name_of("ingress", "partner_", refusals, "a-b.label.com"),
+                "fedgate.ingress.partner_refusals.label.authentication-failure.domain.a-b.label.com",
+            ),
+        ] {
+            assert_eq!(name, expected);
+        }
     }
 }

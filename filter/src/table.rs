@@ -10,12 +10,14 @@
 //! While several control planes answer in turn ([`crate::speakers`]), the strictest counts: the strategy that
 //! allows least, and of the list what each whole table has told of; and without one, nothing does.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
 
 use crate::host::Now;
 use crate::listing::{Listed, Listing};
+use crate::partners::Partner;
 use crate::verdict_cache::{Held, VerdictCache};
 
 /// The table of listed domains, kept by the feed, and the cache of looked-up verdicts.
@@ -101,24 +103,26 @@ impl Table {
         }
     }
 
-    /// What is known of a domain at `now`.
-    pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> Known<'_> {
+    /// What is known of a domain at `now`; and, where it is listed, the note of its place among the counts.
+    pub(crate) fn known(&mut self, domain: &Domain, now: Now) -> (Known<'_>, Option<&Cell<Partner>>) {
+        let listed = self.listed.get(domain);
+        let partner = listed.map(|listed| &listed.partner);
         if let Some(heard) = self.in_force(now) {
-            let listed = self.listed.get(domain).filter(|listed| {
+            let listed = listed.filter(|listed| {
                 listed.generation >= heard.since
                     && self.dispute.is_none_or(|dispute| listed.since <= dispute.since)
             });
             let strategy = self.dispute.map_or(self.strategy, |dispute| dispute.strictest);
             if !strategy.allows(listed.is_some()) {
-                return Known::Denied;
+                return (Known::Denied, partner);
             }
             if let Some(verdict) = listed.and_then(|listed| listed.held.valid_at(now)) {
-                return Known::Verdict(verdict);
+                return (Known::Verdict(verdict), partner);
             }
         } else if self.dispute.is_some() && !self.max_staleness.is_zero() {
-            return Known::Unavailable;
+            return (Known::Unavailable, partner);
         }
-        self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict)
+        (self.looked_up.valid_at(domain, now).map_or(Known::Nothing, Known::Verdict), partner)
     }
 
     /// Keeps a verdict that was looked up.
@@ -191,7 +195,7 @@ impl Table {
             }
             Some(before)
         } else {
-            self.listed.insert(Listed { held, generation, since: generation });
+            self.listed.insert(Listed { held, generation, since: generation, partner: Cell::default() });
             None
         };
         if before != Some(generation) {
@@ -273,7 +277,7 @@ mod tests {
 
     #[track_caller]
     fn assert_known(table: &mut Table, name: &str, now: Now, expected: &str) {
-        let known = match table.known(&domain(name), now) {
+        let known = match table.known(&domain(name), now).0 {
             Known::Verdict(_) => "verdict",
             Known::Denied => "denied",
             Known::Nothing => "nothing",

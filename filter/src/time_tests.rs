@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::rc::Weak;
 use std::time::Duration;
 
-use fedgate_policy::{Domain, FeedPage, RequestId, Strategy, Verdict};
+use fedgate_policy::{Asker, Domain, FeedPage, RequestId, Strategy, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 
 use crate::control_plane::AskError;
 use crate::feed::Feed;
 use crate::host::{Call, Now, WallClock};
-use crate::lookups::{Lookups, Waiting};
+use crate::lookups::{Lookups, Question, Waiting};
 use crate::table::{Known, Table};
 
 const MAX_STALENESS: Duration = Duration::from_secs(60);
@@ -158,13 +158,14 @@ impl World {
     }
 
     fn look_up(&mut self, name: usize, life: u64) {
-        let waits = self.lookups.wait(domain(name), RequestId::of(b"r"), Weak::<Nobody>::new());
-        assert!(waits, "no lookup is refused because of a clock");
+        let question = Question { asker: Asker::Ours, domain: domain(name) };
+        let waits = self.lookups.wait(question.clone(), RequestId::of(b"r"), Weak::<Nobody>::new());
+        assert_eq!(waits, Ok(()), "no lookup is refused because of a clock");
         let queued = self.lookups.take_queued();
         assert_eq!(queued.len(), 1);
-        self.lookups.sent(Call(2), domain(name));
-        assert_eq!(self.lookups.ends(Call(2)), Some(domain(name)));
-        assert_eq!(self.lookups.take_streams(&domain(name)).len(), 1);
+        self.lookups.sent(Call(2), question.clone());
+        assert_eq!(self.lookups.ends(Call(2)).as_ref(), Some(&question));
+        assert_eq!(self.lookups.take_streams(&question).len(), 1);
         self.table.keep(verdict(name, life), self.now());
         let end = self.passed + Duration::from_millis(life).min(MAX_STALENESS);
         let longest = self.lives.entry(name).or_default();
@@ -175,7 +176,7 @@ impl World {
         let (passed, told) = (self.passed, self.told);
         let in_force = told.filter(|(_, at)| passed - *at <= MAX_STALENESS);
         let now = self.now();
-        match self.table.known(&domain(name), now) {
+        match self.table.known(&domain(name), now).0 {
             Known::Verdict(_) => {
                 let end = self.lives.get(&name).copied().unwrap_or_default();
                 prop_assert!(passed < end, "{} passes beyond its life", NAMES[name]);

@@ -1,22 +1,24 @@
-//! Verdicts that were looked up, each until its life ends, and never more than a fixed number.
+//! Verdicts that were looked up, each until its life ends, and never more than fixed bounds allow.
 
-use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use fedgate_policy::{Domain, Verdict};
-use lru::LruCache;
+use fedgate_policy::{Domain, Outcome, Verdict};
 
 use crate::host::Now;
+use crate::weighed::Weighed;
 
-/// The most verdicts held: some 2 MiB of a worker. The one unused for longest makes room.
+/// The most verdicts held, and what they may weigh: DNS may name 64 long hosts for a domain that somebody
+/// made up. The one unused for longest makes room.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+const MAX_WEIGHT: usize = 4 << 20;
+/// What a verdict weighs besides its names and text, and a name besides its text.
+const VERDICT: usize = 160;
+const NAME: usize = 24;
 
 /// Verdicts by backend domain.
-///
-/// Keys may be of an attacker's choosing, so they are hashed with random keys.
 pub(crate) struct VerdictCache {
-    held: LruCache<Domain, Held, RandomState>,
+    held: Weighed<Domain, Held>,
     max_life: Duration,
 }
 
@@ -31,7 +33,7 @@ pub(crate) struct Held {
 impl VerdictCache {
     /// An empty cache, in which no verdict lives longer than `max_life`, whatever its own life.
     pub(crate) fn new(max_life: Duration) -> Self {
-        Self { held: LruCache::with_hasher(CAPACITY, RandomState::new()), max_life }
+        Self { held: Weighed::new(CAPACITY, MAX_WEIGHT), max_life }
     }
 
     /// The verdict on `domain`, if one is held that is valid at `now`.
@@ -39,21 +41,38 @@ impl VerdictCache {
         self.held.get(domain).and_then(|held| held.valid_at(now))
     }
 
-    /// Holds a verdict received at `now`, in place of an earlier one.
+    /// Holds a verdict received at `now`, in place of an earlier one; not one without a life, which says
+    /// nothing for later.
     pub(crate) fn insert(&mut self, verdict: Verdict, now: Now) {
+        if verdict.ttl_ms == 0 {
+            return;
+        }
+        let weight = weight(&verdict);
         let held = Held::new(verdict, now, self.max_life);
-        self.held.put(held.domain().clone(), held);
+        self.held.put(held.domain().clone(), held, weight);
     }
 
     /// Forgets a domain.
     pub(crate) fn remove(&mut self, domain: &Domain) {
-        self.held.pop(domain);
+        self.held.remove(domain);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
     }
+}
+
+/// What a verdict takes in memory with its key, roughly, in octets.
+fn weight(verdict: &Verdict) -> usize {
+    let told = match &verdict.outcome {
+        Outcome::Hosts(hosts) => hosts
+            .iter()
+            .fold(0, |sum: usize, host| sum.saturating_add(NAME).saturating_add(host.as_str().len())),
+        Outcome::Failure(failure) => failure.message.len(),
+    };
+    let domain = verdict.domain.as_str().len().saturating_mul(2);
+    VERDICT.saturating_add(domain).saturating_add(told)
 }
 
 // === impl Held ===
@@ -117,6 +136,9 @@ mod tests {
         let (mut cache, domain) = (cache(), "a.com".parse().unwrap());
         cache.insert(verdict("a.com", 0), at(0));
         assert!(cache.valid_at(&domain, at(0)).is_none());
+        cache.insert(verdict("a.com", 1), at(0));
+        cache.insert(verdict("a.com", 0), at(0));
+        assert!(cache.valid_at(&domain, at(0)).is_some(), "and takes nothing away");
     }
 
     #[test]
@@ -136,8 +158,29 @@ mod tests {
             assert!(cache.valid_at(&used, at(0)).is_some());
             cache.insert(verdict(&format!("d{n}.example"), 5_000), at(0));
         }
-        assert_eq!(cache.held.len(), CAPACITY.get());
         assert!(cache.valid_at(&used, at(0)).is_some());
         assert!(cache.valid_at(&"unused.example".parse().unwrap(), at(0)).is_none());
+    }
+
+    #[test]
+    fn heavy_verdicts_make_room_sooner() {
+        let (mut cache, first) = (cache(), "d0.example".parse().unwrap());
+        let heavy = |n: usize| {
+            let hosts: Vec<_> =
+                (0..64).map(|host| format!("h{host}.{}.example", "a".repeat(63))).collect();
+            let json =
+                serde_json::json!({"domain": format!("d{n}.example"), "hosts": hosts, "ttl_ms": 5_000});
+            serde_json::from_value::<Verdict>(json).unwrap()
+        };
+        let fit = MAX_WEIGHT / weight(&heavy(0));
+        assert!(fit < 1_000);
+        for n in 0..fit {
+            cache.insert(heavy(n), at(0));
+        }
+        assert!(cache.valid_at(&first, at(0)).is_some());
+        for n in fit..2 * fit {
+            cache.insert(heavy(n), at(0));
+        }
+        assert!(cache.valid_at(&first, at(0)).is_none());
     }
 }

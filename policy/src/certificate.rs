@@ -20,6 +20,14 @@ use x509_parser::prelude::{ASN1Time, FromDer};
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
 
+/// The most names, of any kind, that a certificate may have. Public authorities put some hundred into one;
+/// BoringSSL takes certificates of 100 KiB, into which 9,500 fit.
+const MAX_NAMES: usize = 4096;
+/// The longest certificate that is read, in octets as they come: PEM in URL encoding is half as long again.
+const MAX_OCTETS: usize = 256 << 10;
+/// How much is repeated of an object identifier.
+const MAX_OID: usize = 64;
+
 /// Seconds since 1970-01-01T00:00:00Z, as in a certificate's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub i64);
@@ -50,6 +58,12 @@ pub enum ExtendedKeyUsage {
 /// Why some bytes are not one certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
+    /// Longer than it may be.
+    #[error("has {0} octets, more than {MAX_OCTETS}")]
+    TooLong(usize),
+    /// More subject alternative names than it may have.
+    #[error("presents {0} names, more than {MAX_NAMES}")]
+    TooManyNames(usize),
     /// The PEM text is broken, or is not a certificate.
     #[error("is not the PEM text of one certificate")]
     Pem,
@@ -84,6 +98,9 @@ impl fmt::Display for UnixTime {
 impl Certificate {
     /// Reads one certificate: DER, PEM, or PEM in URL encoding (as some proxies hand it on).
     pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > MAX_OCTETS {
+            return Err(CertificateError::TooLong(bytes.len()));
+        }
         if !bytes.starts_with(b"-----BEGIN") {
             return Self::parse_der(bytes);
         }
@@ -108,6 +125,10 @@ impl Certificate {
         }
         let extensions = certificate.extensions();
         refuse_repeated(extensions)?;
+        let count = find(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME).map(frame::count_names);
+        if let Some(count) = count.filter(|count| *count > MAX_NAMES) {
+            return Err(CertificateError::TooManyNames(count));
+        }
         let names: Option<SubjectAlternativeName<'_>> =
             extension(extensions, &OID_X509_EXT_SUBJECT_ALT_NAME, frame::has_whole_names)?;
         let names = names.map(|names| names.general_names).unwrap_or_default();
@@ -118,6 +139,7 @@ impl Certificate {
             .collect();
         presented.sort_unstable();
         presented.dedup();
+        presented.shrink_to_fit();
         let usage: Option<extensions::ExtendedKeyUsage<'_>> =
             extension(extensions, &OID_X509_EXT_EXTENDED_KEY_USAGE, |_| true)?;
         let extended_key_usage = usage.map_or(ExtendedKeyUsage::Any, |usage| ExtendedKeyUsage::Only {
@@ -142,6 +164,12 @@ impl Certificate {
         PresentedIdentifier::any_matches(&self.presented, host)
     }
 
+    /// What it takes in memory, roughly, in octets.
+    pub fn weight(&self) -> usize {
+        let names = self.presented.iter().map(PresentedIdentifier::weight);
+        names.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
     /// The first and the last second of its validity; both belong to it (RFC 5280 §4.1.2.5).
     pub fn validity(&self) -> (UnixTime, UnixTime) {
         (self.not_before, self.not_after)
@@ -163,10 +191,20 @@ fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateEr
     oids.sort_by_key(|oid| oid.as_bytes());
     match oids.windows(2).find(|pair| matches!(pair, [first, second] if first == second)) {
         Some(pair) => Err(CertificateError::RepeatedExtension(
-            pair.iter().take(1).map(ToString::to_string).collect(),
+            pair.first().map(|oid| brief(oid)).unwrap_or_default(),
         )),
         None => Ok(()),
     }
+}
+
+/// The value of the extension `oid`.
+fn find<'a>(extensions: &[X509Extension<'a>], oid: &Oid<'_>) -> Option<&'a [u8]> {
+    extensions.iter().find(|extension| extension.oid == *oid).map(|extension| extension.value)
+}
+
+/// An object identifier for a message: its beginning, since it may be as long as the certificate.
+fn brief(oid: &Oid<'_>) -> String {
+    oid.to_string().chars().take(MAX_OID).collect()
 }
 
 /// The extension `oid`; an error where it is there and broken.
@@ -175,11 +213,9 @@ fn extension<'a, T: FromDer<'a, X509Error>>(
     oid: &Oid<'_>,
     is_whole: fn(&[u8]) -> bool,
 ) -> Result<Option<T>, CertificateError> {
-    let Some(extension) = extensions.iter().find(|extension| extension.oid == *oid) else {
-        return Ok(None);
-    };
-    match T::from_der(extension.value) {
-        Ok(([], parsed)) if is_whole(extension.value) => Ok(Some(parsed)),
-        Ok(_) | Err(_) => Err(CertificateError::Extension(oid.to_string())),
+    let Some(value) = find(extensions, oid) else { return Ok(None) };
+    match T::from_der(value) {
+        Ok(([], parsed)) if is_whole(value) => Ok(Some(parsed)),
+        Ok(_) | Err(_) => Err(CertificateError::Extension(brief(oid))),
     }
 }

@@ -89,6 +89,15 @@ impl Peer {
             },
         }
     }
+
+    /// What is known of it takes so many octets of memory, roughly.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Anonymous | Self::Untrusted => 0,
+            Self::Unreadable(_) => 256,
+            Self::Known(certificate) => certificate.weight(),
+        }
+    }
 }
 
 // === impl Claim ===

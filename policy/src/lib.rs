@@ -15,6 +15,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![deny(clippy::arithmetic_side_effects, clippy::string_slice)]
 
+mod asker;
 mod certificate;
 mod decision;
 mod feed;
@@ -27,6 +28,7 @@ mod request_id;
 mod san;
 mod verdict;
 
+pub use asker::{Asker, Room};
 pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, UnixTime};
 pub use decision::{Claim, Peer, Permit, identify};
 pub use feed::{FeedPage, MAX_PAGE, Speaker, Strategy, UnknownStrategy};

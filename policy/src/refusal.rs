@@ -54,6 +54,13 @@ pub enum Refusal {
     },
     /// The control plane cannot be asked, and nothing that it said is still valid.
     VerdictUnavailable(Domain),
+    /// Too many questions to the control plane are under way for one more.
+    TooManyQuestions {
+        /// The backend domain that it would be about.
+        domain: Domain,
+        /// How many of them are the asker's own.
+        own: usize,
+    },
     /// One of our own services asked for something that is no call to another backend.
     InvalidEndpoint,
 }
@@ -105,7 +112,7 @@ impl Refusal {
                     ErrorName::DiscoveryFailure
                 }
             },
-            Self::VerdictUnavailable(_) => ErrorName::DiscoveryFailure,
+            Self::VerdictUnavailable(_) | Self::TooManyQuestions { .. } => ErrorName::DiscoveryFailure,
         }
     }
 
@@ -124,7 +131,7 @@ impl Refusal {
                 FailureLabel::FederationDenied | FailureLabel::DiscoveryFailure => 400,
                 FailureLabel::InvalidDomain => 422,
             },
-            Self::VerdictUnavailable(_) => 503,
+            Self::VerdictUnavailable(_) | Self::TooManyQuestions { .. } => 503,
         }
     }
 
@@ -139,7 +146,7 @@ impl Refusal {
             Self::DomainParseError { .. } => "domain-parse-error",
             Self::Failure(failure) => failure.label.name(),
             Self::AuthenticationFailure { .. } => "authentication-failure",
-            Self::VerdictUnavailable(_) => "verdict-unavailable",
+            Self::VerdictUnavailable(_) | Self::TooManyQuestions { .. } => "verdict-unavailable",
             Self::InvalidEndpoint => "invalid-endpoint",
         }
     }
@@ -223,6 +230,16 @@ impl Display for Refusal {
             Self::VerdictUnavailable(domain) => {
                 write!(f, "no verdict on [{domain}] is to be had at the moment; try again later")
             }
+            Self::TooManyQuestions { domain, own: 0 } => write!(
+                f,
+                "no verdict on [{domain}] is to be had at the moment: too many questions about unknown \
+                 domains are under way; try again later"
+            ),
+            Self::TooManyQuestions { domain, own } => write!(
+                f,
+                "no verdict on [{domain}] is to be had at the moment: this caller has too many questions \
+                 about unknown domains under way, {own}; try again later"
+            ),
             Self::InvalidEndpoint => f.write_str("The requested endpoint does not exist"),
         }
     }

@@ -41,6 +41,12 @@ impl PresentedIdentifier {
             .any(|key| sorted.binary_search_by(|identifier| identifier.key().cmp(&key)).is_ok())
     }
 
+    /// What it takes in memory, roughly, in octets: itself, its text, and what the allocator adds.
+    pub(crate) fn weight(&self) -> usize {
+        let (Self::Exact(name) | Self::Wildcard(name)) = self;
+        name.as_str().len().saturating_add(size_of::<Self>()).saturating_add(16)
+    }
+
     fn key(&self) -> Key<'_> {
         match self {
             Self::Exact(name) => Key::Exact(name.as_str()),

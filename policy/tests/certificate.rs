@@ -115,6 +115,41 @@ fn three_thousand_names_are_read_and_the_last_one_counts() {
 }
 
 #[test]
+fn names_are_counted_whatever_they_are_and_too_many_are_an_error() {
+    let dns = |count| (0..count).map(|n| San::dns(format!("h{n}.example"))).collect::<Vec<_>>();
+    let mixed = |count: usize| {
+        let others = [San::Uri(b"x".to_vec()), San::Email(b"y".to_vec()), San::dns(b"not clean")];
+        others.into_iter().cycle().take(count).collect::<Vec<_>>()
+    };
+    for (names, count) in
+        [(dns(4096), 4096), (dns(4097), 4097), (mixed(4096), 4096), (mixed(9500), 9500)]
+    {
+        let names = Leaf { names, ..Leaf::default() };
+        let error = Certificate::parse(&der(&issue(&names))).err();
+        assert_eq!(error, (count > 4096).then_some(CertificateError::TooManyNames(count)));
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_certificate_is_bounded_whatever_it_holds() {
+    let long = |n: usize| format!("h{n}.{}.example", "a".repeat(63));
+    let (short, names) = (parse(&Leaf::of(["a.com"])), parse(&Leaf::of((0..1000).map(long))));
+    assert!(short.weight() < 300, "{}", short.weight());
+    assert!((100_000..200_000).contains(&names.weight()), "{}", names.weight());
+    let huge = parse(&Leaf::of(["a".repeat(60_000), "a.com".to_owned()]));
+    assert_eq!(huge.weight(), short.weight(), "what is no name is not kept");
+    for length in [1 << 18, (1 << 18) + 1] {
+        let is_long =
+            matches!(Certificate::parse(&vec![b'x'; length]), Err(CertificateError::TooLong(_)));
+        assert_eq!(is_long, length > 1 << 18);
+    }
+    let oid: Vec<u64> = [1, 3].into_iter().chain(std::iter::repeat_n(99_999, 5_000)).collect();
+    let twice = vec![(oid.clone(), vec![5, 0]), (oid, vec![5, 0])];
+    let error = Certificate::parse(&der(&issue(&Leaf { extensions: twice, ..Leaf::default() })));
+    assert!(error.unwrap_err().to_string().len() < 200, "an identifier as long as it likes");
+}
+
+#[test]
 fn an_extension_that_stands_twice_is_an_error() {
     let oid = vec![1, 3, 6, 1, 4, 1, 99999, 1];
     let twice =

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use fedgate_policy::{Answer, Outcome, RequestId, Strategy};
+use fedgate_policy::{Answer, Asker, Outcome, RequestId, Strategy};
 use serde::Deserialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
@@ -181,7 +181,9 @@ async fn verdict(
 ) -> Json<Answer> {
     // The number of the request that a filter has to decide.
     let request_id = headers.get("x-request-id").and_then(|value| RequestId::of(value.as_bytes()));
-    let verdict = api.verdicts.verdict(domain).await;
+    let asker = headers.get("x-fedgate-asker").and_then(|value| value.to_str().ok());
+    let Ok(asker) = asker.unwrap_or_default().parse::<Asker>();
+    let verdict = api.verdicts.verdict(domain, asker).await;
     let outcome = match &verdict.outcome {
         Outcome::Hosts(_) => "hosts",
         Outcome::Failure(failure) => failure.label.name(),

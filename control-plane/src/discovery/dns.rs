@@ -13,7 +13,7 @@ use fedgate_policy::{Domain, HostName};
 use hickory_proto::rr::RecordType;
 
 use super::answer::{Answer, Question, Step, read};
-use super::asking::Servers;
+use super::asking::{Purpose, Servers};
 use super::basis::basis;
 use super::dnssec::{Dnssec, Validator};
 use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
@@ -50,8 +50,8 @@ impl DnsDiscovery {
     }
 
     /// The answer to a question, in time, over aliases that lead from one response to another.
-    async fn answer(&self, mut question: Question) -> Answer {
-        let asking = self.servers.clone().within(self.timeout);
+    async fn answer(&self, purpose: Purpose, mut question: Question) -> Answer {
+        let asking = self.servers.clone().within(purpose, self.timeout);
         let mut validator = match &self.dnssec {
             Dnssec::Off => None,
             Dnssec::On(demand, anchors) => Some(Validator::new(&asking, *demand, anchors)),
@@ -80,10 +80,22 @@ impl Discover for DnsDiscovery {
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
         Box::pin(async move {
             match interpret::question(domain) {
-                Ok(question) => interpret::interpret(domain, self.answer(question).await, self.bounds),
+                Ok(question) => {
+                    let answer = self.answer(Purpose::Discovery, question).await;
+                    interpret::interpret(domain, answer, self.bounds)
+                }
                 Err(found) => found,
             }
         })
+    }
+
+    /// Silent servers are asked all at once; with DNSSEC, for the answer and for two kinds of proof.
+    fn width(&self) -> usize {
+        let questions = match self.dnssec {
+            Dnssec::Off => 1,
+            Dnssec::On(..) => 3,
+        };
+        self.servers.addresses().len().saturating_mul(questions)
     }
 
     fn servers(&self) -> String {
@@ -99,7 +111,7 @@ impl Resolve for DnsDiscovery {
         };
         Box::pin(async move {
             let answer = match addresses::question(host, kind) {
-                Some(question) => self.answer(question).await,
+                Some(question) => self.answer(Purpose::Addresses, question).await,
                 None => Answer::Absent(None),
             };
             addresses::interpret(answer, self.bounds, self.private_addresses)

@@ -53,6 +53,11 @@ pub(crate) trait Discover: Send + Sync {
         String::new()
     }
 
+    /// How many questions one discovery may have under way at one time.
+    fn width(&self) -> usize {
+        1
+    }
+
     /// Who is asked, for people.
     fn servers(&self) -> String;
 }

@@ -35,6 +35,10 @@ impl<D: Discover> Discover for Remembering<D> {
         self.discovery.basis()
     }
 
+    fn width(&self) -> usize {
+        self.discovery.width()
+    }
+
     fn servers(&self) -> String {
         self.discovery.servers()
     }

@@ -2,23 +2,21 @@
 //!
 //! Listed domains and others are kept apart. The operator bounds the number of the former, so they
 //! are never evicted; the latter, which anybody can make up under `allowAll`, are bounded in bytes
-//! and in lookups under way, so that a flood of them can push out only its own kind.
+//! and in lookups under way ([`room`](super::room)), so that a flood of them can push out only its own kind.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Failure, Outcome};
+use fedgate_policy::{Asker, Domain, Failure, Outcome};
 use moka::Expiry;
-use tokio::sync::Semaphore;
 
 use super::feed::Feed;
+use super::room::Room;
 use super::watch::Watch;
 use crate::discovery::{Certainty, Discover, Discovered, Target};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
-/// Lookups of unlisted domains under way at one time; beyond, they fail at once.
-const UNLISTED_LOOKUPS: usize = 256;
 /// Bytes of an entry besides its names and text.
 const ENTRY_BYTES: usize = 460;
 
@@ -27,7 +25,8 @@ pub(super) struct Cache {
     listed: Answers,
     unlisted: Answers,
     discovery: Arc<dyn Discover>,
-    slots: Arc<Semaphore>,
+    /// For lookups of unlisted domains.
+    room: Arc<Room>,
     /// Hears what is known of listed domains.
     feed: Arc<Feed>,
     /// Sees what lookups come to.
@@ -69,8 +68,8 @@ impl Cache {
         Self {
             listed: Answers::builder().expire_after(AtItsEnd).build(),
             unlisted,
+            room: Arc::new(Room::new(discovery.width())),
             discovery,
-            slots: Arc::new(Semaphore::new(UNLISTED_LOOKUPS)),
             feed,
             watch,
             followers: Arc::default(),
@@ -87,7 +86,8 @@ impl Cache {
         self.answers(listed).get(domain).await
     }
 
-    /// What is known of a domain; looked up if nothing is, or nothing tried `since` then.
+    /// What is known of a domain; looked up on somebody's behalf if nothing is, or nothing tried `since` then.
+    /// Where it is not listed, that may have to wait for room.
     ///
     /// Callers who want the same domain share one lookup. It has a task of its own: it goes on for
     /// the others, and for later ones, if the caller who started it goes away.
@@ -95,6 +95,7 @@ impl Cache {
         &self,
         domain: &Domain,
         listed: bool,
+        asker: Asker,
         since: Option<Instant>,
     ) -> Arc<Known> {
         let answers = self.answers(listed);
@@ -107,21 +108,14 @@ impl Cache {
             }
             return known;
         }
+        let place = if listed { None } else { Some(self.room.enter(domain, asker).await) };
         let lookup = {
             let (answers, domain) = (answers.clone(), domain.clone());
             let discovery = self.discovery.clone();
-            let slots = (!listed).then(|| self.slots.clone());
             let watch = self.watch.clone();
             async move {
-                let slot = slots.as_deref().map(Semaphore::try_acquire);
-                let found = if let Some(Err(_)) = slot {
-                    Discovered::transient(format!("DNS error: {domain}: too many lookups at once"))
-                } else {
-                    let found = discovery.discover(&domain).await;
-                    watch.learn(&domain, listed, &found, Instant::now());
-                    found
-                };
-                drop(slot);
+                let found = discovery.discover(&domain).await;
+                watch.learn(&domain, listed, &found, Instant::now());
                 Arc::new(Known::after(answers.get(&domain).await.as_deref(), found, Instant::now()))
             }
         };
@@ -131,6 +125,7 @@ impl Cache {
         let outdated = move |known: &Arc<Known>| since.is_some_and(|since| known.tried_at < since);
         let shared = tokio::spawn(async move {
             let entry = answers.entry(key).or_insert_with_if(lookup, outdated).await;
+            drop(place);
             if let Some(feed) = feed {
                 feed.learn(entry.key(), entry.value());
             }
@@ -155,6 +150,11 @@ impl Cache {
         self.watch.recall(&domain, tried_at);
         self.listed.insert(domain.clone(), known.clone()).await;
         self.feed.learn(&domain, &known);
+    }
+
+    /// Whether whoever asks about a domain that is not listed still waits for room.
+    pub(super) fn is_crowded(&self, domain: &Domain) -> bool {
+        !self.room.holds(domain)
     }
 
     /// Forgets what is known of a domain that is no longer listed.

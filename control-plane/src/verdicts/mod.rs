@@ -18,6 +18,7 @@ mod feed;
 mod history;
 mod outage;
 pub(crate) mod refresher;
+mod room;
 pub(crate) mod schedule;
 mod standing;
 mod watch;
@@ -25,7 +26,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Speaker, Verdict};
+use fedgate_policy::{Asker, Domain, Failure, FailureLabel, FeedPage, Outcome, Speaker, Verdict};
 
 use crate::allow_list::{AllowList, Change};
 use crate::discovery::{Discover, Discovered, Resolve};
@@ -92,11 +93,13 @@ impl Verdicts {
         self.feed.end();
     }
 
-    /// The verdict on a domain, looked up where it is allowed and not known; in time ([`PATIENCE`]).
-    pub(crate) async fn verdict(&self, domain: Domain) -> Verdict {
-        match tokio::time::timeout(PATIENCE, self.known_when_allowed(&domain, None)).await {
+    /// The verdict on a domain, looked up on somebody's behalf where it is allowed and not known; in time
+    /// ([`PATIENCE`]).
+    pub(crate) async fn verdict(&self, domain: Domain, asker: Asker) -> Verdict {
+        match tokio::time::timeout(PATIENCE, self.allowed(&domain, asker, None)).await {
             Ok(Some(known)) => verdict(domain, &known, Instant::now()),
             Ok(None) => Verdict::denied(domain, DENIAL_TTL_MS),
+            Err(_) if !self.list.lists(&domain) && self.cache.is_crowded(&domain) => crowded(domain),
             Err(_) => late(domain),
         }
     }
@@ -140,10 +143,19 @@ impl Verdicts {
         domain: &Domain,
         since: Option<Instant>,
     ) -> Option<Arc<Known>> {
+        self.allowed(domain, Asker::Ours, since).await
+    }
+
+    async fn allowed(
+        &self,
+        domain: &Domain,
+        asker: Asker,
+        since: Option<Instant>,
+    ) -> Option<Arc<Known>> {
         if !self.list.allows(domain) {
             return None;
         }
-        let known = self.cache.fetch(domain, self.list.lists(domain), since).await;
+        let known = self.cache.fetch(domain, self.list.lists(domain), asker, since).await;
         // It may have been removed while we waited.
         self.list.allows(domain).then_some(known)
     }
@@ -178,12 +190,22 @@ impl Verdicts {
 
 /// The verdict on a domain whose lookup takes longer than anybody waits.
 fn late(domain: Domain) -> Verdict {
-    let message = format!(
-        "DNS error: _wire-server-federator._tcp.{domain}: no answer after {} s; it is still being asked",
-        PATIENCE.as_secs()
-    );
+    let seconds = PATIENCE.as_secs();
+    let cause = format!("no answer after {seconds} s; it is still being asked");
+    unanswered(domain, &cause, LATE_TTL_MS)
+}
+
+/// The verdict on a domain that could not be asked about, for the one who asked, and for nobody else.
+fn crowded(domain: Domain) -> Verdict {
+    let cause = "not asked: whoever wants to know has too many lookups of unlisted domains under way; \
+                 try again later";
+    unanswered(domain, cause, 0)
+}
+
+fn unanswered(domain: Domain, cause: &str, ttl_ms: u64) -> Verdict {
+    let message = format!("DNS error: _wire-server-federator._tcp.{domain}: {cause}");
     let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
-    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms: LATE_TTL_MS }
+    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms }
 }
 
 fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use fedgate_policy::{Domain, Strategy};
+use fedgate_policy::{Asker, Domain, Strategy};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -91,7 +91,7 @@ fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {
 /// What was found before we started, and is remembered, is known and will not do.
 async fn look_up(verdicts: Verdicts, due: Due, started: Instant) -> (Domain, Arc<Known>) {
     let since = due.since.unwrap_or(started);
-    let known = verdicts.cache.fetch(&due.domain, true, Some(since)).await;
+    let known = verdicts.cache.fetch(&due.domain, true, Asker::Ours, Some(since)).await;
     (due.domain, known)
 }
 

@@ -109,7 +109,7 @@ async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
     let told = Told::held(found("infra.a.com"));
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let begun = tokio::time::Instant::now();
-    let late = verdicts.verdict(domain("a.com")).await;
+    let late = verdicts.verdict(domain("a.com"), Asker::Ours).await;
     assert_eq!(begun.elapsed().as_secs(), 4);
     let Outcome::Failure(failure) = late.outcome else { panic!() };
     assert_eq!(failure.label, FailureLabel::DiscoveryFailure);
@@ -118,7 +118,7 @@ async fn who_asks_hears_in_time_and_the_lookup_goes_on() {
         "DNS error: _wire-server-federator._tcp.a.com: no answer after 4 s; it is still being asked"
     );
     told.gate.add_permits(1);
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["infra.a.com"]);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["infra.a.com"]);
     assert_eq!(told.asked(), 1);
 }
 
@@ -127,7 +127,7 @@ async fn a_domain_that_is_not_allowed_is_never_looked_up() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
-    let verdict = verdicts.verdict(domain("b.com")).await;
+    let verdict = verdicts.verdict(domain("b.com"), Asker::Ours).await;
     assert_eq!(verdict, Verdict::denied(domain("b.com"), DENIAL_TTL_MS));
     let json = serde_json::to_string(&verdict).unwrap();
     assert_eq!(
@@ -136,7 +136,10 @@ async fn a_domain_that_is_not_allowed_is_never_looked_up() {
     );
     assert_eq!(verdicts.refresh(&domain("b.com")).await, None);
     list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
-    assert_eq!(label(&verdicts.verdict(domain("a.com")).await), FailureLabel::FederationDenied);
+    assert_eq!(
+        label(&verdicts.verdict(domain("a.com"), Asker::Ours).await),
+        FailureLabel::FederationDenied
+    );
     assert_eq!(told.asked(), 0);
 }
 
@@ -150,7 +153,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..1000 {
             let verdicts = verdicts.clone();
-            waiters.spawn(async move { verdicts.verdict(domain(name)).await });
+            waiters.spawn(async move { verdicts.verdict(domain(name), Asker::Ours).await });
         }
         told.until_asked(1).await;
         told.gate.add_permits(1000);
@@ -168,7 +171,7 @@ async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let waiter = tokio::spawn({
         let verdicts = verdicts.clone();
-        async move { verdicts.verdict(domain("a.com")).await }
+        async move { verdicts.verdict(domain("a.com"), Asker::Ours).await }
     });
     told.until_asked(1).await;
     list.remove(domain("a.com"), Condition::None).await.unwrap();
@@ -182,13 +185,13 @@ async fn a_waiter_that_goes_away_does_not_end_the_lookup() {
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     let first = tokio::spawn({
         let verdicts = verdicts.clone();
-        async move { verdicts.verdict(domain("a.com")).await }
+        async move { verdicts.verdict(domain("a.com"), Asker::Ours).await }
     });
     told.until_asked(1).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     told.gate.add_permits(1);
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
     assert_eq!(told.asked(), 1);
 }
 
@@ -197,9 +200,9 @@ async fn a_refresh_asks_anew_and_a_verdict_does_not() {
     let told = Told::at_once(found("old.a.com"));
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
     assert_eq!(verdicts.known(domain("a.com")).await, None);
-    verdicts.verdict(domain("a.com")).await;
+    verdicts.verdict(domain("a.com"), Asker::Ours).await;
     told.tell(found("new.a.com"));
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["old.a.com"]);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["old.a.com"]);
     assert_eq!(hosts(&verdicts.refresh(&domain("a.com")).await.unwrap().verdict), ["new.a.com"]);
     assert_eq!(hosts(&verdicts.known(domain("a.com")).await.unwrap()), ["new.a.com"]);
     assert_eq!(told.asked(), 2);
@@ -209,7 +212,7 @@ async fn a_refresh_asks_anew_and_a_verdict_does_not() {
 async fn an_answer_outlives_trouble_but_not_another_answer() {
     let told = Told::at_once(found("fed.a.com"));
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
-    let before = verdicts.verdict(domain("a.com")).await;
+    let before = verdicts.verdict(domain("a.com"), Asker::Ours).await;
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
     let attempt = verdicts.refresh(&domain("a.com")).await.unwrap();
     assert_eq!(label(&attempt.verdict), FailureLabel::DiscoveryFailure);
@@ -225,30 +228,67 @@ async fn an_answer_outlives_trouble_but_not_another_answer() {
 async fn trouble_ends_after_two_seconds() {
     let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
-    let verdict = verdicts.verdict(domain("a.com")).await;
+    let verdict = verdicts.verdict(domain("a.com"), Asker::Ours).await;
     assert_eq!(label(&verdict), FailureLabel::DiscoveryFailure);
     assert!((1..=2000).contains(&verdict.ttl_ms));
 }
 
-#[tokio::test]
-async fn a_flood_of_unlisted_domains_fails_at_once_and_spares_the_listed() {
-    let told = Told::held(found("fed.a.com"));
+/// Everybody is allowed, and `a.com` is listed.
+async fn open_to_all(told: &Arc<Told>) -> Verdicts {
     let list = listing(&["a.com"]).await;
     list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-    let verdicts = Verdicts::new(list, told.clone(), 1, "store");
+    Verdicts::new(list, told.clone(), 1, "store")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unlisted_domains_shuts_out_neither_other_peers_nor_us_nor_the_listed() {
+    let told = Told::held(found("fed.a.com"));
+    let verdicts = open_to_all(&told).await;
+    let (flooding, other) = (Asker::Peer(1), Asker::Peer(2));
     let mut waiters = tokio::task::JoinSet::new();
-    for number in 0..256 {
+    for number in 0..1200 {
         let verdicts = verdicts.clone();
-        waiters.spawn(async move { verdicts.verdict(domain(&format!("d{number}.com"))).await });
+        let domain = domain(&format!("d{number}.com"));
+        waiters.spawn(async move { verdicts.verdict(domain, flooding).await });
     }
-    told.until_asked(256).await;
-    let over = verdicts.verdict(domain("over.com")).await;
-    assert_eq!(label(&over), FailureLabel::DiscoveryFailure);
-    told.gate.add_permits(257);
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    let share = 39;
+    told.until_asked(share).await;
+    for (more, (name, asker)) in
+        (1..).zip([("other.com", other), ("ours.com", Asker::Ours), ("a.com", other)])
+    {
+        let verdicts = verdicts.clone();
+        waiters.spawn(async move { verdicts.verdict(domain(name), asker).await });
+        told.until_asked(share + more).await;
+    }
+    let mut refused = 0;
     while let Some(verdict) = waiters.join_next().await {
-        assert_eq!(hosts(&verdict.unwrap()), ["fed.a.com"]);
+        let Verdict { outcome: Outcome::Failure(failure), ttl_ms, .. } = verdict.unwrap() else {
+            panic!("DNS is silent");
+        };
+        assert_eq!(failure.label, FailureLabel::DiscoveryFailure);
+        let crowded = failure.message.contains("too many lookups");
+        assert_eq!(ttl_ms == 0, crowded, "that there was no room is for nobody else");
+        refused += usize::from(crowded);
     }
+    assert_eq!(refused, 1200 - share);
+    assert_eq!(told.asked(), share + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_is_refused_another_learns() {
+    let told = Told::held(found("fed.a.com"));
+    let verdicts = open_to_all(&told).await;
+    let mut flood = tokio::task::JoinSet::new();
+    for number in 0..39 {
+        let verdicts = verdicts.clone();
+        let domain = domain(&format!("d{number}.com"));
+        flood.spawn(async move { verdicts.verdict(domain, Asker::Peer(1)).await });
+    }
+    told.until_asked(39).await;
+    let refused = verdicts.verdict(domain("other.com"), Asker::Peer(1)).await;
+    assert_eq!((label(&refused), refused.ttl_ms), (FailureLabel::DiscoveryFailure, 0));
+    told.gate.add_permits(100);
+    assert_eq!(hosts(&verdicts.verdict(domain("other.com"), Asker::Peer(2)).await), ["fed.a.com"]);
 }
 
 #[tokio::test]
@@ -261,7 +301,7 @@ async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
     put("a.com").await.unwrap();
     told.until_asked(1).await;
     // Shared with the refresher's lookup, or served from what that found.
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
     assert_eq!(told.asked(), 1);
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     put("b.com").await.unwrap();
@@ -280,8 +320,8 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let page = async || verdicts.changes("", Duration::ZERO).await;
     assert_eq!((page().await.verdicts.len(), page().await.verdicts[0].ttl_ms), (1, 0));
-    verdicts.verdict(domain("a.com")).await;
-    verdicts.verdict(domain("unlisted.com")).await;
+    verdicts.verdict(domain("a.com"), Asker::Ours).await;
+    verdicts.verdict(domain("unlisted.com"), Asker::Ours).await;
     assert_eq!(page().await.verdicts.len(), 1);
     assert_eq!(hosts(&page().await.verdicts[0]), ["one.a.com"]);
     told.tell(found("two.a.com"));
@@ -292,7 +332,7 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     list.remove(domain("a.com"), Condition::None).await.unwrap();
     list.put(domain("a.com"), None, Condition::None, SystemTime::now()).await.unwrap();
     assert_eq!(page().await.verdicts[0].ttl_ms, 0);
-    verdicts.verdict(domain("a.com")).await;
+    verdicts.verdict(domain("a.com"), Asker::Ours).await;
     assert_eq!((hosts(&page().await.verdicts[0]), told.asked()), (vec!["two.a.com"], 3));
 }
 
@@ -301,7 +341,7 @@ async fn another_port_or_weight_is_known_and_is_no_news_for_the_feed() {
     let before = found("fed.a.com");
     let told = Told::at_once(before.clone());
     let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
-    verdicts.verdict(domain("a.com")).await;
+    verdicts.verdict(domain("a.com"), Asker::Ours).await;
     let cursor = verdicts.changes("", Duration::ZERO).await.cursor;
     let mut after = before;
     after.targets[0].port = 8443;
@@ -358,7 +398,7 @@ async fn what_is_recalled_serves_before_dns_is_asked_and_is_looked_up_anew() {
     assert_eq!((hosts(&page.verdicts[0]), told.asked()), (vec!["old.a.com"], 0));
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     told.until_asked(1).await;
-    let verdict = verdicts.verdict(domain("a.com")).await;
+    let verdict = verdicts.verdict(domain("a.com"), Asker::Ours).await;
     assert_eq!(hosts(&verdict), ["old.a.com"], "whoever asks does not wait for DNS");
     assert!((590_000..=600_000).contains(&verdict.ttl_ms), "{}", verdict.ttl_ms);
     told.gate.add_permits(1);
@@ -380,7 +420,10 @@ async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
     while verdicts.known(domain("b.com")).await.is_some() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(label(&verdicts.verdict(domain("b.com")).await), FailureLabel::DiscoveryFailure);
+    assert_eq!(
+        label(&verdicts.verdict(domain("b.com"), Asker::Ours).await),
+        FailureLabel::DiscoveryFailure
+    );
 }
 
 #[tokio::test]
@@ -391,7 +434,7 @@ async fn a_strategy_that_allows_nobody_forgets_nothing() {
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     told.until_asked(2).await;
     for name in ["a.com", "b.com"] {
-        verdicts.verdict(domain(name)).await;
+        verdicts.verdict(domain(name), Asker::Ours).await;
     }
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
     list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
@@ -400,6 +443,6 @@ async fn a_strategy_that_allows_nobody_forgets_nothing() {
         tokio::task::yield_now().await;
     }
     list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
-    assert_eq!(hosts(&verdicts.verdict(domain("a.com")).await), ["fed.a.com"]);
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
     refresher.abort();
 }

@@ -60,6 +60,16 @@ pub(super) fn has_whole_names(value: &[u8]) -> bool {
     names.is_some_and(|names| names.iter().all(|name| name.tag() != Tag(2) || is(DNS_NAME, name)))
 }
 
+/// How many names stand in the value of a subject alternative name, as far as they can be told apart.
+pub(super) fn count_names(value: &[u8]) -> usize {
+    let mut rest = Any::from_der(value).map_or(&[][..], |(_, names)| names.data);
+    let mut count: usize = 0;
+    while let Ok((after, _)) = Any::from_der(rest) {
+        (rest, count) = (after, count.saturating_add(1));
+    }
+    count
+}
+
 fn is(tag: u8, element: &Any<'_>) -> bool {
     element.header.raw_tag() == Some(&[tag])
 }

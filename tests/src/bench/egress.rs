@@ -151,8 +151,9 @@ impl Way {
 
     /// Whether both filters say that they permitted so many.
     fn permits(&self, number: u64) -> Option<()> {
-        let told = |world: &World| world.envoy.stat("wasmcustom.fedgate_permits");
-        let all = [&self.caller, &self.peer].map(|world| told(world) >= Some(number));
+        let told = |world: &World, role| world.envoy.stat(&format!("wasmcustom.fedgate.{role}.permits"));
+        let all = [(&self.caller, "egress"), (&self.peer, "ingress")];
+        let all = all.map(|(world, role)| told(world, role) >= Some(number));
         (all == [true; 2]).then_some(())
     }
 }

@@ -235,7 +235,7 @@ fn a_backend_that_takes_no_connection_is_521() {
     eventually("the access log names the label", || {
         world.envoy.log().contains(r#""refusal":"federation-connection-refused""#).then_some(())
     });
-    let refusals = "wasmcustom.fedgate_refusals_federation_connection_refused";
+    let refusals = "wasmcustom.fedgate.egress.failures.label.federation-connection-refused";
     eventually("it is counted", || world.envoy.stat(refusals).filter(|count| *count == 1));
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn told(world: &World, level: &str, words: &str) -> usize {
 /// A world whose tables, the worker's and that of Envoy's main thread, are whole, with `domains` domains.
 pub(crate) fn informed(world: World, domains: u64) -> World {
     eventually("both tables are fresh and whole", || {
-        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
+        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate.ingress.{name}"));
         (stat("feed_state") == Some(1) && stat("table_domains") == Some(domains)).then_some(())?;
         (told(&world, "info", "the table is fresh") >= 2).then_some(())
     });
@@ -67,10 +67,15 @@ fn listed_and_unlisted_domains_are_decided_without_a_question() {
         assert_expected(&world, "unlisted", answer, Refuse(400, "federation-denied"));
     });
     eventually("the metrics tell of all requests", || {
-        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_{name}"));
-        (stat("permits") == Some(1000) && stat("refusals_federation_denied") == Some(1)).then_some(())
+        let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate.ingress.{name}"));
+        (stat("permits") == Some(1000) && stat("refusals.label.federation-denied") == Some(1))
+            .then_some(())
     });
-    assert_eq!(world.envoy.stat("wasmcustom.fedgate_lookups").unwrap_or(0), 0, "nobody was asked");
+    assert_eq!(
+        world.envoy.stat("wasmcustom.fedgate.ingress.lookups").unwrap_or(0),
+        0,
+        "nobody was asked"
+    );
     assert_eq!(world.dns.queries("a.com"), queries);
     assert_eq!(world.dns.queries("unlisted.com"), 0);
 }
@@ -150,7 +155,7 @@ fn without_a_word_for_too_long_the_table_decides_nothing() {
     time_until(&world, &connection, "a.com", "verdict-unavailable");
     assert_eq!(label(&world, &connection, "unlisted.com"), "verdict-unavailable");
     eventually("the metrics tell", || {
-        (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(3)).then_some(())
+        (world.envoy.stat("wasmcustom.fedgate.ingress.feed_state") == Some(3)).then_some(())
     });
     world.control_plane().restart();
     let time = time_until(&world, &connection, "a.com", "");
@@ -171,12 +176,12 @@ fn fresh_stale_and_too_stale_are_told_in_metrics_and_log() {
         eventually(&format!("both tables are in state {state}: {words}"), || {
             let told = told(&world, level, words);
             assert!(told <= times, "{words:?} stands {told} times in the log");
-            let stat = world.envoy.stat("wasmcustom.fedgate_feed_state");
+            let stat = world.envoy.stat("wasmcustom.fedgate.ingress.feed_state");
             (told == times && stat == Some(state)).then_some(())
         });
     };
     let connection = world.run(world.caller(&world.identity(&["infra.x.com"])).http2()).unwrap();
-    assert_eq!(world.envoy.stat("wasmcustom.fedgate_feed_state"), Some(0));
+    assert_eq!(world.envoy.stat("wasmcustom.fedgate.ingress.feed_state"), Some(0));
 
     let line = Line::lay(&world);
     becomes(1, "info", "the table is fresh: 1 listed domains", 2);

@@ -95,9 +95,9 @@ fn set_staleness(world: &World, from: u32, to: u32) {
 
 fn every_request_is_looked_up(world: &World) {
     // A new table's first requests may be looked up too, but that ends.
-    let enough = stat(world, "wasmcustom.fedgate_lookups") + 200;
+    let enough = stat(world, "wasmcustom.fedgate.ingress.lookups") + 200;
     eventually("the last configuration decides", || {
-        (stat(world, "wasmcustom.fedgate_lookups") >= enough).then_some(())
+        (stat(world, "wasmcustom.fedgate.ingress.lookups") >= enough).then_some(())
     });
 }
 
@@ -132,7 +132,7 @@ fn a_bad_new_configuration_is_refused_and_the_one_before_goes_on() {
     flow.goes_on();
     let tally = flow.end(&world);
     assert_eq!((tally.kept_lost, tally.new_lost), (0, 0), "no connection ends");
-    assert_eq!(stat(&world, "wasmcustom.fedgate_lookups"), 0, "the table before decides");
+    assert_eq!(stat(&world, "wasmcustom.fedgate.ingress.lookups"), 0, "the table before decides");
 
     let flow = Flow::start(&world);
     world.envoy.edit_listener(bad, good);

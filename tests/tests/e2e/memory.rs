@@ -245,7 +245,7 @@ fn where_only_the_filter_remembers_it_holds_as_well() {
     });
     control_plane.restart();
     eventually("the next table is there", || {
-        let feed = stage.world.envoy.stat("wasmcustom.fedgate_feed_state");
+        let feed = stage.world.envoy.stat("wasmcustom.fedgate.ingress.feed_state");
         (feed == Some(1)).then_some(())
     });
     assert!(crate::control_plane::verdict(&stage.world, "b.com")["failure"].is_object());

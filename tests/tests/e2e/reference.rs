@@ -30,7 +30,8 @@ fn both_doors_in_one_envoy_are_the_two_doors_as_they_stand_alone() {
             assert_eq!(found, expected);
         }
     }
-    for section in ["\nadmin:\n", "\ndynamic_resources:\n", "\noverload_manager:\n"] {
+    for section in ["\nadmin:\n", "\nstats_config:\n", "\ndynamic_resources:\n", "\noverload_manager:\n"]
+    {
         let source = if ingress.contains(section) { &ingress } else { &egress };
         let block =
             |text: &str| text.split_once(section).unwrap().1.split("\n\n").next().unwrap().to_owned();

@@ -35,8 +35,10 @@ const ROUNDS: u32 = 3;
 const HEAD_START: Duration = Duration::from_millis(300);
 /// How often one of the others is tried beside the one in front.
 const TRIAL: Duration = Duration::from_secs(30);
-/// Questions under way at one time, over all servers: each has a socket.
+/// Questions under way at one time, over all servers: each has a socket. Those for addresses have their own,
+/// since who is called may name many hosts that nobody knows.
 const SOCKETS: usize = 512;
+const SOCKETS_FOR_ADDRESSES: usize = 256;
 /// Servers that an error tells of.
 const TOLD: usize = 4;
 
@@ -45,6 +47,16 @@ pub(super) struct Servers {
     all: Vec<Server>,
     order: Mutex<Order>,
     sockets: Semaphore,
+    sockets_for_addresses: Semaphore,
+}
+
+/// What questions are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Who speaks for a backend domain.
+    Discovery,
+    /// Where a host is.
+    Addresses,
 }
 
 /// Who is asked first.
@@ -64,6 +76,7 @@ pub(super) struct Unanswered(Vec<(SocketAddr, Trouble)>);
 #[derive(Clone)]
 pub(super) struct Asking {
     servers: Arc<Servers>,
+    purpose: Purpose,
     begun: Instant,
     until: Instant,
 }
@@ -79,6 +92,7 @@ impl Servers {
             all: servers.into_iter().map(Server::new).collect(),
             order: Mutex::new(order),
             sockets: Semaphore::new(SOCKETS),
+            sockets_for_addresses: Semaphore::new(SOCKETS_FOR_ADDRESSES),
         })
     }
 
@@ -88,9 +102,9 @@ impl Servers {
     }
 
     /// To be asked for so long from now.
-    pub(super) fn within(self: Arc<Self>, time: Duration) -> Asking {
+    pub(super) fn within(self: Arc<Self>, purpose: Purpose, time: Duration) -> Asking {
         let begun = Instant::now();
-        Asking { servers: self, begun, until: later(begun, time) }
+        Asking { servers: self, purpose, begun, until: later(begun, time) }
     }
 
     /// All servers in the order in which to ask them, and how many of them at once: one, or two where a
@@ -124,7 +138,7 @@ impl Asking {
     /// The first answer of any server. The next one is asked when the one before has failed, or has had
     /// its head start; none is given up for that.
     pub(super) async fn ask(&self, query: &Query, proofs: bool) -> Result<Message, Unanswered> {
-        let Self { servers, begun, until } = self;
+        let Self { servers, begun, until, .. } = self;
         let time = until.saturating_duration_since(*begun);
         let pause = time / ROUNDS;
         // So that the last one is asked within half of the time.
@@ -178,9 +192,12 @@ impl Asking {
         proofs: bool,
         pause: Duration,
     ) -> Result<Message, Trouble> {
-        let socket = timeout_at(self.until, self.servers.sockets.acquire()).await;
-        let Ok(Ok(_socket)) = socket else {
-            return Err(Trouble::Ours(format!("{SOCKETS} questions are under way, which is the most")));
+        let sockets = match self.purpose {
+            Purpose::Discovery => &self.servers.sockets,
+            Purpose::Addresses => &self.servers.sockets_for_addresses,
+        };
+        let Ok(Ok(_socket)) = timeout_at(self.until, sockets.acquire()).await else {
+            return Err(Trouble::Ours("as many questions are under way as there may be".to_owned()));
         };
         server.ask(query, proofs, pause, self.until).await
     }

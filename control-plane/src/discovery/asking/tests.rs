@@ -69,7 +69,7 @@ async fn dead() -> (SocketAddr, Arc<AtomicUsize>) {
 /// Asks, and says how long it took.
 async fn ask(servers: &Arc<Servers>, time: Duration) -> (Result<(), String>, Duration) {
     let begun = Instant::now();
-    let answered = servers.clone().within(time).ask(&query(), false).await;
+    let answered = servers.clone().within(Purpose::Discovery, time).ask(&query(), false).await;
     (answered.map(drop).map_err(|unanswered| unanswered.to_string()), begun.elapsed())
 }
 
@@ -164,7 +164,7 @@ async fn edns_is_given_up_where_it_is_refused_and_that_is_remembered() {
         let before = asked.load(Ordering::SeqCst);
         assert_eq!(ask(&servers, TIME).await.0, Ok(()), "{code}");
         assert_eq!(asked.load(Ordering::SeqCst), before + 1, "it is remembered");
-        let proofs = servers.within(TIME).ask(&query(), true).await;
+        let proofs = servers.within(Purpose::Discovery, TIME).ask(&query(), true).await;
         assert!(proofs.is_err(), "what DNSSEC needs takes EDNS");
     }
 }

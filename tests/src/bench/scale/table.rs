@@ -40,7 +40,7 @@ pub(super) fn start(site: &mut Site, domains: usize) -> Duration {
     site.control_plane.kill();
     let proxy = site.proxy(0, "start", settings(site, false));
     eventually("the filter has long been waiting", || {
-        (proxy.stat("wasmcustom.fedgate_feed_failures") >= LONG_AWAY).then_some(())
+        (proxy.stat("wasmcustom.fedgate.ingress.feed_failures") >= LONG_AWAY).then_some(())
     });
     let start = Instant::now();
     site.control_plane.restart();
@@ -63,7 +63,7 @@ pub(super) fn load(site: &mut Site, domains: usize, cores: Option<&Cores>) -> Lo
     site.control_plane.thaw();
     let took = wait_until_whole(&proxy, domains) - start;
     let turns = Turns::of(&proxy).since(&before);
-    let pages = proxy.stat("wasmcustom.fedgate_feed_pages") / u64::from(INSTANCES);
+    let pages = proxy.stat("wasmcustom.fedgate.ingress.feed_pages") / u64::from(INSTANCES);
     Load { took, turns, pages }
 }
 
@@ -83,8 +83,8 @@ pub(super) fn wait_until_whole(proxy: &Proxy, domains: usize) -> Instant {
     let mut since = None;
     eventually("the filter has the whole table", || {
         let asked = Instant::now();
-        let told = u64::try_from(domains) == Ok(proxy.stat("wasmcustom.fedgate_table_domains"));
-        let in_force = proxy.stat("wasmcustom.fedgate_feed_state") == 1;
+        let told = u64::try_from(domains) == Ok(proxy.stat("wasmcustom.fedgate.ingress.table_domains"));
+        let in_force = proxy.stat("wasmcustom.fedgate.ingress.feed_state") == 1;
         since = (told && in_force).then(|| since.unwrap_or(asked));
         since.filter(|since| since.elapsed() > BOTH_HAVE_TOLD)
     })
