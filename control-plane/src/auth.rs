@@ -3,6 +3,9 @@
 //! A caller shows a bearer token (RFC 6750); we hold only its SHA-256, which is of no use to whoever
 //! reads our configuration: a token is 256 random bits, so there is nothing to guess.
 
+mod failures;
+mod guard;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,8 +15,10 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
+pub(crate) use guard::Guard;
+
 /// What the bearer of a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub(crate) enum Role {
     /// Read and write the admin API.
     Admin,
@@ -63,7 +68,7 @@ pub(crate) struct Tokens(Arc<watch::Sender<Arc<[Token]>>>);
 pub(crate) struct Caller(pub(crate) Arc<str>);
 
 /// Why a call is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum Refused {
     /// It shows no token, or several.
     #[error("this needs a token: `Authorization: Bearer …`")]
@@ -140,6 +145,18 @@ impl Default for Tokens {
 impl FromIterator<Token> for Tokens {
     fn from_iter<I: IntoIterator<Item = Token>>(tokens: I) -> Self {
         Self(Arc::new(watch::Sender::new(tokens.into_iter().collect())))
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Who holds the token, if it is one of ours.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::NoToken | Self::Unknown => None,
+            Self::Role { name, .. } => Some(name),
+        }
     }
 }
 
