@@ -29,7 +29,9 @@ mod memory;
 mod origin_header;
 mod reference;
 mod store;
+mod strangers;
 mod targets;
+mod tls;
 mod trouble;
 mod wire;
 
