@@ -24,8 +24,8 @@ pub(crate) struct Budget {
 /// What there is where nothing is in short supply: of xDS, as many as it has streams, and strangers.
 const WANTED: Budget = Budget {
     admin: Limits { connections: 1024, strangers: 512 },
-    verdicts: Limits { connections: 12_288, strangers: 1024 },
-    xds: Limits { connections: 2048, strangers: 1024 },
+    verdicts: Limits { connections: 12_288, strangers: 512 },
+    xds: Limits { connections: 2048, strangers: 512 },
 };
 /// Open files for everything else: questions to DNS, addresses that are tried, the store.
 const OTHER: u64 = 1024;
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn a_small_number_of_files_is_shared_out_and_admin_has_its_part() {
         for (files, [admin, verdicts, xds]) in [
-            (u64::MAX, [(1024, 512), (12_288, 1024), (2048, 1024)]),
-            (16_384, [(1024, 512), (12_288, 1024), (2048, 1024)]),
-            (10_240, [(614, 307), (7372, 1024), (1228, 614)]),
+            (u64::MAX, [(1024, 512), (12_288, 512), (2048, 512)]),
+            (16_384, [(1024, 512), (12_288, 512), (2048, 512)]),
+            (10_240, [(614, 307), (7372, 512), (1228, 512)]),
             (1024, [(51, 26), (614, 307), (102, 51)]),
             (0, [(2, 1); 3]),
         ] {

@@ -33,8 +33,8 @@ pub(super) struct Crowd<T> {
 pub(super) enum Room<T> {
     /// It may.
     Free,
-    /// It may, once this one was told to go, which has no place any more.
-    InPlaceOf(T),
+    /// It may, once this one from there was told to go, which has no place any more.
+    InPlaceOf(IpAddr, T),
     /// Not before so long, when somebody has had his time.
     After(Duration),
     /// It may not: nobody here gives way.
@@ -58,24 +58,30 @@ pub(super) fn shared(limits: Limits) -> SharedCrowd {
     Arc::new(Mutex::new(Crowd::of(limits)))
 }
 
-/// A place for a connection from there, once there is one; none where all are taken by peers we know.
-pub(super) async fn enter(crowd: &SharedCrowd, from: IpAddr) -> Option<Place> {
+/// A place for a connection from there, once there is one, and from where one had to go for it; none where
+/// all are taken by peers we know.
+pub(super) async fn enter(crowd: &SharedCrowd, from: IpAddr) -> Option<(Place, Option<IpAddr>)> {
     let from = network(from);
     loop {
         let pause = {
             let mut held = lock(crowd);
             let now = Instant::now();
-            match held.room(now) {
-                Room::After(pause) => pause,
+            let displaced = match held.room(now) {
+                Room::Free => Ok(None),
+                Room::InPlaceOf(from, stranger) => {
+                    stranger.notify_one();
+                    Ok(Some(from))
+                }
+                Room::After(pause) => Err(pause),
                 Room::None => return None,
-                room @ (Room::Free | Room::InPlaceOf(_)) => {
-                    if let Room::InPlaceOf(stranger) = room {
-                        stranger.notify_one();
-                    }
+            };
+            match displaced {
+                Ok(gone) => {
                     let displaced = Arc::new(Notify::new());
                     let number = held.enter(from, now, displaced.clone());
-                    return Some(Place { crowd: crowd.clone(), from, number, displaced });
+                    return Some((Place { crowd: crowd.clone(), from, number, displaced }, gone));
                 }
+                Err(pause) => pause,
             }
         };
         tokio::time::sleep(pause).await;
@@ -145,7 +151,7 @@ impl<T> Crowd<T> {
         if let Some(left) = GRACE.checked_sub(age).filter(|left| !left.is_zero()) {
             return Room::After(left);
         }
-        self.remove(from, number).map_or(Room::Free, Room::InPlaceOf)
+        self.remove(from, number).map_or(Room::Free, |stranger| Room::InPlaceOf(from, stranger))
     }
 
     fn enter(&mut self, from: IpAddr, now: Instant, stranger: T) -> Number {
@@ -198,16 +204,16 @@ mod tests {
     fn the_oldest_of_the_most_crowded_address_gives_way() {
         for (strangers, from, room) in [
             (4, [FEW, MANY, MANY], Room::Free),
-            (3, [FEW, MANY, MANY], Room::InPlaceOf(1)),
-            (3, [MANY, FEW, MANY], Room::InPlaceOf(0)),
-            (3, [MANY, MANY, MANY], Room::InPlaceOf(0)),
+            (3, [FEW, MANY, MANY], Room::InPlaceOf(MANY, 1)),
+            (3, [MANY, FEW, MANY], Room::InPlaceOf(MANY, 0)),
+            (3, [MANY, MANY, MANY], Room::InPlaceOf(MANY, 0)),
         ] {
             let (mut crowd, now) = crowd(9, strangers, &from);
             assert_eq!(crowd.room(now), room, "{strangers} {from:?}");
         }
         // Where all are as many, whoever came first.
         let (mut crowd, now) = crowd(9, 2, &[FEW, MANY]);
-        assert_eq!(crowd.room(now), Room::InPlaceOf(0));
+        assert_eq!(crowd.room(now), Room::InPlaceOf(FEW, 0));
     }
 
     #[test]
@@ -215,7 +221,7 @@ mod tests {
         let (mut crowd, now) = crowd(9, 1, &[MANY]);
         let early = now.checked_sub(Duration::from_millis(30)).unwrap();
         assert_eq!(crowd.room(early), Room::After(Duration::from_millis(30)));
-        assert_eq!(crowd.room(now), Room::InPlaceOf(0));
+        assert_eq!(crowd.room(now), Room::InPlaceOf(MANY, 0));
         assert_eq!(crowd.room(now), Room::Free);
     }
 
@@ -223,7 +229,7 @@ mod tests {
     fn whoever_is_known_gives_way_to_nobody() {
         let (mut crowd, now) = crowd(2, 2, &[MANY, MANY]);
         crowd.know(MANY, 0);
-        assert_eq!(crowd.room(now), Room::InPlaceOf(1), "all places are taken, one by a stranger");
+        assert_eq!(crowd.room(now), Room::InPlaceOf(MANY, 1), "all places are taken, one by a stranger");
         // It was displaced, so it is late.
         crowd.know(MANY, 1);
         let third = crowd.enter(FEW, now, 2);

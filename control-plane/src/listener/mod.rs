@@ -86,7 +86,7 @@ async fn accept(
     stopped: watch::Receiver<bool>,
 ) {
     let listener = front.listener.name();
-    let (mut failed, mut turned_away) = (Seldom::default(), Seldom::default());
+    let [mut failed, mut turned_away, mut crowded] = [(); 3].map(|()| Seldom::default());
     // Each connection holds a sender: once all are gone, so are the connections.
     let (held, mut all_gone) = mpsc::channel::<()>(1);
     let mut stop = stopped.clone();
@@ -107,7 +107,7 @@ async fn accept(
                 continue;
             }
         };
-        let Some(place) = crowd::enter(&crowd, address.ip()).await else {
+        let Some((place, displaced)) = crowd::enter(&crowd, address.ip()).await else {
             if let Some(times) = turned_away.tell(Instant::now()) {
                 tracing::error!(
                     listener, times, peer = %address,
@@ -116,6 +116,14 @@ async fn accept(
             }
             continue;
         };
+        if let Some(network) = displaced
+            && let Some(times) = crowded.tell(Instant::now())
+        {
+            tracing::warn!(
+                listener, times, %network,
+                "connections give way to others: there are more without a token than have a place"
+            );
+        }
         tune(&stream);
         let peer = Peer::new(front.listener, address, place);
         let (front, stopped, held) = (front.clone(), stopped.clone(), held.clone());

@@ -222,6 +222,8 @@ fn thousands_of_half_requests_keep_nobody_out_and_cost_little() {
     let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "a removal counted after {took:?}");
     assert!(is_ok(&format!("{}/readyz", site.control_plane.url())));
+    let told = "connections give way to others";
+    assert!(site.control_plane.log().contains(told), "{}", site.control_plane.log());
     more.iter().for_each(tokio::task::JoinHandle::abort);
     let memory = site.memory_mib();
     assert!(memory < MEMORY, "{memory} MiB");

@@ -1,7 +1,8 @@
 //! TLS on the control plane's listeners: with the command line, with Envoy, and through renewals.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use fedgate_tests::caller::Caller;
 use fedgate_tests::control_plane::{ADMIN_PORT, ADMIN_TOKEN};
 use fedgate_tests::dns::srv;
 use fedgate_tests::pki::{Authority, Identity, Leaf};
-use fedgate_tests::process::{Process, eventually, run};
+use fedgate_tests::process::{PATIENCE, Process, eventually, run};
 use fedgate_tests::{World, address::Address, artifacts};
 
 use crate::claim::Expect::Permit;
@@ -52,7 +53,7 @@ fn transport_socket(ca: &Path) -> String {
     let (_, after) = guide.split_once("### TLS to the control plane").expect("the guide speaks of TLS");
     let (_, after) = after.split_once("```yaml\n").expect("with an example");
     let (example, _) = after.split_once("```").expect("that ends");
-    let lines = example.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let lines = example.lines().map(|line| format!("    {line}\n")).collect::<Vec<_>>().concat();
     lines.replace("/etc/fedgate/tls/control-plane-ca.pem", &ca.display().to_string())
 }
 
@@ -101,13 +102,8 @@ impl Admin {
         let process = Process::start(&mut command, &folder.path().join("log"));
         let mut admin = Self { process, address, folder, authority };
         let at = (admin.address.ip(), ADMIN_PORT);
-        admin.process.wait_until("it listens", || std::net::TcpStream::connect(at).is_ok());
+        admin.process.wait_until("it listens", || TcpStream::connect(at).is_ok());
         admin
-    }
-
-    fn cli(&self, args: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(artifacts::fedgate());
-        run(command.args(args).env("FEDGATE_TOKEN", ADMIN_TOKEN))
     }
 
     /// The certificate that a new connection is shown is one of this authority's.
@@ -121,6 +117,11 @@ impl Admin {
     fn told(&self, words: &str) -> usize {
         self.process.log().lines().filter(|line| line.contains(words)).count()
     }
+}
+
+fn cli(args: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(artifacts::fedgate());
+    run(command.args(args).env("FEDGATE_TOKEN", ADMIN_TOKEN))
 }
 
 fn serve(address: &Address, folder: &Path) -> Command {
@@ -156,7 +157,7 @@ fn the_command_line_speaks_tls_to_whom_it_is_told_to_trust() {
     let ca = admin.folder.path().join("ca.pem").display().to_string();
     let url = format!("https://{ip}:{ADMIN_PORT}");
     eventually("the certificate bears the address", || {
-        admin.cli(&["strategy", "get", "--url", &url, "--ca", &ca]).ok()
+        cli(&["strategy", "get", "--url", &url, "--ca", &ca]).ok()
     });
     for (args, cause) in [
         (vec!["--url", &url], "UnknownIssuer"),
@@ -164,7 +165,7 @@ fn the_command_line_speaks_tls_to_whom_it_is_told_to_trust() {
         (vec!["--url", &url, "--ca", "/dev/null"], "/dev/null: it holds no certificate in PEM"),
         (vec!["--url", &format!("http://{ip}:{ADMIN_PORT}")], "cannot reach the control plane"),
     ] {
-        let error = admin.cli(&[&["strategy", "get"], &*args].concat()).unwrap_err();
+        let error = cli(&[&["strategy", "get"], &*args].concat()).unwrap_err();
         assert!(error.contains(cause), "{error}");
     }
 }
@@ -186,6 +187,29 @@ fn a_certificate_is_renewed_while_it_serves_and_a_broken_one_is_told_once() {
     eventually("the next one is in use", || admin.shows(&next).then_some(()));
     assert!(!admin.shows(&admin.authority));
     assert_eq!(admin.told("the certificate cannot be renewed"), 1);
+}
+
+#[test]
+fn handshakes_that_are_begun_and_not_gone_on_with_end_and_keep_nobody_out() {
+    let admin = Admin::start();
+    let at = (admin.address.ip(), ADMIN_PORT);
+    // Nothing; half a ClientHello; and what is no TLS at all.
+    let all = [&b""[..], b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n"].map(|octets| {
+        std::iter::repeat_with(|| {
+            let mut stream = TcpStream::connect(at).unwrap();
+            stream.write_all(octets).unwrap();
+            stream
+        })
+        .take(300)
+        .collect::<Vec<_>>()
+    });
+    assert!(admin.shows(&admin.authority));
+    for mut stream in all.into_iter().flatten() {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let closed = stream.read_to_end(&mut Vec::new());
+        let late = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+        assert!(!closed.is_err_and(|error| late.contains(&error.kind())), "it is still open");
+    }
 }
 
 #[test]
