@@ -32,7 +32,7 @@ impl Guard {
     ) -> Result<Caller, Refused> {
         let admitted = self.tokens.authorize(headers, roles);
         match (&admitted, peer) {
-            (Ok(_), Some(peer)) => peer.is_known(),
+            (Ok(_), Some(peer)) => peer.becomes_known(),
             (Err(refused), Some(peer)) => self.failures.slow(peer, refused).await,
             // Without a listener, in tests.
             (_, None) => {}

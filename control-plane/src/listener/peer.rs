@@ -67,7 +67,7 @@ impl Peer {
     }
 
     /// It has shown a right token.
-    pub(crate) fn is_known(&self) {
+    pub(crate) fn becomes_known(&self) {
         let before = self.change(|standing| std::mem::replace(&mut standing.known, true));
         if !before {
             self.0.place.keep();

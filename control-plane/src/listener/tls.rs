@@ -184,11 +184,14 @@ impl Files {
         if chain.is_empty() {
             return Err(wrong(&self.certificate, "holds no certificate in PEM".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|error| match error {
-            pem::Error::NoItemsFound => {
-                wrong(&self.key, "holds no private key in PEM that is not encrypted".to_owned())
-            }
-            _ => wrong(&self.key, "is not PEM, or breaks off".to_owned()),
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|error| {
+            let none = matches!(error, pem::Error::NoItemsFound);
+            let cause = if none {
+                "holds no private key in PEM that is not encrypted"
+            } else {
+                "is not PEM, or breaks off"
+            };
+            wrong(&self.key, cause.to_owned())
         })?;
         let provider = ring::default_provider();
         let key = provider

@@ -28,6 +28,7 @@ mod manifest;
 mod memory;
 mod origin_header;
 mod reference;
+mod site;
 mod store;
 mod strangers;
 mod targets;
