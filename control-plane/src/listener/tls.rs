@@ -1,7 +1,8 @@
 //! TLS for a listener: a certificate and its key, read from files, and anew when these change.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use super::Listener;
 /// How often the files are looked at. Links that Kubernetes exchanges are as good as files that are
 /// written, since it is their content that counts.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// Octets of a file that are read, whatever it is.
+const LONGEST: u64 = 1 << 20;
 
 /// Where a certificate and its key are, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +175,12 @@ impl Tls {
 impl Files {
     fn read(&self) -> Result<Content, TlsError> {
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
+            let mut octets = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut octets));
+            match read {
+                Ok(_) => Ok(octets),
+                Err(cause) => Err(TlsError::Read { path: path.to_owned(), cause }),
+            }
         };
         Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
