@@ -3,6 +3,9 @@
 //! A caller shows a bearer token (RFC 6750); we hold only its SHA-256, which is of no use to whoever
 //! reads our configuration: a token is 256 random bits, so there is nothing to guess.
 
+mod failures;
+mod guard;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,9 +13,12 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::watch;
+
+pub(crate) use guard::Guard;
 
 /// What the bearer of a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub(crate) enum Role {
     /// Read and write the admin API.
     Admin,
@@ -53,16 +59,16 @@ pub(crate) enum TokenError {
     Digest,
 }
 
-/// All tokens that we accept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tokens(Arc<[Token]>);
+/// All tokens that we accept: a handle, of which each listener holds a copy.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens(Arc<watch::Sender<Arc<[Token]>>>);
 
 /// Who made the request, for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(pub(crate) Arc<str>);
 
 /// Why a call is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum Refused {
     /// It shows no token, or several.
     #[error("this needs a token: `Authorization: Bearer …`")]
@@ -107,24 +113,50 @@ impl Tokens {
 
     /// The token whose text this is. Compares with every one of them, each in constant time, so that
     /// the time taken tells nothing of either.
-    fn find(&self, presented: &[u8]) -> Option<&Token> {
+    fn find(&self, presented: &[u8]) -> Option<Token> {
         let digest = Digest::of(presented);
+        let tokens = self.0.borrow();
         let mut found = u32::MAX;
-        for (index, token) in (0..u32::MAX).zip(self.0.iter()) {
+        for (index, token) in (0..u32::MAX).zip(tokens.iter()) {
             found.conditional_assign(&index, token.digest.ct_eq(&digest));
         }
-        self.0.get(usize::try_from(found).ok()?)
+        tokens.get(usize::try_from(found).ok()?).cloned()
     }
 
     /// Whether there is none, so that every call is refused.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.borrow().is_empty()
+    }
+
+    /// Accepts the tokens of `others` instead, wherever a copy of this handle is held, from the next
+    /// call on. What is under way goes on.
+    #[allow(dead_code, reason = "for whoever reads the configuration anew")]
+    pub(crate) fn replace(&self, others: &Self) {
+        self.0.send_replace(others.0.borrow().clone());
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self::from_iter([])
     }
 }
 
 impl FromIterator<Token> for Tokens {
     fn from_iter<I: IntoIterator<Item = Token>>(tokens: I) -> Self {
-        Self(tokens.into_iter().collect())
+        Self(Arc::new(watch::Sender::new(tokens.into_iter().collect())))
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Who holds the token, if it is one of ours.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::NoToken | Self::Unknown => None,
+            Self::Role { name, .. } => Some(name),
+        }
     }
 }
 
@@ -232,6 +264,18 @@ mod tests {
             assert!(tokens.find(other.as_bytes()).is_none(), "{other}");
         }
         assert!(Tokens::default().find(b"").is_none());
+    }
+
+    #[test]
+    fn tokens_that_are_replaced_are_so_in_every_copy() {
+        let tokens: Tokens = [ALICE.parse::<Token>().unwrap()].into_iter().collect();
+        let copy = tokens.clone();
+        let bob = format!("bob:viewer:{}", Digest::of(b"hello"));
+        tokens.replace(&[bob.parse::<Token>().unwrap()].into_iter().collect());
+        assert!(copy.find(b"alice").is_none());
+        assert_eq!(&*copy.find(b"hello").unwrap().name, "bob");
+        tokens.replace(&Tokens::default());
+        assert!(copy.is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod settings;
+mod tls;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::discovery::dnssec::anchors::Anchors;
 use crate::discovery::dnssec::{Dnssec, Mode};
 use crate::xds::Egress;
 use file::File;
+use tls::Certificates;
 
 pub(crate) use settings::Settings;
 
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) verdicts: SocketAddr,
     /// Address of the xDS service.
     pub(crate) xds: SocketAddr,
+    /// Which listeners speak TLS.
+    pub(crate) tls: Certificates,
     /// DNS servers; the system's where empty.
     pub(crate) servers: Vec<SocketAddr>,
     /// Between what bounds a TTL is honoured.
@@ -94,13 +98,14 @@ impl Config {
         Self::read(settings, file)
     }
 
-    fn read(settings: Settings, file: Result<String, String>) -> Result<Self, ConfigErrors> {
+    fn read(mut settings: Settings, file: Result<String, String>) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let file = file.and_then(|text| File::parse(&text, &mut errors)).unwrap_or_else(|error| {
+        let mut file = file.and_then(|text| File::parse(&text, &mut errors)).unwrap_or_else(|error| {
             errors.push(error);
             File::default()
         });
         let mut reader = Reader { errors };
+        let tls = Certificates::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -181,6 +186,7 @@ impl Config {
             admin,
             verdicts,
             xds,
+            tls,
             servers,
             ttl,
             timeout,
@@ -213,6 +219,10 @@ impl Reader {
                 .push(format!("{key}: '{}': {error}; write e.g. 5s, 10m, 1d", text.escape_debug()));
             Duration::from_secs(1)
         })
+    }
+
+    fn accept<T, E: fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.errors.push(format!("{key}: {error}"))).ok()
     }
 
     fn check_egress(&mut self, egress: &Egress) {

@@ -25,8 +25,10 @@ mod config;
 mod discovery;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod listener;
 mod memory;
 mod moment;
+mod seldom;
 mod serve;
 mod stop;
 mod store;

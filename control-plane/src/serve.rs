@@ -8,28 +8,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::allow_list::sqlite::Sqlite;
 use crate::allow_list::{AllowList, Change};
 use crate::api::{self, Api};
+use crate::auth::Guard;
 use crate::config::{Config, LogFormat};
 use crate::discovery::Discover;
 use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
 use crate::stop::Stop;
 use crate::store::StoreError;
 use crate::store::sqlite::Database;
 use crate::verdicts::{PATIENCE, Verdicts, refresher};
 use crate::xds::Xds;
-
-/// How long requests that are under way may go on after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// A time for connecting that is too short for some.
 const SHORT_CONNECT: Duration = Duration::from_secs(1);
@@ -114,16 +110,30 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
 
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
-    let envoys = Xds::new(&judge, resolve, config.egress, config.tokens.clone(), stopped.clone());
+    let guard = Guard::new(config.tokens);
+    let failures = guard.failures().clone();
+    let teller = tokio::spawn(async move { failures.tell().await });
+    let envoys = Xds::new(&judge, resolve, config.egress, guard.clone(), stopped.clone());
     let api = Api {
         list: list.clone(),
         verdicts: judge.clone(),
         targets: envoys.targets(),
         refresher: refresher.abort_handle(),
+        guard,
     };
-    let admin = run(admin, api::admin(api.clone(), config.tokens.clone()), stopped.clone());
-    let verdicts = run(verdicts, api::verdicts(api, config.tokens), stopped);
-    let xds = tokio::spawn(async move { envoys.serve(xds).await.map_err(io::Error::other) });
+    let budget = Budget::secure();
+    let serving = [
+        (Listener::Admin, admin, api::admin(api.clone())),
+        (Listener::Verdicts, verdicts, api::verdicts(api)),
+        (Listener::Xds, xds, envoys.router()),
+    ]
+    .map(|(listener, socket, router)| {
+        let tls = config.tls.of(listener);
+        if let Some(tls) = tls {
+            tokio::spawn(tls.clone().follow(listener));
+        }
+        listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
+    });
     tracing::info!("ready");
 
     let signal = stop.signalled().await;
@@ -131,7 +141,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
     judge.end_waiting();
-    drain([admin, verdicts, xds]).await;
+    listener::drain(serving).await;
+    teller.abort();
     refresher.abort();
     keeper.abort();
     memory.write().await;
@@ -174,42 +185,6 @@ async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener
     })?;
     tracing::info!(listener, address = %bound.local_addr()?, "listening");
     Ok(bound)
-}
-
-fn run(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<io::Result<()>> {
-    let stop = async move {
-        // An error means that the sender is gone, which is the end also.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    // The router as it is would be copied for every connection, with all its routes and their
-    // documentation: 140 KB for each filter that waits.
-    let shared = router.into_make_service();
-    // A page of the feed is small, and the filter waits for it: nothing is to be gained by waiting
-    // for more to send with it.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    tokio::spawn(axum::serve(listener, shared).with_graceful_shutdown(stop).into_future())
-}
-
-async fn drain(listeners: [JoinHandle<io::Result<()>>; 3]) {
-    let all = async {
-        for listener in listeners {
-            match listener.await {
-                Ok(Ok(())) => {}
-                ended => tracing::error!(?ended, "a listener ended badly"),
-            }
-        }
-    };
-    if tokio::time::timeout(DRAIN, all).await.is_err() {
-        tracing::warn!(seconds = DRAIN.as_secs(), "requests still under way are cut off");
-    }
 }
 
 /// Runs the refresher, and says so if it ends: then `readyz` turns 503 for whoever supervises us,

@@ -1,5 +1,7 @@
 //! What a request carries, parsed; whatever does not parse is a problem, never a default.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -12,6 +14,8 @@ use crate::allow_list::Condition;
 
 /// The longest body that is read, in bytes.
 const MAX_BODY: usize = 64 << 10;
+/// The time for it.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The `{domain}` of the path.
 pub(crate) struct DomainName(pub(crate) Domain);
@@ -77,7 +81,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 
 async fn read_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+    let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY));
+    let late = |_| {
+        let detail = format!("the body was not here after {} seconds", BODY_TIME.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    };
+    let bytes = bytes.await.map_err(late)?.map_err(|_| {
         let detail = format!("the body broke off, or is longer than {MAX_BODY} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     })?;

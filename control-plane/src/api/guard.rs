@@ -6,20 +6,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::problem::Problem;
-use crate::auth::{Refused, Role, Tokens};
-
-/// The listener that a request came in by.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Listener {
-    /// The admin API.
-    Admin,
-    /// The verdict API.
-    Verdicts,
-}
+use crate::auth::{Guard, Refused, Role};
+use crate::listener::{Listener, Peer};
 
 /// Passes on the requests of those who may make them.
 pub(super) async fn authorize(
-    State((tokens, listener)): State<(Tokens, Listener)>,
+    State((guard, listener)): State<(Guard, Listener)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -28,9 +20,10 @@ pub(super) async fn authorize(
             &[Role::Viewer, Role::Admin]
         }
         Listener::Admin => &[Role::Admin],
-        Listener::Verdicts => &[Role::Filter],
+        Listener::Verdicts | Listener::Xds => &[Role::Filter],
     };
-    let caller = tokens.authorize(request.headers(), roles)?;
+    let peer = request.extensions().get::<Peer>().cloned();
+    let caller = guard.admit(request.headers(), roles, peer.as_ref()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

@@ -1,5 +1,6 @@
 //! Whether we live, and whether we are of use: the same on both listeners, and open to all.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use axum::extract::State;
@@ -25,7 +26,8 @@ async fn healthz() -> &'static str {
 
 /// Answers whether the store is readable and discovery is running. Where DNS as a whole fails, a second
 /// line says so, and since when; that is no reason to take us out of service: what was found before
-/// still stands, and nobody else would know more.
+/// still stands, and nobody else would know more. Calls that were refused for want of a right token are
+/// counted on a line of their own.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses(
@@ -39,14 +41,19 @@ async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
     if api.refresher.is_finished() {
         return Err(unready("the task that keeps verdicts fresh has ended: restart fedgate".to_owned()));
     }
-    Ok(ready(api.verdicts.dns(), Instant::now()))
+    Ok(ready(api.verdicts.dns(), Instant::now(), api.guard.failures().count()))
 }
 
-fn ready(dns: Option<DnsTrouble>, now: Instant) -> String {
-    dns.map_or_else(
-        || "ok\n".to_owned(),
-        |dns| format!("ok\ndns: failing since {}: {}\n", moment::of(dns.since, now), dns.cause),
-    )
+fn ready(dns: Option<DnsTrouble>, now: Instant, refused: u64) -> String {
+    let mut lines = "ok\n".to_owned();
+    // Writing to a string does not fail.
+    if let Some(dns) = dns {
+        let _ = writeln!(lines, "dns: failing since {}: {}", moment::of(dns.since, now), dns.cause);
+    }
+    if refused > 0 {
+        let _ = writeln!(lines, "refused: {refused} calls without a right token since the start");
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -54,11 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn refused_calls_are_counted_where_there_are_any() {
+        let refused = "refused: 7 calls without a right token since the start\n";
+        assert_eq!(ready(None, Instant::now(), 7), format!("ok\n{refused}"));
+    }
+
+    #[test]
     fn the_trouble_of_dns_is_a_second_line() {
         let now = Instant::now();
-        assert_eq!(ready(None, now), "ok\n");
+        assert_eq!(ready(None, now, 0), "ok\n");
         let dns = DnsTrouble { since: now, cause: "no answer in time".to_owned() };
-        let body = ready(Some(dns), now);
+        let body = ready(Some(dns), now, 0);
         let (first, second) = body.split_once('\n').unwrap();
         assert_eq!(first, "ok");
         assert!(

@@ -13,21 +13,22 @@ mod verdicts;
 
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use tokio::task::AbortHandle;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::allow_list::AllowList;
-use crate::auth::Tokens;
+use crate::auth::Guard;
+use crate::listener::Listener;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
-use guard::Listener;
 use problem::Problem;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
@@ -47,28 +48,37 @@ pub(crate) struct Api {
     pub(crate) targets: Targets,
     /// The task that keeps them fresh.
     pub(crate) refresher: AbortHandle,
+    /// Who may call.
+    pub(crate) guard: Guard,
 }
 
 /// The service behind the listener `admin`.
-pub(crate) fn admin(api: Api, tokens: Tokens) -> Router {
-    let guard = from_fn_with_state((tokens, Listener::Admin), guard::authorize);
+pub(crate) fn admin(api: Api) -> Router {
+    let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+    common(described(router, &openapi).with_state(api))
 }
 
 /// The service behind the listener `verdicts`.
-pub(crate) fn verdicts(api: Api, tokens: Tokens) -> Router {
-    let guard = from_fn_with_state((tokens, Listener::Verdicts), guard::authorize);
+pub(crate) fn verdicts(api: Api) -> Router {
+    let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
         .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
         .merge(verdicts::waiting().route_layer(guard))
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(router.route("/openapi.json", axum::routing::get(async || Json(openapi))).with_state(api))
+    common(described(router, &openapi).with_state(api))
+}
+
+/// With its own description, which is written once: anybody may have it.
+fn described(router: Router<Api>, openapi: &OpenApi) -> Router<Api> {
+    let json = Bytes::from(openapi.to_json().unwrap_or_default());
+    let describe = async || ([(header::CONTENT_TYPE, "application/json")], json);
+    router.route("/openapi.json", axum::routing::get(describe))
 }
 
 /// What holds for every route, and for none.

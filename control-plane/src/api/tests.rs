@@ -26,9 +26,7 @@ fn service_on(list: AllowList) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
     let api = api(list, told.clone(), refresher);
-    let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
-    let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
-    Service { admin: admin(api.clone(), tokens.clone()), verdicts: verdicts(api, tokens), told }
+    Service { admin: admin(api.clone()), verdicts: verdicts(api), told }
 }
 
 fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
@@ -40,8 +38,10 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
         trust_sds: String::new(),
     };
     let (_, stopped) = tokio::sync::watch::channel(false);
-    let targets = Xds::new(&verdicts, resolve, egress, Tokens::default(), stopped).targets();
-    Api { list, verdicts, targets, refresher }
+    let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
+    let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
+    let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), stopped).targets();
+    Api { list, verdicts, targets, refresher, guard }
 }
 
 pub(super) fn service() -> Service {
@@ -342,7 +342,7 @@ async fn without_its_refresher_it_is_not_ready() {
     let ended = tokio::spawn(async {});
     let refresher = ended.abort_handle();
     ended.await.unwrap();
-    let router = admin(api(list, Told::at_once(found("fed.a.com")), refresher), Tokens::default());
+    let router = admin(api(list, Told::at_once(found("fed.a.com")), refresher));
     let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&router, request).await.status, 503);
 }

@@ -1,9 +1,9 @@
 //! The admin API, from its other end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Client as Http, ClientBuilder, Method, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client as Http, ClientBuilder, Method, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::Remote;
@@ -33,6 +33,14 @@ pub(super) enum ClientError {
         path: PathBuf,
         /// What the system says.
         cause: std::io::Error,
+    },
+    /// The authorities' file.
+    #[error("cannot use the certificate authorities in {}: {cause}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
     },
     /// The address.
     #[error("'{url}' is not the URL of an admin API: {cause}; write e.g. http://127.0.0.1:8600")]
@@ -87,6 +95,16 @@ pub(super) fn http_to(base: &Url) -> ClientBuilder {
     if base.scheme() == "http" { http.tls_certs_only([]) } else { http }
 }
 
+fn authorities(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let unusable = |cause: String| ClientError::Authorities { path: path.to_owned(), cause };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(chain(&error)))?;
+    if found.is_empty() {
+        return Err(unusable("it holds no certificate in PEM".to_owned()));
+    }
+    Ok(found)
+}
+
 // === impl Client ===
 
 impl Client {
@@ -105,7 +123,11 @@ impl Client {
             "" => return Err(ClientError::NoToken),
             token => token.to_owned(),
         };
-        let http = http_to(&base)
+        let http = match &remote.ca {
+            Some(path) => http_to(&base).tls_certs_only(authorities(path)?),
+            None => http_to(&base),
+        };
+        let http = http
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| ClientError::Unreachable { url: base.clone(), cause: chain(&error) })?;

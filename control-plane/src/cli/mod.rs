@@ -143,6 +143,9 @@ struct Remote {
     /// The admin API
     #[arg(long, env = "FEDGATE_URL", default_value = "http://127.0.0.1:8600")]
     url: String,
+    /// Trust these certificate authorities alone (PEM); without it, the system's
+    #[arg(long, env = "FEDGATE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// A file that holds the token; without it, the token is taken from `FEDGATE_TOKEN`
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,

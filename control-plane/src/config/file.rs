@@ -2,9 +2,21 @@
 //!
 //! It is walked by hand, because a derived reader stops at the first error, and we show them all.
 
+use std::collections::HashMap;
+
 use toml::{Table, Value};
 
 use crate::auth::{Token, TokenError};
+
+/// The keys of the section `[tls]`.
+const TLS: [&str; 6] = [
+    "admin_certificate",
+    "admin_key",
+    "verdicts_certificate",
+    "verdicts_key",
+    "xds_certificate",
+    "xds_key",
+];
 
 /// What the file says; nothing is checked yet but the shape, and the tokens.
 #[derive(Debug, Default)]
@@ -13,6 +25,8 @@ pub(super) struct File {
     pub(super) listen_admin: Option<String>,
     pub(super) listen_verdicts: Option<String>,
     pub(super) listen_xds: Option<String>,
+    /// `admin_certificate`, `admin_key` and so on.
+    pub(super) tls: HashMap<String, String>,
     pub(super) servers: Vec<String>,
     pub(super) min_ttl: Option<String>,
     pub(super) max_ttl: Option<String>,
@@ -38,14 +52,18 @@ impl File {
                 Section { name: name.to_owned(), table: Table::new() }
             }
         };
-        let [mut store, mut listen, mut discovery, mut egress] =
-            ["store", "listen", "discovery", "egress"].map(&mut section);
+        let [mut store, mut listen, mut tls, mut discovery, mut egress] =
+            ["store", "listen", "tls", "discovery", "egress"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
             listen_admin: listen.string("admin", errors),
             listen_verdicts: listen.string("verdicts", errors),
             listen_xds: listen.string("xds", errors),
+            tls: TLS
+                .into_iter()
+                .filter_map(|key| Some((key.to_owned(), tls.string(key, errors)?)))
+                .collect(),
             servers: discovery.strings("servers", errors),
             min_ttl: discovery.string("min_ttl", errors),
             max_ttl: discovery.string("max_ttl", errors),
@@ -58,7 +76,7 @@ impl File {
             trust_anchor: discovery.string("trust_anchor", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, discovery, egress] {
+        for section in [store, listen, tls, discovery, egress] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));

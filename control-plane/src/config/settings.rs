@@ -20,6 +20,24 @@ pub(crate) struct Settings {
     /// Address of the xDS service for Envoy
     #[arg(long, env = "FEDGATE_LISTEN_XDS", value_name = "IP:PORT")]
     pub(crate) listen_xds: Option<String>,
+    /// The certificate with which the admin API speaks TLS: PEM, leaf first; without it, plain text
+    #[arg(long, env = "FEDGATE_TLS_ADMIN_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_admin_certificate: Option<String>,
+    /// The key of that certificate: PEM
+    #[arg(long, env = "FEDGATE_TLS_ADMIN_KEY", value_name = "FILE")]
+    pub(crate) tls_admin_key: Option<String>,
+    /// The certificate with which the verdict API speaks TLS: PEM, leaf first; without it, plain text
+    #[arg(long, env = "FEDGATE_TLS_VERDICTS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_verdicts_certificate: Option<String>,
+    /// The key of that certificate: PEM
+    #[arg(long, env = "FEDGATE_TLS_VERDICTS_KEY", value_name = "FILE")]
+    pub(crate) tls_verdicts_key: Option<String>,
+    /// The certificate with which the xDS service speaks TLS: PEM, leaf first; without it, plain text
+    #[arg(long, env = "FEDGATE_TLS_XDS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_xds_certificate: Option<String>,
+    /// The key of that certificate: PEM
+    #[arg(long, env = "FEDGATE_TLS_XDS_KEY", value_name = "FILE")]
+    pub(crate) tls_xds_key: Option<String>,
     /// DNS servers, `ip` or `ip:port`, separated by commas; without it, the system's
     #[arg(long, env = "FEDGATE_DISCOVERY_SERVERS", value_name = "LIST")]
     pub(crate) discovery_servers: Option<String>,

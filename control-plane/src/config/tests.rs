@@ -182,3 +182,27 @@ fn a_file_that_cannot_be_read_is_named() {
     let errors = Config::load(settings).unwrap_err().to_string();
     assert!(errors.contains("cannot read /nowhere/fedgate.toml"), "{errors}");
 }
+
+#[test]
+fn a_certificate_and_its_key_go_together_and_are_read_at_once() {
+    for (file, error) in [
+        ("admin_key = \"/k\"", "tls.admin_certificate: is missing, where tls.admin_key is set"),
+        ("xds_certificate = \"/c\"", "tls.xds_key: is missing, where tls.xds_certificate is set"),
+        (
+            "verdicts_certificate = \"/no/tls.crt\"\nverdicts_key = \"/k\"",
+            "tls.verdicts_certificate: cannot read /no/tls.crt: No such file or directory",
+        ),
+        ("xds = \"/c\"", "tls.xds: there is no such key"),
+    ] {
+        let said = read(Settings::default(), &format!("[tls]\n{file}")).unwrap_err();
+        assert!(said.contains(error), "{said}");
+    }
+    let settings = Settings {
+        tls_admin_certificate: Some("/flag".to_owned()),
+        tls_admin_key: Some(" ".to_owned()),
+        ..Settings::default()
+    };
+    let said = read(settings, "[tls]\nadmin_certificate = \"/file\"\nadmin_key = \"/k\"").unwrap_err();
+    assert!(said.contains("cannot read /flag"), "{said}");
+    assert!(read(Settings::default(), "").unwrap().tls.of(crate::listener::Listener::Admin).is_none());
+}

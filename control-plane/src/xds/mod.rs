@@ -27,22 +27,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::Stream as Responses;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::auth::{Refused, Role, Tokens};
+use crate::auth::{Guard, Refused, Role};
 use crate::discovery::{Resolve, Target};
+use crate::listener::Peer;
 use crate::verdicts::{PATIENCE, Verdicts};
 use book::Book;
 pub(crate) use cluster::Egress;
@@ -51,21 +51,17 @@ use stream::Stream;
 
 /// Streams open at one time; each Envoy has one.
 const MAX_STREAMS: usize = 1024;
-/// Streams that one connection may have.
-const STREAMS_OF_A_CONNECTION: u32 = 16;
 /// The longest request, in bytes: 10,000 of the longest names, with the versions that Envoy has.
 const MAX_REQUEST: usize = 8 << 20;
 /// Responses that wait for an Envoy that does not read.
 const UNREAD: usize = 4;
-/// How often an Envoy that is silent is asked whether it lives, and for how long it may not answer.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// The shortest pause between two looks at the same thing, whatever its TTL.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The service behind the listener `xds`.
 pub(crate) struct Xds {
     book: Arc<Book>,
-    tokens: Tokens,
+    guard: Guard,
     streams: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
 }
@@ -81,16 +77,16 @@ type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
 // === impl Xds ===
 
 impl Xds {
-    /// The service, for the bearers of `tokens`, until it is `stopped`.
+    /// The service, for those whom the guard lets in, until it is `stopped`.
     pub(crate) fn new(
         verdicts: &Verdicts,
         resolve: Arc<dyn Resolve>,
         egress: Egress,
-        tokens: Tokens,
+        guard: Guard,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-        Self { book: Book::new(verdicts, resolve, egress), tokens, streams, stopped }
+        Self { book: Book::new(verdicts, resolve, egress), guard, streams, stopped }
     }
 
     /// Tells how targets are to be reached, by the same lookups as Envoy is told.
@@ -98,18 +94,10 @@ impl Xds {
         Targets { book: self.book.clone() }
     }
 
-    /// Serves connections until it is stopped, and the streams have ended.
-    pub(crate) async fn serve(self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
-        let stop = until_stopped(self.stopped.clone());
+    /// What the listener serves.
+    pub(crate) fn router(self) -> Router {
         let service = AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST);
-        let (interval, timeout) = KEEPALIVE;
-        Server::builder()
-            .http2_keepalive_interval(Some(interval))
-            .http2_keepalive_timeout(Some(timeout))
-            .max_concurrent_streams(STREAMS_OF_A_CONNECTION)
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
-            .await
+        Routes::new(service).into_axum_router()
     }
 }
 
@@ -147,7 +135,8 @@ impl AggregatedDiscoveryService for Xds {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let caller = self.tokens.authorize(request.metadata().as_ref(), &[Role::Filter])?;
+        let peer = request.extensions().get::<Peer>();
+        let caller = self.guard.admit(request.metadata().as_ref(), &[Role::Filter], peer).await?;
         let slot = self.streams.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, which is the most"))
         })?;

@@ -16,6 +16,7 @@ use super::subscription::MAX_NAMES;
 use super::*;
 use crate::allow_list::Condition;
 use crate::discovery::Family;
+use crate::listener::drain;
 use world::{PATIENCE, World, addresses};
 
 #[tokio::test]
@@ -409,5 +410,5 @@ async fn the_end_ends_streams_that_are_open() {
     let end = tokio::time::timeout(PATIENCE, envoy.responses.message()).await.unwrap();
     assert!(end.unwrap().is_none());
     drop(envoy);
-    tokio::time::timeout(PATIENCE, world.server).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, drain([world.server])).await.unwrap();
 }

@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use fedgate_policy::{Domain, HostName, Outcome};
 use prost::{Message, Name};
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
 use tonic::transport::Channel;
 
 use super::super::*;
@@ -24,6 +24,7 @@ use crate::auth::{Digest, Token};
 use crate::discovery::{
     Addresses, Certainty, Discover, Discovered, Discovering, Family, Resolving, TRANSIENT_TTL, Target,
 };
+use crate::listener::{Limits, Listener, Serving, serve};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -141,7 +142,7 @@ pub(super) struct World {
     pub(super) book: Arc<Book>,
     address: SocketAddr,
     pub(super) stop: watch::Sender<bool>,
-    pub(super) server: JoinHandle<Result<(), tonic::transport::Error>>,
+    pub(super) server: Serving,
 }
 
 impl World {
@@ -165,13 +166,14 @@ impl World {
         };
         let token =
             |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
-        let tokens: Tokens = ["admin", "viewer", "filter"].map(token).into_iter().collect();
+        let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
         let (stop, stopped) = watch::channel(false);
-        let xds = Xds::new(&verdicts, zones.clone(), egress, tokens, stopped);
+        let xds = Xds::new(&verdicts, zones.clone(), egress, guard, stopped.clone());
         let book = xds.book.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(xds.serve(listener));
+        let limits = Limits { connections: 2048, strangers: 1024 };
+        let server = serve(Listener::Xds, listener, None, xds.router(), limits, stopped);
         Self { zones, list, verdicts, book, address, stop, server }
     }
 
