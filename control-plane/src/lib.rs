@@ -27,6 +27,8 @@ mod discovery;
 pub mod fuzzing;
 mod memory;
 mod moment;
+mod plain;
+mod rights;
 mod serve;
 mod stop;
 mod store;
