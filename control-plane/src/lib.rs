@@ -31,6 +31,7 @@ mod plain;
 mod rights;
 mod serve;
 mod stop;
+mod spelling;
 mod store;
 mod verdicts;
 mod xds;
