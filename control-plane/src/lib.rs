@@ -25,13 +25,16 @@ mod config;
 mod discovery;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod logging;
 mod memory;
 mod moment;
 mod plain;
+mod reload;
 mod rights;
 mod serve;
-mod stop;
+mod signals;
 mod spelling;
+mod startup;
 mod store;
 mod verdicts;
 mod xds;

@@ -41,7 +41,10 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     };
     let (_, stopped) = tokio::sync::watch::channel(false);
     let targets = Xds::new(&verdicts, resolve, egress, Tokens::default(), stopped).targets();
-    Api { list, verdicts, targets, refresher }
+    let settings = crate::config::Settings::default();
+    let config = crate::config::Config::load(&settings).unwrap();
+    let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
+    Api { list, verdicts, targets, reload, refresher }
 }
 
 pub(super) fn service() -> Service {
@@ -359,6 +362,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
+        "/v1/reload",
         "/v1/strategy",
     ];
     assert_eq!(paths, expected);

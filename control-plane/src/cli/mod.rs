@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use fedgate_policy::{Domain, Strategy};
 
 use crate::auth::Role;
-use crate::config::{Config, ConfigErrors, Settings};
+use crate::config::Settings;
 use crate::serve::{self, ServeError};
 
 /// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
@@ -175,10 +175,7 @@ struct TokenArgs {
 /// Why a command did not do what it was to do.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// The service cannot start, or ended badly.
+    /// The configuration is wrong, or the service cannot start, or ended badly.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The control plane cannot be asked, or says no.
@@ -206,7 +203,7 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => {
             print::error(&error);
             match error {
-                Error::Config(_) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
+                Error::Serve(ServeError::Config(_)) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
                 Error::Serve(_)
                 | Error::Client(_)
                 | Error::Lookup(_)
@@ -221,10 +218,7 @@ pub(crate) fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Error> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        Command::Serve(settings) => {
-            let config = Config::load(*settings)?;
-            Ok(runtime()?.block_on(serve::serve(config))?)
-        }
+        Command::Serve(settings) => Ok(runtime()?.block_on(serve::serve(*settings))?),
         Command::Domain { command } => runtime()?.block_on(commands::domain(command)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
