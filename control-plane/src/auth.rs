@@ -128,11 +128,40 @@ impl Tokens {
         self.0.borrow().is_empty()
     }
 
+    /// Whether these are the same tokens, in the same order.
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        *self.0.borrow() == *others.0.borrow()
+    }
+
+    /// Waits until the token that is shown here is none of ours any more, or another one.
+    pub(crate) async fn revoked(&self, headers: &HeaderMap) {
+        let mut changes = self.0.subscribe();
+        let shown = bearer(headers).and_then(|presented| self.find(presented));
+        while shown.is_some() && shown == bearer(headers).and_then(|presented| self.find(presented)) {
+            // Never, as we hold the sender.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Accepts the tokens of `others` instead, wherever a copy of this handle is held, from the next
     /// call on. What is under way goes on.
-    #[allow(dead_code, reason = "for whoever reads the configuration anew")]
     pub(crate) fn replace(&self, others: &Self) {
         self.0.send_replace(others.0.borrow().clone());
+    }
+}
+
+/// Names and roles.
+impl fmt::Display for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens = self.0.borrow();
+        if tokens.is_empty() {
+            return f.write_str("none");
+        }
+        let names: Vec<_> =
+            tokens.iter().map(|token| format!("{} ({})", token.name, token.role.name())).collect();
+        f.write_str(&names.join(", "))
     }
 }
 
@@ -163,6 +192,11 @@ impl Refused {
 // === impl Token ===
 
 impl Token {
+    /// Whether whoever holds one of them holds the other.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+
     /// From its parts, as configuration gives them.
     pub(crate) fn new(name: &str, role: &str, sha256: &str) -> Result<Self, TokenError> {
         let clean = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -276,6 +310,23 @@ mod tests {
         assert_eq!(&*copy.find(b"hello").unwrap().name, "bob");
         tokens.replace(&Tokens::default());
         assert!(copy.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_showed_a_token_hears_when_it_counts_no_more() {
+        let bob = |role: &str| format!("bob:{role}:{}", Digest::of(b"hello"));
+        let of =
+            |all: &[&str]| all.iter().map(|text| text.parse::<Token>().unwrap()).collect::<Tokens>();
+        let tokens = of(&[ALICE, &bob("filter")]);
+        let mut shown = HeaderMap::new();
+        shown.insert(header::AUTHORIZATION, "Bearer hello".parse().unwrap());
+        let mut revoked = Box::pin(tokens.revoked(&shown));
+        let mut is_revoked = async || futures_util::poll!(&mut revoked).is_ready();
+        assert!(!is_revoked().await);
+        tokens.replace(&of(&[&bob("filter")]));
+        assert!(!is_revoked().await, "another's token is gone");
+        tokens.replace(&of(&[&bob("viewer")]));
+        assert!(is_revoked().await, "it has another role");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! The whole of it is read before anything is said, so that one run shows every error.
 
+mod changes;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod settings;
 mod tls;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,23 @@ pub(crate) enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct ConfigErrors(Vec<String>);
 
+impl ConfigErrors {
+    /// All of them; at least one.
+    pub(crate) fn all(errors: Vec<String>) -> Self {
+        Self(errors)
+    }
+
+    /// Just this.
+    pub(crate) fn one(error: String) -> Self {
+        Self(vec![error])
+    }
+
+    /// Each of them.
+    pub(crate) fn list(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// A store's file.
 struct StoreUrl(PathBuf);
 
@@ -89,13 +106,14 @@ struct Server(SocketAddr);
 
 impl Config {
     /// Reads the file that the settings name, and everything else.
-    pub(crate) fn load(settings: Settings) -> Result<Self, ConfigErrors> {
+    pub(crate) fn load(settings: &Settings) -> Result<Self, ConfigErrors> {
         let file = match &settings.config {
             None => Ok(String::new()),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("config: cannot read {}: {error}", path.display())),
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| cannot_read("config", path, &error))
+            }
         };
-        Self::read(settings, file)
+        Self::read(settings.clone(), file)
     }
 
     fn read(mut settings: Settings, file: Result<String, String>) -> Result<Self, ConfigErrors> {
@@ -156,9 +174,12 @@ impl Config {
         );
         let anchors = reader.anchors(given(settings.discovery_trust_anchor).or(file.trust_anchor));
         let dnssec = mode.0.map_or(Dnssec::Off, |demand| Dnssec::On(demand, anchors));
-        let log_format =
-            reader.parse("log format", &one(settings.log_format, None, "text"), LogFormat::Text);
-        let log = reader.parse("log filter", &one(settings.log, None, LOG), EnvFilter::default());
+        let log_format = reader.parse(
+            "log.format",
+            &one(settings.log_format, file.log_format, "text"),
+            LogFormat::Text,
+        );
+        let log = reader.parse("log.filter", &one(settings.log, file.log, LOG), EnvFilter::default());
         let tokens = match given(settings.tokens) {
             None => file.tokens,
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
@@ -252,16 +273,24 @@ impl Reader {
     }
 
     fn tokens(&mut self, tokens: Vec<Result<Token, crate::auth::TokenError>>) -> Tokens {
-        let mut names = HashSet::new();
-        let mut good = Vec::new();
+        let mut good: Vec<Token> = Vec::new();
         for token in tokens {
-            match token {
-                Err(error) => self.errors.push(format!("token: {error}")),
-                Ok(token) if !names.insert(token.name.clone()) => {
-                    self.errors.push(format!("token: the name '{}' stands there twice", token.name));
+            let token = match token {
+                Ok(token) => token,
+                Err(error) => {
+                    self.errors.push(format!("token: {error}"));
+                    continue;
                 }
-                Ok(token) => good.push(token),
+            };
+            let (name, twin) = (&token.name, good.iter().find(|other| other.is_shared_with(&token)));
+            if good.iter().any(|other| other.name == *name) {
+                self.errors.push(format!("token: the name '{name}' stands there twice"));
+            } else if let Some(Token { name: other, .. }) = twin {
+                self.errors.push(format!(
+                    "token: '{other}' and '{name}' have the same sha256, so nobody could tell who calls: make each a token of its own with `fedgate token new`"
+                ));
             }
+            good.push(token);
         }
         good.into_iter().collect()
     }
@@ -272,6 +301,10 @@ impl Reader {
             self.errors.push(format!("{key}: {otherwise}"));
         }
     }
+}
+
+fn cannot_read(key: &str, path: &Path, error: &std::io::Error) -> String {
+    format!("{key}: cannot read {}: {}", path.display(), crate::rights::unreadable(path, error))
 }
 
 fn split(text: &str) -> Vec<String> {

@@ -26,11 +26,17 @@ mod discovery;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod listener;
+mod logging;
 mod memory;
 mod moment;
+mod plain;
+mod reload;
+mod rights;
 mod seldom;
 mod serve;
-mod stop;
+mod signals;
+mod spelling;
+mod startup;
 mod store;
 mod verdicts;
 mod xds;

@@ -3,40 +3,39 @@
 //! Clock, randomness, environment and signals come in here; the store and the resolver are chosen
 //! here and named nowhere above.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::allow_list::sqlite::Sqlite;
 use crate::allow_list::{AllowList, Change};
 use crate::api::{self, Api};
 use crate::auth::Guard;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, ConfigErrors, Settings};
 use crate::discovery::Discover;
-use crate::discovery::dns::{DnsDiscovery, NoServers};
+use crate::discovery::dns::{self, DnsDiscovery, NoServers};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
-use crate::stop::Stop;
+use crate::reload::Reload;
+use crate::signals::Signals;
 use crate::store::StoreError;
 use crate::store::sqlite::Database;
-use crate::verdicts::{PATIENCE, Verdicts, refresher};
+use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
-
-/// A time for connecting that is too short for some.
-const SHORT_CONNECT: Duration = Duration::from_secs(1);
+use crate::{logging, startup};
 
 /// Why the service cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
     /// An address cannot be had.
-    #[error(
-        "cannot listen on {address} ({listener}): {cause}; stop what uses it, or choose another with --listen-{listener}"
-    )]
+    #[error("cannot listen on {address} ({listener}): {cause}; {}", startup::cure(listener, *address, cause))]
     Bind {
         /// `admin`, `verdicts` or `xds`.
         listener: &'static str,
@@ -56,44 +55,32 @@ pub(crate) enum ServeError {
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
-    let mut stop = Stop::listen()?;
-    log_as(config.log_format, config.log);
-    if config.tokens.is_empty() {
-        tracing::warn!(
-            "no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`"
-        );
-    }
-    if config.timeout > PATIENCE {
-        tracing::warn!(
-            timeout = ?config.timeout, patience = ?PATIENCE,
-            "discovery.timeout is longer than whoever asks waits: what DNS says later counts for those who ask later"
-        );
-    }
-    if config.egress.connect_timeout < SHORT_CONNECT {
-        tracing::warn!(
-            timeout = ?config.egress.connect_timeout,
-            "egress.connect_timeout is for all addresses of a target, tried 300 ms apart, and for TLS: below 1s, partners that are far away, or have addresses that do not answer, cannot be called"
-        );
+/// Serves until SIGTERM, SIGINT or SIGQUIT.
+pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let mut signals = Signals::listen()?;
+    let mut config = Config::load(&settings)?;
+    let set_filter = logging::start(config.log_format, config.log.clone());
+    for warning in startup::warnings(&config) {
+        tracing::warn!("{warning}");
     }
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
     let xds = bind("xds", config.xds).await?;
 
-    let path = config.store;
+    let path = config.store.clone();
     let (store, identity, list) = blocking(move || {
         let store = Database::open(&path)?;
         let identity = store.identity()?;
         Ok::<_, StoreError>((store.clone(), identity, AllowList::open(Box::new(Sqlite(store)))?))
     })
     .await??;
+    config.servers = dns::servers(&config.servers)?;
     let discovery = DnsDiscovery::new(
         &config.servers,
         config.ttl,
         config.timeout,
         config.private_addresses,
-        config.dnssec,
+        config.dnssec.clone(),
     )?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
@@ -110,14 +97,19 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
 
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
-    let guard = Guard::new(config.tokens);
+    let guard = Guard::new(config.tokens.clone());
     let failures = guard.failures().clone();
     let teller = tokio::spawn(async move { failures.tell().await });
-    let envoys = Xds::new(&judge, resolve, config.egress, guard.clone(), stopped.clone());
+    let egress = config.egress.clone();
+    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
+    tell_ready(&config, [&admin, &verdicts, &xds])?;
+    let certificates = config.tls.clone();
+    let reload = Reload::new(settings, config, set_filter);
     let api = Api {
         list: list.clone(),
         verdicts: judge.clone(),
         targets: envoys.targets(),
+        reload: reload.clone(),
         refresher: refresher.abort_handle(),
         guard,
     };
@@ -128,15 +120,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
         (Listener::Xds, xds, envoys.router()),
     ]
     .map(|(listener, socket, router)| {
-        let tls = config.tls.of(listener);
+        let tls = certificates.of(listener);
         if let Some(tls) = tls {
             tokio::spawn(tls.clone().follow(listener));
         }
         listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
     });
-    tracing::info!("ready");
-
-    let signal = stop.signalled().await;
+    let signal = reload.until_stopped(&mut signals).await;
     tracing::info!(signal, "stopping");
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
@@ -148,6 +138,17 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     memory.write().await;
     list.close().await?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Says what runs here, and on what.
+fn tell_ready(config: &Config, listeners: [&TcpListener; 3]) -> io::Result<()> {
+    let store = std::path::absolute(&config.store)?;
+    let (store, servers) = (store.display(), startup::listed(&config.servers));
+    let [admin, verdicts, xds] = listeners.map(TcpListener::local_addr);
+    let (version, dnssec) = (startup::VERSION, &config.dnssec);
+    let (admin, verdicts, xds) = (admin?, verdicts?, xds?);
+    tracing::info!(version, %store, servers, %dnssec, %admin, %verdicts, %xds, "ready");
     Ok(())
 }
 
@@ -197,15 +198,4 @@ async fn refresh(verdicts: Verdicts) {
 /// A random number from 0 to 1; where the system has none to give, the middle will do.
 fn jitter() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
-
-fn log_as(format: LogFormat, filter: EnvFilter) {
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
 }

@@ -28,6 +28,10 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Where is told what belongs behind the cluster.
 const SEE: &str = "docs/configuration.md, One control plane, one store";
 
+/// How long the control plane may be away before anything is said of it: as long as it takes to restart it. When
+/// it stops, it answers those who wait, so that it was heard a moment before.
+const RESTART: Duration = Duration::from_secs(5);
+
 /// One plugin configuration's gate on one worker.
 pub(crate) struct Gate {
     /// The plugin's configuration.
@@ -185,7 +189,7 @@ impl Gate {
     }
 
     fn learn(&self, page: Result<fedgate_policy::FeedPage, AskError>, now: Now) {
-        self.watch(page.as_ref().err());
+        self.watch(page.as_ref().err(), now);
         match page {
             Ok(page) => {
                 self.metrics.count(Counter::FeedPages);
@@ -212,7 +216,7 @@ impl Gate {
 
     /// Lets all who waited for a verdict go on with it, or without.
     fn conclude(&self, question: &Question, answer: Result<Answer, AskError>, now: Now) {
-        self.watch(answer.as_ref().err());
+        self.watch(answer.as_ref().err(), now);
         self.metrics.count(Counter::Lookups);
         let verdict = answer.ok().map(|Answer { verdict, speaker }| {
             self.hear(speaker, now);
@@ -293,7 +297,11 @@ impl Gate {
         is_due
     }
 
-    fn watch(&self, error: Option<&AskError>) {
+    /// Logs what is wrong with the control plane, once for each change.
+    fn watch(&self, error: Option<&AskError>, now: Now) {
+        if error == Some(&AskError::NoAnswer) && self.may_be_restarting(now) {
+            return;
+        }
         let before = self.trouble.replace(error.cloned());
         match (before, error) {
             (Some(before), Some(error)) if before == *error => {}
@@ -303,11 +311,20 @@ impl Gate {
         }
     }
 
+    fn may_be_restarting(&self, now: Now) -> bool {
+        let table = self.table.borrow();
+        let counts = matches!(table.freshness(now), Freshness::Fresh | Freshness::Stale);
+        counts && table.age(now) < RESTART
+    }
+
     /// Logs how the table stands, once for each change. A failed poll is told before the next is made,
     /// since both wait for a tick.
     fn tell_freshness(&self, now: Now) {
         let table = self.table.borrow();
         let freshness = table.freshness(now);
+        if freshness == Freshness::Stale && self.may_be_restarting(now) {
+            return;
+        }
         if self.freshness.replace(freshness) == freshness {
             return;
         }

@@ -88,6 +88,13 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether no worker has said this since Envoy's start. Envoy configures a plugin for trial before its workers
+/// do, so they do not race.
+pub(crate) fn is_said_first(text: &str) -> bool {
+    matches!(hostcalls::get_shared_data(text), Ok((None, _)))
+        && hostcalls::set_shared_data(text, Some(&[1]), None).is_ok()
+}
+
 // === facts ===
 
 /// The present moment, of Envoy's monotonic clock: proxy-wasm knows the wall clock alone, but its hosts

@@ -37,8 +37,19 @@ impl Context for Plugin {
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
-        match Config::parse(&host::configuration(size), host::environment) {
+        let json = host::configuration(size);
+        match Config::parse(&json, host::environment) {
             Ok(config) => {
+                // On one line. The token is not in it, but only the name of its variable.
+                let given: Vec<_> =
+                    json.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).collect();
+                let given = given.join(&b' ');
+                let given = String::from_utf8_lossy(&given);
+                let told = concat!("fedgate ", env!("CARGO_PKG_VERSION"), ", configured as ").to_owned()
+                    + &given;
+                if host::is_said_first(&told) {
+                    log::info!("{told}");
+                }
                 if config.mode == Mode::Shadow {
                     log::warn!("mode is shadow: refusals are logged, and NOTHING IS REFUSED");
                 }

@@ -147,6 +147,11 @@ impl Envoy {
         self.process.signal(Signal::TERM);
     }
 
+    /// Sends it, or whoever runs it, a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// How it ended.
     pub fn wait(&mut self) -> ExitStatus {
         self.process.wait()

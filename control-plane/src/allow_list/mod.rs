@@ -218,10 +218,10 @@ pub(crate) mod tests {
             Ok(State::default())
         }
         fn keep(&mut self, _: &Change) -> Result<(), StoreError> {
-            if self.full { Err(StoreError::Full) } else { Ok(()) }
+            if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
         }
         fn check(&mut self) -> Result<(), StoreError> {
-            if self.full { Err(StoreError::Full) } else { Ok(()) }
+            if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
         }
         fn close(self: Box<Self>) -> Result<(), StoreError> {
             Ok(())
@@ -246,7 +246,7 @@ pub(crate) mod tests {
         let list = AllowList::open(Box::new(Nowhere { full: true })).unwrap();
         let domain: Domain = "a.com".parse().unwrap();
         let put = list.put(domain.clone(), None, Condition::None, SystemTime::now()).await;
-        assert!(matches!(put, Err(WriteError::Store(StoreError::Full))));
+        assert!(matches!(put, Err(WriteError::Store(StoreError::Full(_)))));
         assert!(!list.allows(&domain));
         assert!(list.set_strategy(Strategy::AllowAll, Condition::None).await.is_err());
         assert_eq!(list.strategy(), (Strategy::AllowDynamic, 0));

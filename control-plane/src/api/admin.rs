@@ -18,6 +18,7 @@ use super::problem::{Details, Problem};
 use super::verdicts::{VerdictSchema, strategy_schema};
 use crate::allow_list::{Effect, Entry, WriteError};
 use crate::auth::Caller;
+use crate::reload::Reloaded;
 
 /// The longest note, in characters.
 const MAX_NOTE: usize = 500;
@@ -32,6 +33,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(domains))
         .routes(routes!(domain, put_domain, delete_domain))
         .routes(routes!(refresh))
+        .routes(routes!(reload))
 }
 
 /// Which backend domains are allowed.
@@ -254,6 +256,25 @@ async fn refresh(
     };
     tracing::info!(by = %caller.0, %domain, answered = attempt.answered, "domain refreshed");
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Refreshed::new(attempt, Instant::now()))))
+}
+
+/// Reads the configuration anew. If anything is wrong with it, all of it stays as it was.
+#[utoipa::path(
+    post, path = "/v1/reload", tag = "admin",
+    responses(
+        (status = 200, body = Reloaded),
+        (status = 422, body = Details, content_type = "application/problem+json", description = "it cannot be used; `errors` has each error"),
+    ),
+)]
+async fn reload(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Reloaded>, Problem> {
+    let read = api.reload.run(&caller.0).await;
+    read.map(Json).map_err(|errors| {
+        let detail = "the configuration cannot be used, and the one before stays";
+        Problem::unprocessable(detail, errors.list().to_vec())
+    })
 }
 
 fn is_clean(note: &str) -> bool {

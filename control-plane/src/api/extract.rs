@@ -11,6 +11,8 @@ use serde_json::error::Category;
 
 use super::problem::Problem;
 use crate::allow_list::Condition;
+use crate::plain::Plain;
+use crate::spelling;
 
 /// The longest body that is read, in bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -39,13 +41,10 @@ impl<S: Send + Sync> FromRequestParts<S> for DomainName {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-        match Domain::parse(text.as_bytes()) {
-            Ok(domain) => Ok(Self(domain)),
-            Err(reason) => {
-                let text = text.escape_debug();
-                Err(Problem::bad_request(format!("'{text}' is not a backend domain: it {reason}")))
-            }
-        }
+        spelling::domain(&text).map(Self).map_err(|misspelt| {
+            let text = Plain(text);
+            Problem::bad_request(format!("'{text}' is not a backend domain: it {misspelt}"))
+        })
     }
 }
 

@@ -27,6 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::allow_list::AllowList;
 use crate::auth::Guard;
 use crate::listener::Listener;
+use crate::reload::Reload;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
 use problem::Problem;
@@ -46,6 +47,8 @@ pub(crate) struct Api {
     pub(crate) verdicts: Verdicts,
     /// How the targets of domains are to be reached.
     pub(crate) targets: Targets,
+    /// Reads the configuration anew.
+    pub(crate) reload: Reload,
     /// The task that keeps them fresh.
     pub(crate) refresher: AbortHandle,
     /// Who may call.

@@ -6,12 +6,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::allow_list::{StoreError, WriteError};
+use crate::plain::Plain;
 
 /// An error as it is sent.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
+    errors: Box<[String]>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -31,6 +33,9 @@ pub(crate) struct Details {
     /// What is wrong with this very request.
     #[schema(example = "a.com is not on the allow list")]
     detail: String,
+    /// All that is wrong, where that may be more than one thing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
 }
 
 // === impl Problem ===
@@ -38,12 +43,17 @@ pub(crate) struct Details {
 impl Problem {
     /// A problem of this status; `detail` is one sentence for whoever made the request.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), header: None }
+        Self { status, detail: detail.into(), errors: Box::default(), header: None }
     }
 
     /// 400: the request means nothing.
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 422, with each thing that is wrong.
+    pub(crate) fn unprocessable(detail: impl Into<String>, errors: Vec<String>) -> Self {
+        Self { errors: errors.into(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     /// 401: the request has no token that we know.
@@ -58,7 +68,7 @@ impl From<WriteError> for Problem {
         let status = match &error {
             WriteError::NotListed(_) => StatusCode::NOT_FOUND,
             WriteError::Precondition => StatusCode::PRECONDITION_FAILED,
-            WriteError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            WriteError::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             WriteError::Store(
                 StoreError::Open { .. } | StoreError::Row { .. } | StoreError::Failed(_),
             ) => StatusCode::SERVICE_UNAVAILABLE,
@@ -76,7 +86,8 @@ impl IntoResponse for Problem {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            detail: self.detail,
+            detail: Plain(self.detail).to_string(),
+            errors: self.errors.into_vec(),
         };
         let mut response = (self.status, Json(details)).into_response();
         let json = HeaderValue::from_static("application/problem+json");

@@ -41,7 +41,10 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
     let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
     let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), stopped).targets();
-    Api { list, verdicts, targets, refresher, guard }
+    let settings = crate::config::Settings::default();
+    let config = crate::config::Config::load(&settings).unwrap();
+    let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
+    Api { list, verdicts, targets, reload, refresher, guard }
 }
 
 pub(super) fn service() -> Service {
@@ -359,6 +362,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
+        "/v1/reload",
         "/v1/strategy",
     ];
     assert_eq!(paths, expected);

@@ -40,6 +40,11 @@ impl Guard {
         admitted
     }
 
+    /// Waits until the token that is shown here is none of ours any more, or another one.
+    pub(crate) async fn revoked(&self, headers: &HeaderMap) {
+        self.tokens.revoked(headers).await;
+    }
+
     /// What is refused, for those who watch over us.
     pub(crate) fn failures(&self) -> &Arc<Failures> {
         &self.failures

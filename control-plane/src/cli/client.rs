@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client as Http, ClientBuilder, Method, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client as Http, ClientBuilder, Method, Proxy, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::Remote;
+use crate::rights;
 
 /// Longer than the server's own limit, so that it is the server who explains.
 const TIMEOUT: Duration = Duration::from_secs(35);
@@ -31,8 +32,16 @@ pub(super) enum ClientError {
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        cause: std::io::Error,
+        /// What the system says, and what to do about it.
+        cause: String,
+    },
+    /// What was given for a token. It is not repeated.
+    #[error(
+        "{holder} holds no token: a token is one word of letters, digits and the like, as `fedgate token new` prints it"
+    )]
+    NoWord {
+        /// The variable or file that it is from.
+        holder: String,
     },
     /// The authorities' file.
     #[error("cannot use the certificate authorities in {}: {cause}", path.display())]
@@ -43,12 +52,14 @@ pub(super) enum ClientError {
         cause: String,
     },
     /// The address.
-    #[error("'{url}' is not the URL of an admin API: {cause}; write e.g. http://127.0.0.1:8600")]
+    #[error("'{url}' is not the URL of {what}; write e.g. http://127.0.0.1:{port}")]
     Url {
         /// What was given.
         url: String,
-        /// What is wrong with it.
-        cause: String,
+        /// What it is to be the URL of, and what is wrong with it.
+        what: String,
+        /// The port of an example.
+        port: u16,
     },
     /// Nobody there.
     #[error(
@@ -69,12 +80,14 @@ pub(super) enum ClientError {
         url: Url,
     },
     /// It says no.
-    #[error("{detail}")]
+    #[error("{detail}{}", listed(errors))]
     Refused {
         /// The status.
         status: StatusCode,
         /// What it says.
         detail: String,
+        /// All that is wrong, where that is more than one thing.
+        errors: Vec<String>,
     },
     /// It is something else.
     #[error("{url} answers with status {status}, and not as a control plane does: is the URL right?")]
@@ -86,11 +99,11 @@ pub(super) enum ClientError {
     },
 }
 
-/// What speaks HTTP to `base`.
+/// What speaks HTTP to `base`, by no proxy, whatever the environment says: what we send is a token.
 pub(super) fn http_to(base: &Url) -> ClientBuilder {
     // Already installed is as good as installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Http::builder().redirect(redirect::Policy::none());
+    let http = Http::builder().redirect(redirect::Policy::none()).no_proxy();
     // Without TLS it does not matter that a small container image has no certificates of its own.
     if base.scheme() == "http" { http.tls_certs_only([]) } else { http }
 }
@@ -109,28 +122,26 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, ClientError> {
 
 impl Client {
     pub(super) fn new(remote: &Remote) -> Result<Self, ClientError> {
-        let malformed = |cause: String| ClientError::Url { url: remote.url.clone(), cause };
-        let base = Url::parse(&remote.url).map_err(|error| malformed(error.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(malformed("it is neither http:// nor https://".to_owned()));
+        let base = url(&remote.url, "an admin API", 8600)?;
+        if !base.username().is_empty() || base.password().is_some() {
+            // Neither is repeated.
+            let what = "an admin API: it has a user's name or password, and a token is what counts";
+            let host = base.host_str().unwrap_or_default().to_owned();
+            return Err(ClientError::Url { url: host, what: what.to_owned(), port: 8600 });
         }
-        let token = match &remote.token_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|cause| ClientError::TokenFile { path: path.clone(), cause })?,
-            None => std::env::var("FEDGATE_TOKEN").unwrap_or_default(),
-        };
-        let token = match token.trim() {
-            "" => return Err(ClientError::NoToken),
-            token => token.to_owned(),
-        };
-        let http = match &remote.ca {
-            Some(path) => http_to(&base).tls_certs_only(authorities(path)?),
-            None => http_to(&base),
-        };
-        let http = http
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|error| ClientError::Unreachable { url: base.clone(), cause: chain(&error) })?;
+        let token = token(remote.token_file.as_ref())?;
+        let mut http = http_to(&base).timeout(TIMEOUT);
+        if let Some(proxy) = &remote.proxy {
+            let proxy = url(proxy, "a proxy", 3128)?;
+            if proxy.scheme() == "https" {
+                http = Http::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT);
+            }
+            http = http.proxy(Proxy::all(proxy).map_err(|error| unreachable(&base, &error))?);
+        }
+        if let Some(path) = &remote.ca {
+            http = http.tls_certs_only(authorities(path)?);
+        }
+        let http = http.build().map_err(|error| unreachable(&base, &error))?;
         Ok(Self { http, base, token })
     }
 
@@ -153,10 +164,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let away = |error: reqwest::Error| ClientError::Unreachable {
-            url: self.base.clone(),
-            cause: chain(&error),
-        };
+        let away = |error: reqwest::Error| unreachable(&self.base, &error);
         let response = request.send().await.map_err(away)?;
         let status = response.status();
         let body = response.bytes().await.map_err(away)?;
@@ -172,10 +180,54 @@ impl Client {
             return Err(ClientError::Unauthorized { url: self.base.clone() });
         }
         match body.get("detail").and_then(Value::as_str) {
-            Some(detail) => Err(ClientError::Refused { status, detail: detail.to_owned() }),
+            Some(detail) => {
+                let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
+                let errors = errors.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+                Err(ClientError::Refused { status, detail: detail.to_owned(), errors })
+            }
             None => Err(strange()),
         }
     }
+}
+
+/// Each on a line of its own, below what is said.
+fn listed(errors: &[String]) -> String {
+    errors.iter().flat_map(|error| ["\n  - ", error]).collect()
+}
+
+fn url(text: &str, what: &str, port: u16) -> Result<Url, ClientError> {
+    let malformed = |cause: &str| {
+        let (url, what) = (text.to_owned(), format!("{what}: {cause}"));
+        ClientError::Url { url, what, port }
+    };
+    let url = Url::parse(text).map_err(|error| malformed(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
+        return Err(malformed("it is neither http:// nor https://"));
+    }
+    Ok(url)
+}
+
+/// The token in this file, or else in the environment.
+fn token(file: Option<&PathBuf>) -> Result<String, ClientError> {
+    let (text, holder) = match file {
+        None => (std::env::var("FEDGATE_TOKEN").unwrap_or_default(), "FEDGATE_TOKEN".to_owned()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| ClientError::TokenFile {
+                path: path.clone(),
+                cause: rights::unreadable(path, &error),
+            })?;
+            (text, path.display().to_string())
+        }
+    };
+    match text.trim() {
+        "" if file.is_none() => Err(ClientError::NoToken),
+        word if !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()) => Ok(word.to_owned()),
+        _ => Err(ClientError::NoWord { holder }),
+    }
+}
+
+fn unreachable(base: &Url, error: &reqwest::Error) -> ClientError {
+    ClientError::Unreachable { url: base.clone(), cause: chain(error) }
 }
 
 /// An error with its causes; the innermost says most.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
 
 use super::client::Client;
 use super::words::{self, failed_lookup, finding, state, text};
-use super::{DomainCommand, Error, OneDomain, StrategyCommand, print};
+use super::{DomainCommand, Error, OneDomain, Remote, StrategyCommand, print};
 
 /// How many domains one request lists.
 const PAGE: &str = "1000";
@@ -15,23 +15,23 @@ const PAGE: &str = "1000";
 const LOOKS: u32 = 35;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
+pub(super) async fn domain(command: DomainCommand, json: bool) -> Result<(), Error> {
     match command {
-        DomainCommand::List(remote) => list(&Client::new(&remote)?, remote.json).await,
+        DomainCommand::List(remote) => list(&Client::new(&remote)?, json).await,
         DomainCommand::Show(OneDomain { domain, remote }) => {
             let shown = Client::new(&remote)?
                 .call(Method::GET, &["domains", domain.as_str()], &[], None)
                 .await?;
-            if remote.json {
+            if json {
                 return Ok(print::json(&shown)?);
             }
-            Ok(print::line(words::shown(&shown).join("\n"))?)
+            Ok(words::shown(&shown).iter().try_for_each(print::line)?)
         }
         DomainCommand::Add { which: OneDomain { domain, remote }, note } => {
             let client = Client::new(&remote)?;
-            let body = note.map(|note| json!({ "note": note }));
+            let body = note.map(|note| object!({ "note": note }));
             let mut listed = client.call(Method::PUT, &["domains", domain.as_str()], &[], body).await?;
-            if remote.json {
+            if json {
                 return Ok(print::json(&listed)?);
             }
             print::line(format_args!("{} is on the allow list", text(&listed, "domain")))?;
@@ -42,8 +42,8 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
         }
         DomainCommand::Remove(OneDomain { domain, remote }) => {
             Client::new(&remote)?.call(Method::DELETE, &["domains", domain.as_str()], &[], None).await?;
-            if remote.json {
-                return Ok(print::json(&json!({ "domain": domain, "removed": true }))?);
+            if json {
+                return Ok(print::json(&object!({ "domain": domain, "removed": true }))?);
             }
             Ok(print::line(format_args!("{domain} is no longer on the allow list"))?)
         }
@@ -51,7 +51,7 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
             let path = ["domains", domain.as_str(), "refresh"];
             let refreshed = Client::new(&remote)?.call(Method::POST, &path, &[], None).await?;
             let failed = failed_lookup(&refreshed);
-            if remote.json {
+            if json {
                 print::json(&refreshed)?;
             } else if failed.is_none() {
                 print::line(finding(&refreshed))?;
@@ -61,18 +61,27 @@ pub(super) async fn domain(command: DomainCommand) -> Result<(), Error> {
     }
 }
 
-pub(super) async fn strategy(command: StrategyCommand) -> Result<(), Error> {
+pub(super) async fn strategy(command: StrategyCommand, json: bool) -> Result<(), Error> {
     let (remote, method, body) = match command {
         StrategyCommand::Get(remote) => (remote, Method::GET, None),
         StrategyCommand::Set { strategy, remote } => {
-            (remote, Method::PUT, Some(json!({ "strategy": strategy })))
+            (remote, Method::PUT, Some(object!({ "strategy": strategy })))
         }
     };
     let answer = Client::new(&remote)?.call(method, &["strategy"], &[], body).await?;
-    if remote.json {
+    if json {
         return Ok(print::json(&answer)?);
     }
     Ok(print::line(text(&answer, "strategy"))?)
+}
+
+/// Has the control plane read its configuration anew.
+pub(super) async fn reload(remote: &Remote, json: bool) -> Result<(), Error> {
+    let reloaded = Client::new(remote)?.call(Method::POST, &["reload"], &[], None).await?;
+    if json {
+        return Ok(print::json(&reloaded)?);
+    }
+    Ok(words::reloaded(&reloaded).iter().try_for_each(print::line)?)
 }
 
 /// Prints page after page, so that a long list begins to show at once.
@@ -94,7 +103,7 @@ async fn list(client: &Client, json: bool) -> Result<(), Error> {
         }
         after = page.get("next").and_then(Value::as_str).map(ToOwned::to_owned);
         if after.is_none() {
-            return if json { Ok(print::json(&json!({ "domains": all }))?) } else { Ok(()) };
+            return if json { Ok(print::json(&object!({ "domains": all }))?) } else { Ok(()) };
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::http_to;
 use super::print;
-use crate::stop::Stop;
+use crate::signals::{Signalled, Signals};
 
 /// How often Envoy is asked whether calls are under way.
 const STEP: Duration = Duration::from_millis(20);
@@ -66,19 +66,20 @@ pub(super) enum EnvoyError {
 
 /// Runs Envoy until it ends, or until SIGTERM or SIGINT and the calls that are under way then.
 pub(super) async fn run(args: EnvoyArgs) -> Result<(), EnvoyError> {
-    let mut stop = Stop::listen()?;
+    let mut signals = Signals::listen()?;
     let [command, arguments @ ..] = args.command.as_slice() else { return Ok(()) };
     let started = Command::new(command).args(arguments).process_group(0).kill_on_drop(true).spawn();
     let mut envoy = started.map_err(|cause| EnvoyError::Start { command: command.clone(), cause })?;
+    let pid = pid(&envoy);
     tokio::select! {
         status = envoy.wait() => return Err(EnvoyError::Ended(status?)),
-        _ = stop.signalled() => {}
+        () = told_to_end(&mut signals, pid) => {}
     }
     let began = Instant::now();
     print::remark("draining Envoy; a second signal ends it at once");
     let drained = tokio::select! {
         status = envoy.wait() => return Err(EnvoyError::Ended(status?)),
-        _ = stop.signalled() => Err("told to end at once".to_owned()),
+        () = told_to_end(&mut signals, pid) => Err("told to end at once".to_owned()),
         drained = drain(&args) => drained,
     };
     match drained {
@@ -91,9 +92,28 @@ pub(super) async fn run(args: EnvoyArgs) -> Result<(), EnvoyError> {
     end(&mut envoy).await
 }
 
+fn pid(envoy: &Child) -> Option<Pid> {
+    Pid::from_raw(envoy.id()?.try_into().ok()?)
+}
+
+/// Waits for a signal to end. SIGUSR1 is Envoy's, which opens its logs anew on it; others mean nothing.
+async fn told_to_end(signals: &mut Signals, envoy: Option<Pid>) {
+    loop {
+        match (signals.next().await, envoy) {
+            (Signalled::Stop(_), _) => return,
+            (Signalled::Other("SIGUSR1"), Some(envoy)) => {
+                if let Err(error) = kill_process(envoy, Signal::USR1) {
+                    print::remark(format_args!("SIGUSR1 does not reach Envoy: {error}"));
+                }
+            }
+            (signal, _) => print::remark(format_args!("{signal} means nothing to us, nor to Envoy")),
+        }
+    }
+}
+
 /// Lets calls end; the number of those that did not.
 async fn drain(args: &EnvoyArgs) -> Result<u64, String> {
-    let http = http_to(&args.admin).no_proxy().timeout(ADMIN_TIMEOUT).build();
+    let http = http_to(&args.admin).timeout(ADMIN_TIMEOUT).build();
     let http = http.map_err(|error| error.to_string())?;
     let admin = Admin { http, url: &args.admin };
     admin.tell("healthcheck/fail").await?;
@@ -106,8 +126,7 @@ async fn drain(args: &EnvoyArgs) -> Result<u64, String> {
 
 /// Ends Envoy, and does not wait for ever.
 async fn end(envoy: &mut Child) -> Result<(), EnvoyError> {
-    let pid = envoy.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-    if let Some(pid) = pid {
+    if let Some(pid) = pid(envoy) {
         kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
     }
     let Ok(status) = timeout(END, envoy.wait()).await else {

@@ -1,10 +1,12 @@
 //! The command line. All but `serve`, `envoy` and `token` speak to the admin API of a running `fedgate serve`.
 //!
-//! Exit codes: 0 fine, 1 refused or failed, 2 wrong use.
+//! Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used.
 
+mod check;
 mod client;
 mod commands;
 mod envoy;
+mod failure;
 mod print;
 mod token;
 mod words;
@@ -17,8 +19,9 @@ use clap::{Args, Parser, Subcommand};
 use fedgate_policy::{Domain, Strategy};
 
 use crate::auth::Role;
-use crate::config::{Config, ConfigErrors, Settings};
-use crate::serve::{self, ServeError};
+use crate::config::Settings;
+use crate::{serve, spelling};
+use failure::Error;
 
 /// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
 #[derive(Debug, Parser)]
@@ -32,9 +35,12 @@ First steps:
   export FEDGATE_TOKEN=…                         let the other commands use the token
   fedgate domain add company-a.com               allow a backend domain
 
-Exit codes: 0 fine, 1 refused or failed, 2 wrong use."
+Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used."
 )]
 struct Cli {
+    /// Print JSON, as the API gives it; errors too, as one object on standard error
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,14 +49,17 @@ struct Cli {
 enum Command {
     /// Run the control plane: allow list, discovery, admin API, verdict API and xDS
     #[command(after_help = "\
-Every setting but those of the log can stand in the file; all can stand in the environment, or here.
-Here wins, then the environment.
+Every setting can stand in the file, in the environment, or here. Here wins, then the environment.
+On SIGHUP, and on `fedgate reload`, the file is read anew.
 
 Examples:
   fedgate serve                                  all defaults: ./fedgate.db, 127.0.0.1:8600 to :8602
   fedgate serve --config /etc/fedgate.toml
+  fedgate serve --config /etc/fedgate.toml --check-config
   fedgate serve --discovery-servers 192.0.2.53,[2001:db8::53]:5353")]
-    Serve(Box<Settings>),
+    Serve(ServeArgs),
+    /// Have the running control plane read its configuration anew; says what counts now, and what after a restart
+    Reload(Remote),
     /// See and change which backend domains are on the allow list
     Domain {
         #[command(subcommand)]
@@ -82,6 +91,15 @@ Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
         #[command(subcommand)]
         command: TokenCommand,
     },
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    settings: Box<Settings>,
+    /// Do not serve: check configuration, files, store, DNS servers and addresses, and print what would be used
+    #[arg(long)]
+    check_config: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,14 +167,16 @@ struct Remote {
     /// A file that holds the token; without it, the token is taken from `FEDGATE_TOKEN`
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Print JSON, as the API gives it
-    #[arg(long)]
-    json: bool,
+    /// A proxy to go by, which sees the token unless the URL is https; without this, none is used, whatever
+    /// `http_proxy` and the like say
+    #[arg(long, env = "FEDGATE_PROXY", value_name = "URL", hide_env_values = true)]
+    proxy: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct OneDomain {
     /// A backend domain, e.g. company-a.com
+    #[arg(value_parser = spelling::domain)]
     domain: Domain,
     #[command(flatten)]
     remote: Remote,
@@ -170,68 +190,55 @@ struct TokenArgs {
     /// What its holder may do: admin reads and writes, viewer reads, filter asks for verdicts
     #[arg(long)]
     role: Role,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Why a command did not do what it was to do.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    /// The configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// The service cannot start, or ended badly.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The control plane cannot be asked, or says no.
-    #[error(transparent)]
-    Client(#[from] client::ClientError),
-    /// A lookup that was asked for came to nothing.
-    #[error("{0}")]
-    Lookup(String),
-    /// Envoy does not run.
-    #[error(transparent)]
-    Envoy(#[from] envoy::EnvoyError),
-    /// No token can be made.
-    #[error(transparent)]
-    Token(#[from] token::TokenError),
-    /// The system has no threads, or nowhere to print to.
-    #[error("the system failed us: {0}")]
-    System(#[from] std::io::Error),
 }
 
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
-    // Clap prints its own help and complaints, and exits with 2 on the latter.
-    match dispatch(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print::error(&error);
-            match error {
-                Error::Config(_) | Error::Token(token::TokenError::Name(_)) => ExitCode::from(2),
-                Error::Serve(_)
-                | Error::Client(_)
-                | Error::Lookup(_)
-                | Error::Envoy(_)
-                | Error::Token(_)
-                | Error::System(_) => ExitCode::from(1),
-            }
+    let (ended, json) = match Cli::try_parse() {
+        Ok(cli) => (dispatch(cli.command, cli.json), cli.json),
+        // Help, or the version.
+        Err(told) if !told.use_stderr() => {
+            // A reader that has seen enough is no error.
+            let _ = told.print();
+            return ExitCode::SUCCESS;
         }
+        Err(misused) => {
+            let words = std::env::args_os().skip(1).take_while(|word| word != "--");
+            let json = words.into_iter().any(|word| word == "--json");
+            (Err(Error::Use(misuse(&misused, json))), json)
+        }
+    };
+    let Err(error) = ended else { return ExitCode::SUCCESS };
+    match (&error, json) {
+        (_, true) => print::error_json(&error.problem()),
+        (Error::Use(text), false) => print::error(text),
+        (_, false) => print::error(&format!("fedgate: {error}")),
     }
+    ExitCode::from(error.exit_code())
 }
 
-fn dispatch(command: Command) -> Result<(), Error> {
+/// What clap says of a command line that means nothing; for programs, the first paragraph.
+fn misuse(error: &clap::Error, is_short: bool) -> String {
+    let text = error.render().to_string();
+    if !is_short {
+        return text;
+    }
+    let first = text.split("\n\n").next().unwrap_or_default();
+    first.strip_prefix("error: ").unwrap_or(first).trim_end().to_owned()
+}
+
+fn dispatch(command: Command, json: bool) -> Result<(), Error> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        Command::Serve(settings) => {
-            let config = Config::load(*settings)?;
-            Ok(runtime()?.block_on(serve::serve(config))?)
+        Command::Serve(ServeArgs { settings, check_config: true }) => check::run(&settings, json),
+        Command::Serve(ServeArgs { settings, check_config: false }) => {
+            runtime()?.block_on(async { Ok(serve::serve(*settings).await?) })
         }
-        Command::Domain { command } => runtime()?.block_on(commands::domain(command)),
-        Command::Strategy { command } => runtime()?.block_on(commands::strategy(command)),
+        Command::Domain { command } => runtime()?.block_on(commands::domain(command, json)),
+        Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
+        Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
-        Command::Token { command } => token::run(&command),
+        Command::Token { command } => token::run(&command, json),
     }
 }
 

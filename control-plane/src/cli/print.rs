@@ -1,27 +1,46 @@
-//! The only place that prints.
-#![allow(clippy::print_stderr, reason = "this is where a command line speaks")]
+//! The only place that prints. What is printed holds text that others chose, so that nothing goes out which is
+//! not seen; see [`crate::plain`].
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
+use serde_json::Value;
+
+use crate::plain::{self, Plain};
+
 /// A line of what was asked for. A reader that has seen enough, such as `head`, is no error.
-pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
+pub(super) fn line(text: impl Display) -> io::Result<()> {
+    whole(&Plain(text))
+}
+
+/// JSON, readable for people also.
+pub(super) fn json(value: &Value) -> io::Result<()> {
+    whole(&plain::json(&format!("{value:#}")))
+}
+
+/// What went wrong, over as many lines as it has.
+pub(super) fn error(text: &str) {
+    text.trim_end().lines().for_each(remark);
+}
+
+/// What went wrong, as one line of JSON.
+pub(super) fn error_json(value: &Value) {
+    tell(&plain::json(&value.to_string()));
+}
+
+/// A remark beside what was asked for.
+pub(super) fn remark(text: impl Display) {
+    tell(&Plain(text));
+}
+
+fn whole(text: &dyn Display) -> io::Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-/// JSON, readable for people also.
-pub(super) fn json(value: &serde_json::Value) -> io::Result<()> {
-    line(format_args!("{value:#}"))
-}
-
-/// What went wrong.
-pub(super) fn error(error: &dyn std::error::Error) {
-    eprintln!("fedgate: {error}");
-}
-
-/// A remark beside what was asked for.
-pub(super) fn remark(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+fn tell(text: &dyn Display) {
+    // Where nobody can be told, the exit code tells. (`eprintln!` would panic.)
+    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -20,21 +20,27 @@ pub(super) enum TokenError {
     /// Standard input holds no token.
     #[error("standard input holds no token: pipe it in, e.g. `fedgate token hash … < alice.token`")]
     Nothing,
+    /// Standard input holds something else. It is not repeated.
+    #[error(
+        "standard input holds no token, but something of several words: a token is one, as `fedgate token new` prints it"
+    )]
+    Words,
 }
 
 /// Makes or hashes a token.
-pub(super) fn run(command: &TokenCommand) -> Result<(), Error> {
+pub(super) fn run(command: &TokenCommand, json: bool) -> Result<(), Error> {
     match command {
         TokenCommand::New(args) => {
             let token = random()?;
-            show(args, Some(&token), Digest::of(token.as_bytes()))
+            show(args, json, Some(&token), Digest::of(token.as_bytes()))
         }
         TokenCommand::Hash(args) => {
             let mut token = String::new();
             std::io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
             match token.trim() {
                 "" => Err(TokenError::Nothing.into()),
-                token => show(args, None, Digest::of(token.as_bytes())),
+                token if !token.bytes().all(|b| b.is_ascii_graphic()) => Err(TokenError::Words.into()),
+                token => show(args, json, None, Digest::of(token.as_bytes())),
             }
         }
     }
@@ -47,10 +53,10 @@ fn random() -> Result<String, TokenError> {
     Ok(hex::encode(bits))
 }
 
-fn show(args: &TokenArgs, token: Option<&str>, digest: Digest) -> Result<(), Error> {
+fn show(args: &TokenArgs, json: bool, token: Option<&str>, digest: Digest) -> Result<(), Error> {
     let (name, role, sha256) = (&args.name, args.role.name(), digest.to_string());
     Token::new(name, role, &sha256).map_err(TokenError::Name)?;
-    if args.json {
+    if json {
         let mut value = serde_json::json!({ "name": name, "role": role, "sha256": sha256 });
         if let (Some(token), Some(object)) = (token, value.as_object_mut()) {
             object.insert("token".to_owned(), token.into());
@@ -58,13 +64,20 @@ fn show(args: &TokenArgs, token: Option<&str>, digest: Digest) -> Result<(), Err
         return Ok(print::json(&value)?);
     }
     if let Some(token) = token {
-        print::line("The token; it is not shown again, so give it to its holder now:\n")?;
-        print::line(format_args!("    {token}\n"))?;
+        let text = "The token; it is not shown again, so give it to its holder now:";
+        [text, "", &format!("    {token}"), ""].into_iter().try_for_each(print::line)?;
     }
-    print::line("For the configuration file of `fedgate serve`:\n")?;
-    print::line(format_args!(
-        "    [[token]]\n    name = \"{name}\"\n    role = \"{role}\"\n    sha256 = \"{sha256}\"\n"
-    ))?;
-    print::line("Or for --tokens and FEDGATE_TOKENS:\n")?;
-    Ok(print::line(format_args!("    {name}:{role}:{sha256}"))?)
+    let lines = [
+        "For the configuration file of `fedgate serve`:",
+        "",
+        "    [[token]]",
+        &format!("    name = \"{name}\""),
+        &format!("    role = \"{role}\""),
+        &format!("    sha256 = \"{sha256}\""),
+        "",
+        "Or for --tokens and FEDGATE_TOKENS:",
+        "",
+        &format!("    {name}:{role}:{sha256}"),
+    ];
+    Ok(lines.into_iter().try_for_each(print::line)?)
 }

@@ -68,6 +68,17 @@ pub(super) fn finding(verdict: &Value) -> String {
     }
 }
 
+/// What reading the configuration anew came to.
+pub(super) fn reloaded(reloaded: &Value) -> Vec<String> {
+    let named = |key| items(reloaded, key).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    let (applied, restart) = (named("applied"), named("needs_restart"));
+    let applied =
+        if applied.is_empty() { "nothing has changed that can be".to_owned() } else { applied };
+    let mut lines = vec![line("applied", &applied)];
+    lines.extend((!restart.is_empty()).then(|| line("restart for", &restart)));
+    lines
+}
+
 /// Why a lookup that was asked for came to nothing, if it did, and what stands nevertheless.
 pub(super) fn failed_lookup(refreshed: &Value) -> Option<String> {
     if refreshed.get("answered").and_then(Value::as_bool) != Some(false) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The settings as flags or environment variables give them, unread.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Settings {
     /// The configuration file (TOML); without it, defaults hold
     #[arg(long, env = "FEDGATE_CONFIG", value_name = "FILE")]

@@ -97,6 +97,8 @@ fn all_errors_are_shown_at_once() {
         admin = "localhost"
         ads = "127.0.0.1:8602"
         xds = "127.0.0.1"
+        [log]
+        filter = 1
         [egress]
         connect_timeout = "1ms"
         trust_sds = "trust.yaml"
@@ -119,7 +121,7 @@ fn all_errors_are_shown_at_once() {
     let settings = Settings {
         store_url: Some("etcd://h1:2379".into()),
         discovery_timeout: Some("1h".into()),
-        tokens: Some(format!("a:admin:{DIGEST},a:viewer:{DIGEST},b:admin:short")),
+        tokens: Some(format!("a:admin:{DIGEST},a:viewer:{DIGEST},c:viewer:{DIGEST},b:admin:short")),
         log_format: Some("xml".into()),
         ..Settings::default()
     };
@@ -145,8 +147,10 @@ fn all_errors_are_shown_at_once() {
         "token[2].role: is missing",
         "token[2].sha256: is missing",
         "token: the name 'a' stands there twice",
+        "token: 'a' and 'c' have the same sha256",
+        "log.filter: is not a string",
         "token: a token's sha256 has 64 hexadecimal digits",
-        "log format: 'xml'",
+        "log.format: 'xml'",
     ] {
         assert!(errors.contains(expected), "{expected}\n{errors}");
     }
@@ -179,7 +183,7 @@ fn values_that_contradict_each_other_are_refused() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let settings = Settings { config: Some("/nowhere/fedgate.toml".into()), ..Settings::default() };
-    let errors = Config::load(settings).unwrap_err().to_string();
+    let errors = Config::load(&settings).unwrap_err().to_string();
     assert!(errors.contains("cannot read /nowhere/fedgate.toml"), "{errors}");
 }
 
@@ -205,4 +209,39 @@ fn a_certificate_and_its_key_go_together_and_are_read_at_once() {
     let said = read(settings, "[tls]\nadmin_certificate = \"/file\"\nadmin_key = \"/k\"").unwrap_err();
     assert!(said.contains("cannot read /flag"), "{said}");
     assert!(read(Settings::default(), "").unwrap().tls.of(crate::listener::Listener::Admin).is_none());
+}
+
+#[test]
+fn every_key_but_tokens_and_filter_is_named_where_it_takes_a_restart() {
+    let of = |file: &str| read(Settings::default(), file).unwrap();
+    let before = of("");
+    assert!(before.needs_restart(&of("")).is_empty());
+    let token = format!("[[token]]\nname = \"a\"\nrole = \"admin\"\nsha256 = \"{DIGEST}\"\n");
+    let next = of(&format!("[log]\nfilter = \"debug\"\n{token}"));
+    assert!(before.needs_restart(&next).is_empty());
+    for (key, value) in [
+        ("store.url", "\"sqlite://other.db\""),
+        ("listen.admin", "\"127.0.0.1:1\""),
+        ("listen.verdicts", "\"127.0.0.1:1\""),
+        ("listen.xds", "\"127.0.0.1:1\""),
+        ("discovery.servers", "[\"192.0.2.1\"]"),
+        ("discovery.min_ttl", "\"6s\""),
+        ("discovery.max_ttl", "\"2d\""),
+        ("discovery.timeout", "\"2s\""),
+        ("discovery.allow_private_addresses", "true"),
+        ("discovery.dnssec", "\"require\""),
+        ("egress.connect_timeout", "\"3s\""),
+        ("egress.client_certificate_sds", "\"/c\""),
+        ("egress.trust_sds", "\"/t\""),
+        ("log.format", "\"json\""),
+    ] {
+        assert_eq!(before.needs_restart(&of(&format!("{key} = {value}"))), [key]);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("anchors");
+    let ds = ". DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+    std::fs::write(&file, ds).unwrap();
+    let next = of(&format!("discovery.dnssec = \"require\"\ndiscovery.trust_anchor = {file:?}"));
+    let before = of("discovery.dnssec = \"require\"");
+    assert_eq!(before.needs_restart(&next), ["discovery.trust_anchor"]);
 }

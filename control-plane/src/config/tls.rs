@@ -5,7 +5,7 @@ use crate::listener::Listener;
 use crate::listener::tls::{Files, Tls};
 
 /// The certificates of the listeners; one that has none speaks plain text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     admin: Option<Tls>,
     verdicts: Option<Tls>,

@@ -21,6 +21,11 @@ use super::{addresses, interpret};
 
 pub(crate) use super::asking::NoServers;
 
+/// The servers that are asked where these are named: these, or the system's.
+pub(crate) fn servers(named: &[SocketAddr]) -> Result<Vec<SocketAddr>, NoServers> {
+    super::asking::servers(named)
+}
+
 /// Discovery by SRV records, and by the addresses of their targets.
 pub(crate) struct DnsDiscovery {
     servers: Arc<Servers>,

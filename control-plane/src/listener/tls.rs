@@ -99,6 +99,11 @@ enum Look {
 // === impl Tls ===
 
 impl Tls {
+    /// Where it is read from.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// Reads the files, which have to be good.
     pub(crate) fn load(files: Files) -> Result<Self, TlsError> {
         let content = files.read()?;

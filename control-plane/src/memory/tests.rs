@@ -245,7 +245,7 @@ impl Keep for Disk {
 
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError> {
         if self.0.load(Ordering::SeqCst) {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full(None));
         }
         self.1.lock().unwrap().extend(changes.iter().map(|(key, _)| key.name.clone()));
         Ok(())

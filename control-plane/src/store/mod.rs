@@ -13,7 +13,7 @@ pub(crate) enum StoreError {
         /// What is wrong.
         cause: String,
         /// What to do about it.
-        cure: &'static str,
+        cure: String,
     },
     /// A row does not mean anything to us. Passing it over might allow or refuse the wrong domain.
     #[error("the store holds the {what} '{value}', which {reason}; mend it by hand or restore a backup")]
@@ -26,8 +26,8 @@ pub(crate) enum StoreError {
         reason: String,
     },
     /// Its disk has no room left.
-    #[error("the store's disk is full")]
-    Full,
+    #[error("the store's disk is full{}", .0.as_ref().map(|file| format!(": there is no room for {file}")).unwrap_or_default())]
+    Full(Option<String>),
     /// It could not be read or written.
     #[error("the store failed: {0}")]
     Failed(String),

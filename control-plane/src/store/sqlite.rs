@@ -4,7 +4,8 @@
 //! `locking_mode=EXCLUSIVE`: while we run, nobody else opens the file, so memory and file cannot
 //! come to differ by a second process or a hand edit.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::StoreError;
+use crate::rights::{self, Obstacle};
 
 /// Marks a file as ours (`PRAGMA application_id`): "fdgt".
 const APPLICATION_ID: i32 = 0x6664_6774;
@@ -63,7 +65,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open file, which nobody else can open, shared by those of us who keep something in it.
 #[derive(Clone)]
-pub(crate) struct Database(Arc<Mutex<Option<Connection>>>);
+pub(crate) struct Database {
+    path: Arc<Path>,
+    connection: Arc<Mutex<Option<Connection>>>,
+}
 
 // === impl Database ===
 
@@ -71,12 +76,38 @@ impl Database {
     /// Opens the file at `path`, or makes it, and brings its schema up to date. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let fault = |fault: Fault| fault.at(path);
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(fault(Fault::NoFile));
+        }
         // Nobody else's business; the log beside it takes the file's mode. Where this fails, so does
         // opening, which says why.
         let _ = File::options().create(true).append(true).mode(0o600).open(path);
         let mut connection = Connection::open(path).map_err(|error| fault(error.into()))?;
         prepare(&mut connection).map_err(fault)?;
-        Ok(Self(Arc::new(Mutex::new(Some(connection)))))
+        Ok(Self { path: path.into(), connection: Arc::new(Mutex::new(Some(connection))) })
+    }
+
+    /// What hinders a store from being kept at `path`, as far as that shows without opening it: opening would
+    /// make files, and as whoever looks. Blocks.
+    pub(crate) fn look(path: &Path) -> Result<(), StoreError> {
+        let fault = match fs::metadata(path) {
+            Ok(found) if !found.is_file() => Some(Fault::NoFile),
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(fault) = fault {
+            return Err(fault.at(path));
+        }
+        if let Some(Obstacle { cause, cure }) = rights::to_keep(path) {
+            return Err(StoreError::Open { file: display(path), cause, cure });
+        }
+        let mut header = [0; 100];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+        match (read, fs::metadata(path).map(|found| found.len())) {
+            // It is made when it is opened first.
+            (_, Err(_) | Ok(0)) => Ok(()),
+            (Ok(()), _) => header_fault(&header).map_or(Ok(()), |fault| Err(fault.at(path))),
+            (Err(_), _) => Err(Fault::NoDatabase.at(path)),
+        }
     }
 
     /// The name by which the file is known again, wherever it is; made with it, at random. Blocks.
@@ -91,14 +122,26 @@ impl Database {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = || StoreError::Failed("it is closed".to_owned());
-        work(connection.as_mut().ok_or_else(closed)?)
+        work(connection.as_mut().ok_or_else(closed)?).map_err(|error| self.explain(error))
+    }
+
+    /// Says of a failure which file it is about, and what stands in the way, if that shows.
+    fn explain(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Full(_) => StoreError::Full(Some(display(&self.path))),
+            StoreError::Failed(said) => StoreError::Failed(match rights::to_keep(&self.path) {
+                Some(Obstacle { cause, cure }) => format!("{said}: {cause}; {cure}"),
+                None => format!("{}: {said}", display(&self.path)),
+            }),
+            StoreError::Open { .. } | StoreError::Row { .. } => error,
+        }
     }
 
     /// Closes the file, for all who share it. Blocks.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Closing the last connection writes the log back into the file and removes it.
         connection.map_or(Ok(()), |it| it.close().map_err(|(_, error)| error.into()))
     }
@@ -141,6 +184,22 @@ fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     Ok(transaction.commit()?)
 }
 
+/// What the beginning of a file says against it (the format of `SQLite`'s files, section 1.3). What is still in
+/// the log beside it may say otherwise, so that zeros say nothing.
+fn header_fault(header: &[u8; 100]) -> Option<Fault> {
+    let number =
+        |at: usize| header.get(at..at.saturating_add(4)).and_then(|octets| octets.try_into().ok());
+    let (version, id) = (i32::from_be_bytes(number(60)?), i32::from_be_bytes(number(68)?));
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Some(Fault::NoDatabase);
+    }
+    if ![0, APPLICATION_ID].contains(&id) {
+        return Some(Fault::Foreign);
+    }
+    let is_known = usize::try_from(version).is_ok_and(|version| version <= MIGRATIONS.len());
+    (!is_known).then(|| Fault::Newer(version.into()))
+}
+
 /// As a column has it: milliseconds since 1970.
 pub(crate) fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -157,6 +216,8 @@ pub(crate) fn time(millis: i64) -> SystemTime {
 
 /// Why a file cannot be opened.
 enum Fault {
+    NoFile,
+    NoDatabase,
     Foreign,
     Newer(i64),
     Corrupt(String),
@@ -177,6 +238,11 @@ impl Fault {
         const RESTORE: &str = "nothing was changed in it: restore a backup in its place, or move it away (with its -wal) to start with an empty list";
         const ELSEWHERE: &str = "name another file with --store-url";
         let (cause, cure) = match self {
+            Self::NoFile => (
+                "it is a directory, or something else that is no file".to_owned(),
+                "name a file, e.g. --store-url sqlite:///var/lib/fedgate/fedgate.db",
+            ),
+            Self::NoDatabase => ("it is no SQLite database, or is damaged".to_owned(), RESTORE),
             Self::Foreign => ("it is a database of something else".to_owned(), ELSEWHERE),
             Self::Newer(version) => (
                 format!("its schema has version {version}, and we know none above {}", MIGRATIONS.len()),
@@ -184,28 +250,36 @@ impl Fault {
             ),
             Self::Corrupt(damage) => (format!("it is damaged: {damage}"), RESTORE),
             Self::Sql(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => {
-                    ("it is no SQLite database, or is damaged".to_owned(), RESTORE)
-                }
+                Some(ErrorCode::NotADatabase) => return Self::NoDatabase.at(path),
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
                     "another process has it open".to_owned(),
                     "stop the other `fedgate serve` (or sqlite3) first",
                 ),
-                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
-                    error.to_string(),
-                    "see that its directory is there, and that we may write to it and to the file",
-                ),
-                _ => (error.to_string(), "see that its disk is well and has room"),
+                code => {
+                    if let Some(Obstacle { cause, cure }) = rights::to_keep(path) {
+                        return StoreError::Open { file: display(path), cause, cure };
+                    }
+                    let is_about_rights = matches!(
+                        code,
+                        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+                    );
+                    let cure = if is_about_rights {
+                        "see that its directory is there, and that we may write to it and to the file"
+                    } else {
+                        "see that its disk is well and has room"
+                    };
+                    (error.to_string(), cure)
+                }
             },
         };
-        StoreError::Open { file: display(path), cause, cure }
+        StoreError::Open { file: display(path), cause, cure: cure.to_owned() }
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DiskFull) => Self::Full(None),
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -135,12 +135,14 @@ impl AggregatedDiscoveryService for Xds {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        let shown = request.metadata().as_ref().clone();
         let peer = request.extensions().get::<Peer>();
-        let caller = self.guard.admit(request.metadata().as_ref(), &[Role::Filter], peer).await?;
+        let caller = self.guard.admit(&shown, &[Role::Filter], peer).await?;
         let slot = self.streams.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, which is the most"))
         })?;
         let (out, responses) = mpsc::channel(UNREAD);
+        let (guard, over) = (self.guard.clone(), out.clone());
         let stream = Stream::new(self.book.clone(), caller.0.clone(), out);
         let stop = until_stopped(self.stopped.clone());
         tracing::info!(by = %caller.0, "xDS stream opened");
@@ -148,6 +150,10 @@ impl AggregatedDiscoveryService for Xds {
             tokio::select! {
                 () = stream.run(request.into_inner()) => {}
                 () = stop => {}
+                () = guard.revoked(&shown) => {
+                    // The other end may be gone already.
+                    let _ = over.try_send(Err(Refused::Unknown.into()));
+                }
             }
             tracing::info!(by = %caller.0, "xDS stream closed");
             drop(slot);

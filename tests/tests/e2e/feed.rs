@@ -169,7 +169,7 @@ fn fresh_stale_and_too_stale_are_told_in_metrics_and_log() {
         .records([srv("a.com", 3600, "infra.x.com.")])
         .allow(&["a.com"])
         .edit(from, to)
-        .edit("\"max_staleness_s\": 900", "\"max_staleness_s\": 8")
+        .edit("\"max_staleness_s\": 900", "\"max_staleness_s\": 12")
         .start();
     // Each change is told once by each of the two tables, whose gauge is one.
     let becomes = |state: u64, level: &str, words: &str, times: usize| {
@@ -191,10 +191,10 @@ fn fresh_stale_and_too_stale_are_told_in_metrics_and_log() {
     assert_eq!(label(&world, &connection, "a.com"), "");
     assert_eq!(label(&world, &connection, "unlisted.com"), "federation-denied");
 
-    becomes(3, "error", "the table is too stale: the control plane was not heard for more than 8 s", 2);
+    becomes(3, "error", "the table is too stale: the control plane was not heard for more than 12 s", 2);
     assert_eq!(label(&world, &connection, "a.com"), "verdict-unavailable");
 
-    // Nothing has changed meanwhile, but this answer is not held back (4 s) until something does.
+    // Nothing has changed meanwhile, but this answer is not held back (6 s) until something does.
     let mended = Instant::now();
     line.flow();
     becomes(1, "info", "the table is fresh: 1 listed domains", 4);

@@ -59,8 +59,12 @@ fn that_all_dns_fails_is_said_once_and_once_that_it_is_over() {
     assert!(error.contains("what was found before stands until 20"), "{error}");
     assert!(error.contains("infra.c.com"), "{error}");
     let error = control_plane.cli(&["domain", "refresh", "c.com", "--json"]).unwrap_err();
-    let refreshed = &error[error.find('{').unwrap()..=error.rfind('}').unwrap()];
-    let refreshed: Value = serde_json::from_str(refreshed).unwrap();
+    let told =
+        serde_json::Deserializer::from_str(&error[error.find('{').unwrap()..]).into_iter::<Value>();
+    let [refreshed, problem] = &told.map(Result::unwrap).collect::<Vec<_>>()[..] else {
+        panic!("{error}")
+    };
+    assert_eq!(problem["type"], "fedgate:lookup");
     assert_eq!((&refreshed["answered"], refreshed.get("hosts")), (&false.into(), None));
     assert_eq!(refreshed["stands"]["hosts"][0], "infra.c.com");
     assert!(listed(&control_plane, "c.com").contains(" stale until 20"));

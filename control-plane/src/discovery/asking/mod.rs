@@ -86,7 +86,7 @@ pub(super) struct Asking {
 impl Servers {
     /// These servers, or the system's where there are none.
     pub(super) fn new(servers: &[SocketAddr]) -> Result<Self, NoServers> {
-        let servers = if servers.is_empty() { system::servers()? } else { servers.to_vec() };
+        let servers = self::servers(servers)?;
         let order = Order { front: 0, trial: 0, due: later(Instant::now(), TRIAL) };
         Ok(Self {
             all: servers.into_iter().map(Server::new).collect(),
@@ -232,6 +232,11 @@ pub(super) fn judged(id: u16, asked: &Query, octets: &[u8]) -> (&'static str, Op
 
 fn later(now: Instant, by: Duration) -> Instant {
     now.checked_add(by).unwrap_or(now)
+}
+
+/// These servers, or the system's where there are none.
+pub(super) fn servers(named: &[SocketAddr]) -> Result<Vec<SocketAddr>, NoServers> {
+    if named.is_empty() { system::servers() } else { Ok(named.to_vec()) }
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub(crate) struct NoServers(String);
 
 /// The servers of the system.
 pub(super) fn servers() -> Result<Vec<SocketAddr>, NoServers> {
-    let octets = fs::read(RESOLV_CONF).map_err(|error| NoServers(error.to_string()))?;
+    let octets = fs::read(RESOLV_CONF)
+        .map_err(|error| NoServers(crate::rights::unreadable(RESOLV_CONF.as_ref(), &error)))?;
     named_in(&octets, zone)
 }
 

@@ -28,12 +28,19 @@ enum Anchor {
     Digest(DS),
 }
 
+impl PartialEq for Anchors {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 // === impl Anchors ===
 
 impl Anchors {
     /// Reads a file, or says what is wrong with it.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot be read: {}", crate::rights::unreadable(path, &error)))?;
         Self::parse(&text)
     }
 

@@ -32,6 +32,7 @@ mod signature;
 mod testing;
 mod validator;
 
+use std::fmt;
 use std::str::FromStr;
 
 use anchors::Anchors;
@@ -58,6 +59,17 @@ pub(crate) enum Demand {
 /// The values of `discovery.dnssec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mode(pub(crate) Option<Demand>);
+
+/// The value of `discovery.dnssec`.
+impl fmt::Display for Dnssec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::On(Demand::Opportunistic, _) => "opportunistic",
+            Self::On(Demand::Require, _) => "require",
+        })
+    }
+}
 
 // === impl Mode ===
 

@@ -1,0 +1,127 @@
+//! Why a command did not do what it was to do; for people, for programs, and as exit code.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{client, envoy, token};
+use crate::serve::ServeError;
+use client::ClientError;
+use token::TokenError;
+
+/// Why a command did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The command line means nothing.
+    #[error("{0}")]
+    Use(String),
+    /// The configuration is wrong, or the service cannot start, or ended badly.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The control plane cannot be asked, or says no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A lookup that was asked for came to nothing.
+    #[error("{0}")]
+    Lookup(String),
+    /// Envoy does not run.
+    #[error(transparent)]
+    Envoy(#[from] envoy::EnvoyError),
+    /// No token can be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The system has no threads, or nowhere to print to.
+    #[error("the system failed us: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What kind of failure it is.
+struct Kind {
+    /// A URI reference that says so to programs (RFC 9457 §3.1.1).
+    r#type: &'static str,
+    title: &'static str,
+    /// The status with which the control plane answered, if it did.
+    status: Option<StatusCode>,
+    exit_code: u8,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// 1 refused or failed; 2 wrong use, or a configuration that cannot be used.
+    pub(super) fn exit_code(&self) -> u8 {
+        self.kind().exit_code
+    }
+
+    /// Problem details (RFC 9457), with the exit code, and with all errors where there are several.
+    pub(super) fn problem(&self) -> Value {
+        let Kind { r#type, title, status, exit_code } = self.kind();
+        let mut problem = json!({
+            "type": r#type,
+            "title": title,
+            "status": status.map(|status| status.as_u16()),
+            "detail": self.detail(),
+            "exit_code": exit_code,
+        });
+        let errors: &[String] = if let Self::Serve(ServeError::Config(errors)) = self {
+            errors.list()
+        } else if let Self::Client(ClientError::Refused { errors, .. }) = self {
+            errors
+        } else {
+            &[]
+        };
+        if let Some(object) = problem.as_object_mut().filter(|_| !errors.is_empty()) {
+            object.insert("errors".to_owned(), errors.into());
+        }
+        problem
+    }
+
+    fn detail(&self) -> String {
+        if let Self::Client(ClientError::Refused { detail, .. }) = self {
+            return detail.clone();
+        }
+        self.to_string()
+    }
+
+    fn kind(&self) -> Kind {
+        let kind = |r#type, title, exit_code| Kind { r#type, title, status: None, exit_code };
+        let wrong_use = || kind("fedgate:use", "Wrong use", 2);
+        let answered = |status: StatusCode| Kind {
+            status: Some(status),
+            ..kind("about:blank", status.canonical_reason().unwrap_or("Error"), 1)
+        };
+        match self {
+            Self::Serve(ServeError::Config(_)) => {
+                kind("fedgate:configuration", "The configuration cannot be used", 2)
+            }
+            Self::Serve(
+                ServeError::Bind { .. }
+                | ServeError::Store(_)
+                | ServeError::Discovery(_)
+                | ServeError::System(_),
+            ) => kind("fedgate:serve", "The control plane does not run", 1),
+            Self::Client(error) => match error {
+                ClientError::NoToken
+                | ClientError::TokenFile { .. }
+                | ClientError::Authorities { .. }
+                | ClientError::NoWord { .. }
+                | ClientError::Url { .. } => wrong_use(),
+                ClientError::Unreachable { .. } => {
+                    kind("fedgate:unreachable", "The control plane cannot be reached", 1)
+                }
+                ClientError::Unauthorized { .. } => answered(StatusCode::UNAUTHORIZED),
+                ClientError::Refused { status, .. } => answered(*status),
+                ClientError::Strange { status, .. } => Kind {
+                    status: Some(*status),
+                    ..kind("fedgate:strange", "What answers is no control plane", 1)
+                },
+            },
+            Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
+            Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
+            Self::Use(_)
+            | Self::Token(TokenError::Name(_) | TokenError::Nothing | TokenError::Words) => wrong_use(),
+            Self::Token(TokenError::Random(_)) | Self::System(_) => {
+                kind("fedgate:system", "The system failed us", 1)
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The configuration, read anew while we serve: on SIGHUP, and on `POST /v1/reload`.
+//!
+//! All of it is read, and checked as at start. If anything is wrong, nothing of it counts. Else tokens and the
+//! log's filter count at once, and what has changed beyond that is named: it counts after a restart.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::config::{Config, ConfigErrors, Settings};
+use crate::discovery::dns;
+use crate::logging::SetFilter;
+use crate::signals::{Signalled, Signals};
+
+/// Reads the configuration anew.
+#[derive(Clone)]
+pub(crate) struct Reload(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    /// What counts. Its tokens are those that the listeners go by.
+    config: Mutex<Config>,
+    set_filter: SetFilter,
+}
+
+/// What reading the configuration anew came to.
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(crate) struct Reloaded {
+    /// What has changed, and counts.
+    #[schema(example = json!(["token"]))]
+    applied: Vec<&'static str>,
+    /// What has changed since the start, and counts after a restart.
+    #[schema(example = json!(["discovery.servers"]))]
+    needs_restart: Vec<&'static str>,
+}
+
+// === impl Reload ===
+
+impl Reload {
+    /// Reads what `settings` name; `config` is what they said at start, with the servers that are asked.
+    pub(crate) fn new(settings: Settings, config: Config, set_filter: SetFilter) -> Self {
+        Self(Arc::new(Inner { settings, config: Mutex::new(config), set_filter }))
+    }
+
+    /// Does it, for `by`.
+    pub(crate) async fn run(&self, by: &str) -> Result<Reloaded, ConfigErrors> {
+        let mut now = self.0.config.lock().await;
+        let settings = self.0.settings.clone();
+        let read = tokio::task::spawn_blocking(move || read(&settings)).await;
+        let read = read.unwrap_or_else(|error| Err(ConfigErrors::one(error.to_string())));
+        let next = read.inspect_err(|errors| {
+            for error in errors.list() {
+                tracing::error!(by, error, "the configuration cannot be used; the one before stays");
+            }
+        })?;
+        let needs_restart = now.needs_restart(&next);
+        let mut applied = Vec::new();
+        if now.log.to_string() != next.log.to_string() {
+            (self.0.set_filter)(next.log.clone()).map_err(ConfigErrors::one)?;
+            now.log = next.log;
+            applied.push("log.filter");
+        }
+        if !now.tokens.are(&next.tokens) {
+            now.tokens.replace(&next.tokens);
+            applied.push("token");
+        }
+        tracing::info!(by, applied = applied.join(", "), "configuration read anew");
+        for key in &needs_restart {
+            tracing::warn!(by, key, "this has changed, and does not count before a restart");
+        }
+        Ok(Reloaded { applied, needs_restart })
+    }
+
+    /// Does what signals ask for, until one asks to stop; its name.
+    pub(crate) async fn until_stopped(&self, signals: &mut Signals) -> &'static str {
+        loop {
+            match signals.next().await {
+                Signalled::Stop(signal) => return signal,
+                Signalled::HangUp => {
+                    let reload = self.clone();
+                    // Not here, so that a file that cannot be read in time does not keep us from stopping.
+                    tokio::spawn(async move { reload.run("SIGHUP").await });
+                }
+                Signalled::Other(signal) => tracing::warn!(signal, "a signal that means nothing to us"),
+            }
+        }
+    }
+}
+
+fn read(settings: &Settings) -> Result<Config, ConfigErrors> {
+    let mut config = Config::load(settings)?;
+    config.servers =
+        dns::servers(&config.servers).map_err(|error| ConfigErrors::one(error.to_string()))?;
+    Ok(config)
+}

@@ -1,0 +1,60 @@
+//! What is said at start: of settings that are odd, and of addresses that cannot be had.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::verdicts::PATIENCE;
+
+/// A time for connecting that is too short for some.
+const SHORT_CONNECT: Duration = Duration::from_secs(1);
+
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What can be used, and is most likely not what was meant.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.tokens.is_empty() {
+        warnings.push("no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`".to_owned());
+    }
+    if config.timeout > PATIENCE {
+        warnings.push(format!(
+            "discovery.timeout ({:?}) is longer than whoever asks waits ({PATIENCE:?}): what DNS says later counts for those who ask later",
+            config.timeout
+        ));
+    }
+    if config.egress.connect_timeout < SHORT_CONNECT {
+        warnings.push(format!(
+            "egress.connect_timeout ({:?}) is for all addresses of a target, tried 300 ms apart, and for TLS: below 1s, partners that are far away, or have addresses that do not answer, cannot be called",
+            config.egress.connect_timeout
+        ));
+    }
+    warnings
+}
+
+/// The servers, as one text.
+pub(crate) fn listed(servers: &[SocketAddr]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What to do where an address cannot be listened on.
+pub(crate) fn cure(listener: &str, address: SocketAddr, cause: &io::Error) -> String {
+    let port = address.port();
+    let other = format!("choose another with --listen-{listener}");
+    let kind = cause.kind();
+    if kind == ErrorKind::AddrNotAvailable {
+        return format!(
+            "no interface of this machine has {} (`ip address` shows what they have); {other}",
+            address.ip()
+        );
+    }
+    if kind == ErrorKind::PermissionDenied {
+        return format!(
+            "port {port} is below net.ipv4.ip_unprivileged_port_start, and takes the capability CAP_NET_BIND_SERVICE, which we, {}, do not have: in a unit of systemd, put it into AmbientCapabilities= and CapabilityBoundingSet=; or {other}",
+            crate::rights::us()
+        );
+    }
+    format!("stop what uses it (`ss -ltnp 'sport = :{port}'` names it), or {other}")
+}
