@@ -67,7 +67,7 @@ fn a_store_has_a_name_of_its_own_which_it_keeps() {
          INSERT INTO domain VALUES ('a.com', '', 1, 0, 0);
          INSERT INTO finding VALUES ('domain', 'a.com', 'x', 1, 2, '{}')",
     );
-    let store = Sqlite::open(&path).unwrap();
+    let mut store = Sqlite::open(&path).unwrap();
     assert_ne!(store.0.identity().unwrap(), name);
     assert!(store.load().unwrap().domains.contains_key(&domain("a.com")));
 }
