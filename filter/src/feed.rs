@@ -12,8 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_secs(1);
 /// For how long a whole table makes the next one a repetition, and a failure the next failure.
 const CALM: Duration = Duration::from_secs(10);
-/// How many in a row are trouble: a control plane that is restarted twice at a time begins two.
-const TROUBLE: u32 = 3;
+/// How many in a row are trouble, and not somebody who restarts the control plane once and again.
+const TROUBLE: u32 = 5;
 
 /// The feed's state on one worker.
 #[derive(Debug, Default)]
@@ -182,17 +182,19 @@ mod tests {
         assert!(feed.is_due(at(0)), "the rest of it is asked for");
         heard(&mut feed, false, 1);
         assert!(feed.is_due(at(1)));
-        for (ms, tables) in [(100, None), (1_100, Some(3)), (2_100, Some(4))] {
+        for (ms, tables) in
+            [(100, None), (1_100, None), (2_100, None), (3_100, Some(5)), (4_100, Some(6))]
+        {
             heard(&mut feed, true, ms);
             assert_eq!(feed.trouble(at(ms)), tables);
             assert!(!feed.is_due(at(ms + 999)));
             assert!(feed.is_due(at(ms + 1_000)));
         }
-        heard(&mut feed, false, 3_100);
-        assert!(feed.is_due(at(3_100)), "it goes on");
-        heard(&mut feed, true, 13_100);
-        assert!(feed.is_due(at(13_100)), "that was long ago");
-        assert_eq!(feed.trouble(at(13_100)), None);
+        heard(&mut feed, false, 5_100);
+        assert!(feed.is_due(at(5_100)), "it goes on");
+        heard(&mut feed, true, 15_100);
+        assert!(feed.is_due(at(15_100)), "that was long ago");
+        assert_eq!(feed.trouble(at(15_100)), None);
     }
 
     #[test]

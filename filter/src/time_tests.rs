@@ -106,7 +106,7 @@ impl World {
             }
             Step::SetWallClock(by) => {
                 let step = Duration::from_secs(by.unsigned_abs());
-                self.wall = if by < 0 { self.wall - step } else { self.wall + step };
+                self.wall = if by < 0 { self.wall.saturating_sub(step) } else { self.wall + step };
             }
             Step::Tick => self.tick()?,
             Step::Answers(answers) => self.answers = answers,
@@ -121,7 +121,7 @@ impl World {
         let now = self.now();
         self.clock = WallClock::new(self.wall, now);
         prop_assert_eq!(self.clock.unix(now).0, i64::try_from(self.wall.as_secs()).unwrap());
-        let paused = self.passed - self.polled;
+        let paused = self.passed.saturating_sub(self.polled);
         let due = self.feed.is_due(now);
         prop_assert!(due || paused < Duration::from_millis(1_500), "no poll for {:?}", paused);
         if !due {
@@ -174,7 +174,7 @@ impl World {
 
     fn request(&mut self, name: usize) -> Result<(), TestCaseError> {
         let (passed, told) = (self.passed, self.told);
-        let in_force = told.filter(|(_, at)| passed - *at <= MAX_STALENESS);
+        let in_force = told.filter(|(_, at)| passed.saturating_sub(*at) <= MAX_STALENESS);
         let now = self.now();
         match self.table.known(&domain(name), now).0 {
             Known::Verdict(_) => {

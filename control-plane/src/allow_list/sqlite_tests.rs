@@ -52,6 +52,27 @@ fn a_new_store_is_for_its_owner_only() {
 }
 
 #[test]
+fn a_store_has_a_name_of_its_own_which_it_keeps() {
+    let (_directory, path) = place();
+    let name = Sqlite::open(&path).unwrap().0.identity().unwrap();
+    assert!(name.len() == 16 && name.bytes().all(|octet| octet.is_ascii_hexdigit()), "{name}");
+    assert_eq!(Sqlite::open(&path).unwrap().0.identity().unwrap(), name);
+    let (_directory, other) = place();
+    assert_ne!(Sqlite::open(&other).unwrap().0.identity().unwrap(), name);
+    // As it was before stores had names.
+    tamper(
+        &path,
+        "DROP TABLE identity; ALTER TABLE finding DROP COLUMN boot;
+         ALTER TABLE finding DROP COLUMN booted_ms; PRAGMA user_version = 2;
+         INSERT INTO domain VALUES ('a.com', '', 1, 0, 0);
+         INSERT INTO finding VALUES ('domain', 'a.com', 'x', 1, 2, '{}')",
+    );
+    let mut store = Sqlite::open(&path).unwrap();
+    assert_ne!(store.0.identity().unwrap(), name);
+    assert!(store.load().unwrap().domains.contains_key(&domain("a.com")));
+}
+
+#[test]
 fn what_is_kept_is_there_after_reopening() {
     let (_directory, path) = place();
     let mut store = Sqlite::open(&path).unwrap();

@@ -163,7 +163,7 @@ mod tests {
 
     /// A moment of which only the wall clock tells.
     fn wall(since_epoch: Duration) -> When {
-        When { wall: UNIX_EPOCH + since_epoch, boot: "".into(), booted: Duration::ZERO }
+        When { wall: UNIX_EPOCH + since_epoch, boot: "".into(), booted_ms: 0 }
     }
 
     fn domain(name: &str) -> Finding {

@@ -60,7 +60,8 @@ pub(crate) trait Keep: Send {
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError>;
     /// Takes away what has ended.
     fn sweep(&mut self, now: &When) -> Result<(), StoreError>;
-    /// Where the wall clock was set, what was found in this boot was found at another time by it.
+    /// Reckons what was found before this boot by this one's time, as the wall clock has it, and from then on
+    /// corrects what that says where it is set.
     fn step(&mut self, now: &When) -> Result<(), StoreError>;
 }
 
@@ -93,8 +94,11 @@ impl Memory {
         let now = When::now();
         let rows = {
             let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-            // The wall clock may have been set while nobody looked.
-            store.step(&now).and_then(|()| store.recall())
+            // The wall clock may have been set while nobody looked, or the machine was booted.
+            if let Err(error) = store.step(&now) {
+                tracing::warn!(%error, "what was discovered earlier cannot be put in this boot's time");
+            }
+            store.recall()
         };
         let rows = rows.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was discovered earlier cannot be read, so all is looked up anew");

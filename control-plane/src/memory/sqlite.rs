@@ -23,7 +23,7 @@ impl Keep for Sqlite {
                 let key = Key { kind: row.get(0)?, name: row.get(1)? };
                 let (wall, end) = (time(row.get(3)?), time(row.get(4)?));
                 let boot = row.get::<_, String>(6)?.into();
-                let found = When { wall, boot, booted: duration(row.get(7)?) };
+                let found = When { wall, boot, booted_ms: row.get(7)? };
                 let life = end.duration_since(wall).unwrap_or_default();
                 Ok((key, Kept { basis: row.get(2)?, found, life, finding: row.get(5)? }))
             })?;
@@ -42,7 +42,7 @@ impl Keep for Sqlite {
             for (Key { kind, name }, kept) in changes {
                 match kept {
                     Some(Kept { basis, found, life, finding }) => {
-                        let (found_at, booted) = (millis(found.wall), whole_millis(found.booted));
+                        let (found_at, booted) = (millis(found.wall), found.booted_ms);
                         let ends_at = found_at.saturating_add(whole_millis(*life));
                         let boot = &*found.boot;
                         put.execute((kind, name, basis, found_at, ends_at, finding, boot, booted))?
@@ -63,20 +63,23 @@ impl Keep for Sqlite {
     }
 
     fn step(&mut self, now: &When) -> Result<(), StoreError> {
-        let boot_at = millis(now.boot_by_wall());
+        let (boot, wall) = (&*now.boot, millis(now.wall));
+        let boot_at = wall.saturating_sub(now.booted_ms);
         self.0.with(|connection| {
-            connection.execute(
-                "UPDATE finding SET found_at = ?1 + booted_ms, ends_at = ?1 + booted_ms + ends_at - found_at
-                 WHERE boot = ?2 AND boot <> '' AND abs(?1 + booted_ms - found_at) > 1000",
-                (boot_at, &*now.boot),
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "UPDATE finding SET boot = ?1, booted_ms = found_at - ?2
+                 WHERE boot <> ?1 AND ?1 <> '' AND found_at <= ?3",
+                (boot, boot_at, wall),
             )?;
-            Ok(())
+            transaction.execute(
+                "UPDATE finding SET found_at = ?2 + booted_ms, ends_at = ?2 + booted_ms + ends_at - found_at
+                 WHERE boot = ?1 AND ?1 <> '' AND abs(?2 + booted_ms - found_at) > 1000",
+                (boot, boot_at),
+            )?;
+            Ok(transaction.commit()?)
         })
     }
-}
-
-fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
 fn whole_millis(duration: Duration) -> i64 {

@@ -22,7 +22,7 @@ fn host(name: &str) -> HostName {
 }
 
 fn at(minutes: u32) -> When {
-    When { wall: UNIX_EPOCH + DAY + minutes * MINUTE, boot: "".into(), booted: Duration::ZERO }
+    When { wall: UNIX_EPOCH + DAY + minutes * MINUTE, boot: "".into(), booted_ms: 0 }
 }
 
 /// A minute before all of that.

@@ -48,7 +48,8 @@ struct Machine {
     booted_at: u64,
     store: Sqlite,
     state: State,
-    found_at: Option<u64>,
+    /// When DNS last answered, and in which boot.
+    found: Option<(u64, u32)>,
     _directory: TempDir,
 }
 
@@ -64,7 +65,7 @@ impl Machine {
             booted_at: 0,
             store,
             state,
-            found_at: None,
+            found: None,
             _directory: directory,
         }
     }
@@ -74,7 +75,7 @@ impl Machine {
         When {
             wall: UNIX_EPOCH + Duration::from_secs(wall),
             boot: self.boot.to_string().into(),
-            booted: Duration::from_secs(self.passed - self.booted_at),
+            booted_ms: i64::try_from(1_000 * (self.passed - self.booted_at)).unwrap(),
         }
     }
 
@@ -88,7 +89,7 @@ impl Machine {
             Step::Find => {
                 self.state.found(&domain(), &found(), self.now());
                 self.store.write(&self.state.take(usize::MAX)).unwrap();
-                self.found_at = Some(self.passed);
+                self.found = Some((self.passed, self.boot));
             }
             Step::Restart(by) => {
                 self.ahead += by;
@@ -107,10 +108,10 @@ impl Machine {
         self.state = state();
         let (recalled, corrupt) = self.state.recall(self.store.recall().unwrap(), |_| true, &self.now());
         prop_assert!(corrupt.is_empty());
-        let age = self.found_at.map_or(LIFE, |found_at| self.passed - found_at);
+        let age = self.found.map_or(LIFE, |(at, _)| self.passed - at);
         let left = recalled.first().map_or(0, |it| it.found.ttl.as_secs());
         prop_assert!(left <= LIFE.saturating_sub(age), "{left} s are left after {age}");
-        let known = self.found_at.is_some_and(|found_at| found_at >= self.booted_at);
+        let known = self.found.is_some_and(|(_, boot)| boot == self.boot);
         if same_boot && known {
             prop_assert_eq!(left, LIFE.saturating_sub(age), "nor is it forgotten before");
         }

@@ -23,8 +23,8 @@ pub(crate) struct When {
     pub(crate) wall: SystemTime,
     /// The boot, or nothing where it is not known.
     pub(crate) boot: Arc<str>,
-    /// How long that had lasted, times of sleep included.
-    pub(crate) booted: Duration,
+    /// How long that had lasted, times of sleep included, in milliseconds; below zero before it.
+    pub(crate) booted_ms: i64,
 }
 
 // === impl When ===
@@ -33,15 +33,17 @@ impl When {
     /// The present moment.
     pub(super) fn now() -> Self {
         let booted = clock_gettime(ClockId::Boottime);
-        let booted = Duration::try_from(booted).unwrap_or_default();
-        Self { wall: SystemTime::now(), boot: BOOT.clone(), booted }
+        let booted_ms = Duration::try_from(booted).unwrap_or_default().as_millis();
+        let booted_ms = i64::try_from(booted_ms).unwrap_or(i64::MAX);
+        Self { wall: SystemTime::now(), boot: BOOT.clone(), booted_ms }
     }
 
     /// The time from `earlier` until now. None where nobody knows: in another boot, behind that moment by
     /// the wall clock.
     pub(super) fn since(&self, earlier: &Self) -> Option<Duration> {
         if self.shares_boot(earlier) {
-            self.booted.checked_sub(earlier.booted)
+            let ms = self.booted_ms.saturating_sub(earlier.booted_ms);
+            u64::try_from(ms).ok().map(Duration::from_millis)
         } else {
             self.wall.duration_since(earlier.wall).ok()
         }
@@ -52,11 +54,6 @@ impl When {
         let (wall, real) = (self.wall.duration_since(earlier.wall), self.since(earlier));
         let (Ok(wall), Some(real)) = (wall, real) else { return true };
         wall.abs_diff(real) > STEP
-    }
-
-    /// What the wall clock says at this boot's beginning, if it has always been as it is now.
-    pub(super) fn boot_by_wall(&self) -> SystemTime {
-        self.wall.checked_sub(self.booted).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     fn shares_boot(&self, other: &Self) -> bool {
@@ -73,9 +70,9 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// In this boot, at that second of it, where the wall clock says that.
-    fn when(boot: &str, booted: u64, wall: u64) -> When {
+    fn when(boot: &str, booted: i64, wall: u64) -> When {
         let wall = UNIX_EPOCH + 1_000 * HOUR + Duration::from_secs(wall);
-        When { wall, boot: boot.into(), booted: Duration::from_secs(booted) }
+        When { wall, boot: boot.into(), booted_ms: booted * 1_000 }
     }
 
     #[test]
@@ -110,6 +107,5 @@ mod tests {
         let (one, other) = (When::now(), When::now());
         assert!(other.since(&one).is_some_and(|time| time < HOUR));
         assert!(!other.is_after_step(&one));
-        assert_eq!(one.boot_by_wall() + one.booted, one.wall);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fedgate_tests::World;
 use fedgate_tests::address::Address;
 use fedgate_tests::caller::Http2;
-use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, VERDICTS_PORT};
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane};
 use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
 
@@ -14,7 +14,10 @@ use crate::feed::{delete, informed, label, time_until, told};
 /// Those who poll: the worker, and Envoy's main thread.
 const INSTANCES: u32 = 2;
 
-/// A world whose control plane lists `one.com` and `both.com`, with a second one behind the same cluster.
+/// Where Envoy looks for the second control plane, whose list is made before it is there.
+const SECOND_PORT: u16 = 8612;
+
+/// A world with a second control plane behind the same cluster.
 struct Stage {
     world: World,
     second: ControlPlane,
@@ -27,7 +30,7 @@ impl Stage {
         let endpoints =
             "      cluster_name: fedgate_verdicts\n      endpoints:\n      - lb_endpoints:\n";
         let another = format!(
-            "{endpoints}        - endpoint: {{address: {{socket_address: {{address: {}, port_value: {VERDICTS_PORT}}}}}}}\n",
+            "{endpoints}        - endpoint: {{address: {{socket_address: {{address: {}, port_value: {SECOND_PORT}}}}}}}\n",
             address.ip()
         );
         let names = ["one.com", "two.com", "both.com", "new.com"];
@@ -37,8 +40,11 @@ impl Stage {
             .edit(endpoints, &another)
             .start();
         let dir = world.dir().join("second");
-        let second = ControlPlane::start(address.ip(), &dir, world.dns.address(), "");
+        let mut second = ControlPlane::start(address.ip(), &dir, world.dns.address(), "");
         second.add(of_second);
+        second.kill();
+        second.configure(":8601\"", &format!(":{SECOND_PORT}\""));
+        second.restart();
         Self { world, second, _address: address }
     }
 
@@ -50,7 +56,7 @@ impl Stage {
     fn is_told(&self) {
         eventually("both tables tell of two control planes", || {
             let lines = told(&self.world, "error", "two control planes answer in turn");
-            (lines == 2).then_some(())
+            (lines >= 2).then_some(())
         });
     }
 }
@@ -69,6 +75,7 @@ fn stat(world: &World, name: &str) -> u64 {
 #[test]
 fn two_stores_behind_one_cluster_are_told_and_paced_and_only_what_both_list_passes() {
     let mut stage = Stage::set(&["one.com", "both.com"], &["two.com", "both.com"]);
+    let told_since = Instant::now();
     stage.is_told();
     let connection = stage.connection();
     let world = &stage.world;
@@ -89,7 +96,9 @@ fn two_stores_behind_one_cluster_are_told_and_paced_and_only_what_both_list_pass
     // Each may have made its first poll at once.
     let least = Duration::from_secs(1) * (12 - INSTANCES) / INSTANCES;
     assert!(started.elapsed() >= least, "12 polls took {:?}", started.elapsed());
-    assert_eq!(told(world, "error", "two control planes"), 2, "it is told once a minute");
+    let minutes = told_since.elapsed().as_secs() / 60 + 1;
+    let lines = u64::try_from(told(world, "error", "two control planes")).unwrap();
+    assert!(lines <= minutes * u64::from(INSTANCES), "it is told once a minute, not {lines} times");
     assert!(stat(world, "disputed_answers") > 0 && stat(world, "feed_resets") > 4);
 
     let first = world.control_plane.as_ref().unwrap();
@@ -124,7 +133,8 @@ fn two_stores_behind_one_cluster_are_told_and_paced_and_only_what_both_list_pass
 fn a_table_of_many_pages_that_never_becomes_whole_passes_nobody() {
     let mut stage = Stage::set(&["both.com"], &["both.com"]);
     for control_plane in [stage.world.control_plane.as_ref().unwrap(), &stage.second] {
-        for domain in (0..400).map(|n| format!("a-rather-long-name-{n}.example.com")) {
+        let label = "l".repeat(60);
+        for domain in (0..100).map(|n| format!("{label}.{label}.d{n}.example.com")) {
             let put = http().put(format!("{}/v1/domains/{domain}", control_plane.url()));
             let put = put.header("authorization", format!("Bearer {ADMIN_TOKEN}")).send_empty();
             assert_eq!(put.unwrap().status(), 201);
