@@ -71,7 +71,7 @@ mod tests {
         for (key, weight) in puts {
             cache.put(*key, (), *weight);
         }
-        let sum: usize = cache.held.iter().map(|(_, (_, weight))| weight).sum();
+        let sum: usize = cache.held.iter().map(|(_, ((), weight))| weight).sum();
         assert_eq!(cache.weight, sum);
         let mut held: Vec<_> = cache.held.iter().map(|(key, _)| *key).collect();
         held.sort_unstable();

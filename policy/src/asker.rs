@@ -112,9 +112,9 @@ mod tests {
         for _ in 0..50 {
             for peer in 0..peers {
                 // Some answers come, and as many questions as it may ask.
-                own[peer] -= own[peer].div_ceil(4);
+                own[peer] = own[peer].saturating_sub(own[peer].div_ceil(4));
                 while room.admits(own.iter().sum(), own[peer]) {
-                    own[peer] += 1;
+                    own[peer] = own[peer].saturating_add(1);
                 }
             }
         }

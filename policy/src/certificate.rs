@@ -21,7 +21,7 @@ use crate::name::HostName;
 use crate::san::PresentedIdentifier;
 
 /// The most names, of any kind, that a certificate may have. Public authorities put some hundred into one;
-/// BoringSSL takes certificates of 100 KiB, into which 9,500 fit.
+/// `BoringSSL` takes certificates of 100 KiB, into which 9,500 fit.
 const MAX_NAMES: usize = 4096;
 /// The longest certificate that is read, in octets as they come: PEM in URL encoding is half as long again.
 const MAX_OCTETS: usize = 256 << 10;

@@ -16,7 +16,7 @@ const QUESTIONS: usize = 256;
 /// The same for our own services.
 const OUR_QUESTIONS: usize = 64;
 /// How many lookups there is room for at least, however many questions one takes.
-const LEAST: usize = 16;
+const LEAST: usize = 8;
 /// How long to wait before asking for a place again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -119,8 +119,10 @@ mod tests {
         let room = Arc::new(Room::new(1));
         let places = flood(&room, P, 0);
         assert_eq!(places.len(), 39);
-        let theirs: Vec<_> =
-            (2..60).map(|peer| flood(&room, Asker::Peer(peer), 1000 * peer as usize)).collect();
+        let theirs: Vec<_> = (2..60)
+            .zip((1..).map(|n| n * 1000))
+            .map(|(peer, from)| flood(&room, Asker::Peer(peer), from))
+            .collect();
         assert!(theirs.iter().all(|places| !places.is_empty()));
         assert_eq!(flood(&room, Asker::Ours, 90_000).len(), 64);
         assert!(room.try_enter(&domain(39), P).is_none());
@@ -131,8 +133,7 @@ mod tests {
 
     #[test]
     fn lookups_that_ask_much_are_fewer() {
-        for (width, peers, ours) in [(0, 256, 64), (1, 256, 64), (3, 85, 21), (9, 28, 16), (100, 16, 16)]
-        {
+        for (width, peers, ours) in [(0, 256, 64), (1, 256, 64), (3, 85, 21), (9, 28, 8), (100, 8, 8)] {
             let room = Room::new(width);
             assert_eq!((room.peers.0, room.ours), (peers, ours), "{width}");
         }

@@ -143,7 +143,9 @@ impl Keeper {
     }
 
     async fn domain_known(&self) -> Option<Arc<Known>> {
-        let _slot = self.book.slots.acquire().await;
+        // Those that are not listed have a room of their own, where nobody who is waits behind them.
+        let is_listed = self.book.verdicts.lists(&self.entry.domain);
+        let _slot = if is_listed { self.book.slots.acquire().await.ok() } else { None };
         let since = self.due.filter(|due| *due <= Instant::now());
         self.book.verdicts.known_when_allowed(&self.entry.domain, since).await
     }

@@ -107,8 +107,9 @@ fn a_peers_flood_of_unknown_domains_is_bounded_and_delays_no_warm_domain() {
     let (world, line) = world(|builder| builder.edit("\"timeout_ms\": 5000", "\"timeout_ms\": 19000"));
     line.hold();
     let mut calls = vec![];
+    let peer = world.caller(&world.identity(&["infra.x.com"]));
     for n in 0..15 {
-        let connection = connection(&world, "infra.x.com");
+        let connection = world.run(peer.http2()).unwrap();
         for m in 0..STREAMS {
             let connection = connection.clone();
             calls.push(world.runtime().spawn(async move {
@@ -128,7 +129,7 @@ fn a_peers_flood_of_unknown_domains_is_bounded_and_delays_no_warm_domain() {
     line.flow();
     let mut refused_at_once = 0;
     for call in calls {
-        // NXDOMAIN, or as many discoveries at a time as the control plane makes for strangers.
+        // NXDOMAIN, or no place in time among the lookups that the control plane makes for a peer.
         match world.run(call).unwrap().unwrap().label().as_str() {
             "verdict-unavailable" => refused_at_once += 1,
             "invalid-domain" | "discovery-failure" => {}
