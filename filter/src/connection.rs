@@ -1,6 +1,7 @@
 //! Who is at the other end of a downstream connection: the same for all its requests, and most of it the
 //! same for all connections that show the same certificate.
 
+use std::cell::Cell;
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -19,7 +20,14 @@ const CERTIFICATES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// What a URL may carry as it is (RFC 3986 §2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What is remembered of a connection.
+/// One connection.
+pub(crate) struct Downstream {
+    /// Who is at its other end.
+    pub(crate) connection: Rc<Connection>,
+    admitted: Cell<bool>,
+}
+
+/// What is remembered of a connection, and shared by those that show the same certificate.
 pub(crate) struct Connection {
     /// For the policy.
     pub(crate) peer: Peer,
@@ -33,7 +41,7 @@ pub(crate) struct Connection {
 /// once for a connection, and its further requests cost one small hostcall. What a certificate says is
 /// shared by its SHA-256; that it was validated never is: it may be untrusted tomorrow.
 pub(crate) struct Connections {
-    by_id: LruCache<u64, Rc<Connection>, RandomState>,
+    by_id: LruCache<u64, Rc<Downstream>, RandomState>,
     validated: ByDigest,
 }
 
@@ -52,11 +60,24 @@ impl Connections {
     }
 
     /// That of the current request.
-    pub(crate) fn current(&mut self, config: &Config) -> Rc<Connection> {
+    pub(crate) fn current(&mut self, config: &Config) -> Rc<Downstream> {
         let Self { by_id, validated } = self;
+        let mut read =
+            || Rc::new(Downstream { connection: read(config, validated), admitted: Cell::new(false) });
         match host::connection_id() {
-            Some(id) => Rc::clone(by_id.get_or_insert(id, || read(config, validated))),
-            None => read(config, validated),
+            Some(id) => Rc::clone(by_id.get_or_insert(id, read)),
+            None => read(),
+        }
+    }
+}
+
+// === impl Downstream ===
+
+impl Downstream {
+    /// Something passes on it, so that it may stay (see [`crate::lobby`]). To be called in that request's context.
+    pub(crate) fn admit(&self) {
+        if !self.admitted.replace(true) {
+            host::admit();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedgate_policy::{Domain, Refusal, RequestId, Verdict};
 
 use crate::config::Config;
-use crate::connection::{Connection, Connections};
+use crate::connection::{Connections, Downstream};
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now};
@@ -45,6 +45,7 @@ impl Gate {
     /// A gate that knows nothing yet. `root` is the root context, from which questions are asked.
     pub(crate) fn new(config: Config, root: u32) -> Self {
         host::tick_every(AT_ONCE);
+        host::declare_admitted();
         Self {
             metrics: Metrics::define(),
             root,
@@ -59,7 +60,7 @@ impl Gate {
     }
 
     /// The current request's connection.
-    pub(crate) fn connection(&self) -> Rc<Connection> {
+    pub(crate) fn connection(&self) -> Rc<Downstream> {
         self.connections.borrow_mut().current(&self.config)
     }
 
