@@ -84,12 +84,17 @@ fn a_peer_whose_key_is_only_to_encipher_fails_the_handshake_and_the_log_says_so(
     let world = World::builder().start();
     for (rpc, key) in [("ecdsa", Key::P256), ("rsa", Key::Rsa)] {
         let identity = world.authority.issue(&encipherment(key));
-        check(&world, &world.caller(&identity), rpc, &[origin("a.com")], Fail);
+        let caller = world.caller(&identity);
+        check(&world, &caller, rpc, &[origin("a.com")], Fail);
+        let error = world.run(caller.call("again", &[origin("a.com")])).unwrap_err();
+        assert!(error.0.contains("IllegalParameter"), "what they see: {error:?}");
     }
-    eventually("the log names the cause of all four", || {
+    let errors = world.envoy.stat("listener.*_8443.ssl.connection_error");
+    assert!(errors.is_some_and(|errors| errors >= 6), "{errors:?}");
+    eventually("the log names the cause of all", || {
         let log = world.envoy.log();
         let lines = log.lines().filter(|line| line.contains("KEY_USAGE_BIT_INCORRECT"));
-        (lines.filter(|line| line.contains("\"log\":\"connection\"")).count() == 4).then_some(())
+        (lines.filter(|line| line.contains("\"log\":\"connection\"")).count() == 6).then_some(())
     });
 }
 
@@ -124,6 +129,8 @@ fn so_does_one_whose_key_is_on_p521() {
     let mut server = Process::start(&mut server, &world.dir().join("s_server.log"));
     server.wait_until("OpenSSL's server listens", || std::net::TcpStream::connect(at).is_ok());
     assert_tls_error(&call(&world), "HANDSHAKE_FAILURE");
+    let log = server.log();
+    assert!(log.contains("no suitable signature algorithm"), "what they see: {log}");
 }
 
 #[test]
