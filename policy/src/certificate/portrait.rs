@@ -5,7 +5,7 @@ use x509_parser::oid_registry::{
     OID_X509_COMMON_NAME, OID_X509_COUNTRY_NAME, OID_X509_EXT_SUBJECT_ALT_NAME,
     OID_X509_ORGANIZATION_NAME, OID_X509_ORGANIZATIONAL_UNIT, Oid,
 };
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{RelativeDistinguishedName, X509Name};
 
 use super::{CertificateError, der, extension, read};
 use crate::legible::legible;
@@ -44,7 +44,7 @@ impl Portrait {
 }
 
 fn distinguished(name: &X509Name<'_>) -> String {
-    let attributes = name.iter_rdn().flat_map(|part| part.iter());
+    let attributes = name.iter_rdn().flat_map(RelativeDistinguishedName::iter);
     list(
         &mut attributes
             .map(|attribute| format!("{}={}", key(attribute.attr_type()), octets(attribute.as_slice()))),
