@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use fedgate_tests::caller::CallError;
-use fedgate_tests::control_plane::{ADMIN_PORT, VERDICTS_PORT, XDS_PORT};
+use fedgate_tests::control_plane::{ADMIN_PORT, ControlPlane, VERDICTS_PORT, XDS_PORT};
 use fedgate_tests::pki::Authority;
 use h2::client::SendRequest;
 use http::Request;
@@ -119,7 +119,8 @@ fn besiege(runtime: &Runtime, way: &Way, strangers: usize, stays: bool) -> Resul
             let burst = runtime.block_on(connections.burst(domains, STREAMS))?;
             *p99 = quantile(&burst.latencies, 0.99);
         }
-        let control_plane = peer.control_plane.as_ref().and_then(|c| c.id()).map(usage::memory_mib);
+        let control_plane =
+            peer.control_plane.as_ref().and_then(ControlPlane::id).map(usage::memory_mib);
         let removal = removal(runtime, way, &kept)?;
         Ok::<_, CallError>(Seen {
             there,
@@ -134,7 +135,7 @@ fn besiege(runtime: &Runtime, way: &Way, strangers: usize, stays: bool) -> Resul
     let crowd = Crowd::gather(way, strangers);
     let begun = Instant::now();
     while crowd.there() < strangers && begun.elapsed() < if stays { PATIENCE } else { ARRIVING } {
-        std::thread::sleep(Duration::from_secs(1));
+        runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
         progress(&format!("strangers: {} are there", crowd.there()));
     }
     let seen = see(crowd.there())?;
