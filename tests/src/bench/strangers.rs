@@ -135,7 +135,7 @@ fn besiege(runtime: &Runtime, way: &Way, strangers: usize, stays: bool) -> Resul
     let crowd = Crowd::gather(way, strangers);
     let begun = Instant::now();
     while crowd.there() < strangers && begun.elapsed() < if stays { PATIENCE } else { ARRIVING } {
-        runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
+        runtime.block_on(async { tokio::time::sleep(Duration::from_secs(1)).await });
         progress(&format!("strangers: {} are there", crowd.there()));
     }
     let seen = see(crowd.there())?;
