@@ -46,10 +46,10 @@ use super::usage;
 const HALVES: usize = 2_000;
 /// How often one of the crowd connects: 200 times a second at the ingress, and as often at the control plane.
 const PACE: Duration = Duration::from_millis(5);
-/// How long the crowd is given to come.
+/// How long the crowd is given to come, where it stays.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long the crowd is there before anything is measured, where it does not stay.
-const ARRIVING: Duration = Duration::from_secs(20);
+/// How long it comes at least before anything is measured: by then each half request has come once.
+const ARRIVING: Duration = Duration::from_secs(35);
 /// What is measured: requests, so many of them at any time.
 const REQUESTS: usize = 2_000;
 const STREAMS: usize = 4;
@@ -134,7 +134,8 @@ fn besiege(runtime: &Runtime, way: &Way, strangers: usize, stays: bool) -> Resul
 
     let crowd = Crowd::gather(way, strangers);
     let begun = Instant::now();
-    while crowd.there() < strangers && begun.elapsed() < if stays { PATIENCE } else { ARRIVING } {
+    let comes = || stays && crowd.there() < strangers && begun.elapsed() < PATIENCE;
+    while begun.elapsed() < ARRIVING || comes() {
         runtime.block_on(async { tokio::time::sleep(Duration::from_secs(1)).await });
         progress(&format!("strangers: {} are there", crowd.there()));
     }
