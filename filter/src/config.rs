@@ -8,6 +8,8 @@
 //!  "mode":"enforce",
 //!  "forward_certificate":false,
 //!  "chain_validation":"connection"}
+//!
+//! {"role":"lobby","patience_s":10,"places":1000}
 //! ```
 
 use std::fmt;
@@ -21,6 +23,26 @@ use serde_json::{Map, Value};
 /// says what is wrong with a domain's DNS.
 const DEFAULT_TIMEOUT_MS: u64 = 5_000;
 const DEFAULT_MAX_STALENESS_S: u64 = 900;
+const DEFAULT_PATIENCE_S: u64 = 10;
+const DEFAULT_PLACES: u64 = 1000;
+
+/// What the plugin is to be.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// A gate for requests.
+    Gate(Config),
+    /// The lobby for connections.
+    Lobby(LobbyConfig),
+}
+
+/// How long, and how many, connections may wait on which nothing was permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LobbyConfig {
+    /// In seconds.
+    pub(crate) patience_s: u64,
+    /// For each worker.
+    pub(crate) places: usize,
+}
 
 /// A configuration that holds together.
 #[derive(Debug)]
@@ -82,9 +104,9 @@ pub(crate) struct ControlPlane {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError(String);
 
-// === impl Config ===
+// === impl Plan ===
 
-impl Config {
+impl Plan {
     /// Reads the plugin's `configuration`; `environment` gives variables that Envoy hands in.
     pub(crate) fn parse(
         json: &[u8],
@@ -93,7 +115,12 @@ impl Config {
         let value = serde_json::from_slice(json)
             .map_err(|error| vec![ConfigError(format!("is not JSON: {error}"))])?;
         let mut keys = Keys::new("", value);
-        let is_egress = keys.choice("role", &[("ingress", false), ("egress", true)], None);
+        let roles = [("ingress", Some(false)), ("egress", Some(true)), ("lobby", None)];
+        let role = keys.choice("role", &roles, None);
+        if role == Some(None) {
+            return keys.lobby();
+        }
+        let is_egress = role.flatten();
         let own_domain = keys.own_domain(is_egress == Some(true)).map(Rc::new);
         let control_plane = keys.control_plane(environment);
         let max_staleness = keys.number("max_staleness_s", 0..=86_400, DEFAULT_MAX_STALENESS_S);
@@ -118,14 +145,14 @@ impl Config {
                 if errors.is_empty() =>
             {
                 let max_staleness = Duration::from_secs(max_staleness);
-                Ok(Self {
+                Ok(Self::Gate(Config {
                     role,
                     control_plane,
                     max_staleness,
                     mode,
                     forward_certificate,
                     chain_validation,
-                })
+                }))
             }
             _ => Err(errors),
         }
@@ -289,6 +316,14 @@ impl Keys {
         })
     }
 
+    fn lobby(mut self) -> Result<Plan, Vec<ConfigError>> {
+        let patience_s = self.number("patience_s", 1..=3_600, DEFAULT_PATIENCE_S);
+        let places = self.number("places", 1..=1_000_000, DEFAULT_PLACES);
+        let places = usize::try_from(places).unwrap_or(usize::MAX);
+        let errors = self.finish();
+        if errors.is_empty() { Ok(Plan::Lobby(LobbyConfig { patience_s, places })) } else { Err(errors) }
+    }
+
     fn finish(mut self) -> Vec<ConfigError> {
         for key in std::mem::take(&mut self.members).keys() {
             self.error(key, "is not a known key");
@@ -301,9 +336,30 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<Config, Vec<String>> {
-        Config::parse(json.as_bytes(), |name| (name == "TOKEN").then(|| "secret".to_owned()))
+    fn plan(json: &str) -> Result<Plan, Vec<String>> {
+        Plan::parse(json.as_bytes(), |name| (name == "TOKEN").then(|| "secret".to_owned()))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn parse(json: &str) -> Result<Config, Vec<String>> {
+        plan(json).map(|plan| match plan {
+            Plan::Gate(config) => config,
+            Plan::Lobby(_) => panic!("a lobby"),
+        })
+    }
+
+    #[test]
+    fn a_lobby_needs_no_control_plane() {
+        let lobby = |rest: &str| -> Result<_, Vec<String>> {
+            match plan(&format!(r#"{{"role":"lobby"{rest}}}"#))? {
+                Plan::Lobby(LobbyConfig { patience_s, places }) => Ok((patience_s, places)),
+                Plan::Gate(_) => panic!("a gate"),
+            }
+        };
+        assert_eq!(lobby(""), Ok((10, 1000)));
+        assert_eq!(lobby(r#","patience_s":3,"places":8"#), Ok((3, 8)));
+        let errors = lobby(r#","patience_s":0,"places":-1,"mode":"shadow""#).unwrap_err();
+        assert_eq!(errors.len(), 3, "{errors:?}");
     }
 
     #[test]

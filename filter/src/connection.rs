@@ -1,6 +1,7 @@
 //! Who is at the other end of a downstream connection: the same for all its requests, and most of it the
 //! same for all connections that show the same certificate.
 
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -21,7 +22,14 @@ const ENTRY: usize = 128;
 /// What a URL may carry as it is (RFC 3986 §2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What is remembered of a connection.
+/// One connection.
+pub(crate) struct Downstream {
+    /// Who is at its other end.
+    pub(crate) connection: Rc<Connection>,
+    admitted: Cell<bool>,
+}
+
+/// What is remembered of a connection, and shared by those that show the same certificate.
 pub(crate) struct Connection {
     /// For the policy.
     pub(crate) peer: Peer,
@@ -39,9 +47,10 @@ pub(crate) struct Connection {
 ///
 /// Both are weighed as if they shared nothing: what a connection holds is held for as long as it, whether
 /// or not its certificate is remembered for others.
-pub(crate) struct Connections(Weighed<Key, Rc<Connection>>);
+pub(crate) struct Connections(Weighed<Key, Rc<Downstream>>);
 
-/// A connection's number, followed by zeros; or the SHA-256 of a validated certificate, which is no such.
+/// A connection's number, followed by zeros; or the SHA-256 of a validated certificate, which is no such, and
+/// under which stands a connection that nobody has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key([u64; 4]);
 
@@ -62,14 +71,14 @@ impl Connections {
     }
 
     /// That of the current request.
-    pub(crate) fn current(&mut self, config: &Config) -> Rc<Connection> {
+    pub(crate) fn current(&mut self, config: &Config) -> Rc<Downstream> {
         let id = host::connection_id().map(|id| Key([id, 0, 0, 0]));
         if let Some(known) = id.as_ref().and_then(|id| self.0.get(id)) {
             return Rc::clone(known);
         }
-        let connection = self.read(config);
-        self.remember(id, &connection);
-        connection
+        let downstream = Downstream::new(self.read(config));
+        self.remember(id, &downstream);
+        downstream
     }
 
     /// The current request's, with what is remembered of its certificate.
@@ -80,17 +89,34 @@ impl Connections {
         let digest = host::peer_digest().unwrap_or_default();
         let key = Key::of_digest(&digest);
         if let Some(known) = key.as_ref().and_then(|key| self.0.get(key)) {
-            return Rc::clone(known);
+            return Rc::clone(&known.connection);
         }
         let connection = Rc::new(Connection::read(config, Some(&digest)));
         // A certificate that Envoy tells the digest of, and could not give, may come with the next connection.
-        self.remember(key.filter(|_| connection.peer != Peer::Anonymous), &connection);
+        let key = key.filter(|_| connection.peer != Peer::Anonymous);
+        self.remember(key, &Downstream::new(Rc::clone(&connection)));
         connection
     }
 
-    fn remember(&mut self, key: Option<Key>, connection: &Rc<Connection>) {
+    fn remember(&mut self, key: Option<Key>, downstream: &Rc<Downstream>) {
         if let Some(key) = key {
-            self.0.put(key, Rc::clone(connection), connection.weight());
+            self.0.put(key, Rc::clone(downstream), downstream.connection.weight());
+        }
+    }
+}
+
+// === impl Downstream ===
+
+impl Downstream {
+    /// A connection on which nothing has passed.
+    fn new(connection: Rc<Connection>) -> Rc<Self> {
+        Rc::new(Self { connection, admitted: Cell::new(false) })
+    }
+
+    /// Something passes on it, so that it may stay (see [`crate::lobby`]). To be called in that request's context.
+    pub(crate) fn admit(&self) {
+        if !self.admitted.replace(true) {
+            host::admit();
         }
     }
 }

@@ -264,7 +264,8 @@ impl Stream {
 
     fn refuse(&self, refusal: &Refusal, json: &str) {
         self.gate.metrics.count_refusal(refusal, self.partner.get());
-        host::note_refusal(refusal.label());
+        host::note("fedgate_refusal", refusal.label());
+        host::note("fedgate_message", &refusal.to_string());
         host::respond(refusal.status(), json);
     }
 
@@ -303,13 +304,15 @@ impl Stream {
     fn replace_body(&self, status: u16, size: usize) {
         let Some(facts) = self.facts.get() else { return };
         let failure = remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
+        host::note("fedgate_message", &failure.to_string());
         host::replace_response_body(&facts.failure_json(&failure));
         self.reply.set(Reply::Replaced);
     }
 
     fn count(&self, failure: &RemoteFailure) {
         self.gate.metrics.count_failure(failure, self.partner.get());
-        host::note_refusal(failure.label());
+        host::note("fedgate_refusal", failure.label());
+        host::note("fedgate_message", &failure.to_string());
     }
 
     /// What becomes of the request: a pause holds headers, body and trailers (see `filter/trim`).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedgate_policy::{Answer, Domain, Refusal, RequestId, Speaker, UnixTime, Verdict};
 
 use crate::config::Config;
-use crate::connection::{Connection, Connections};
+use crate::connection::{Connections, Downstream};
 use crate::control_plane::{self, AskError};
 use crate::feed::Feed;
 use crate::host::{self, Call, Now, WallClock};
@@ -59,6 +59,7 @@ impl Gate {
     /// A gate that knows nothing yet. `root` is the root context, from which questions are asked.
     pub(crate) fn new(config: Config, root: u32) -> Self {
         host::tick_every(AT_ONCE);
+        host::declare_admitted();
         let wall = Cell::new(host::wall_clock(host::now()));
         Self {
             metrics: Metrics::define(config.role.name()),
@@ -77,7 +78,7 @@ impl Gate {
     }
 
     /// The current request's connection.
-    pub(crate) fn connection(&self) -> Rc<Connection> {
+    pub(crate) fn connection(&self) -> Rc<Downstream> {
         self.connections.borrow_mut().current(&self.config)
     }
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fedgate_policy::{RequestId, Target, UnixTime};
+use fedgate_policy::{RequestId, Target, UnixTime, legible};
 use proxy_wasm::hostcalls;
 pub(crate) use proxy_wasm::types::Status;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
@@ -17,8 +17,10 @@ use proxy_wasm::types::{BufferType, MapType, MetricType};
 const ORIGIN_HEADER: &str = "wire-origin-domain";
 /// A certificate in a header: for Wire's federator the ingress's word, so never the client's.
 const CERTIFICATE_HEADER: &str = "x-ssl-certificate";
-/// Filter state for the access log: `%FILTER_STATE(wasm.fedgate_refusal:PLAIN)%`.
-const REFUSAL_STATE: &str = "fedgate_refusal";
+/// Filter state of a connection on which something was permitted; of a connection, not of a request.
+const ADMITTED: &str = "fedgate_admitted";
+/// The most characters of a text for the access log.
+const MOST_NOTED: usize = 1000;
 
 /// The host that the control plane is asked as; it does not look at it.
 const AUTHORITY: &str = "fedgate";
@@ -210,10 +212,11 @@ pub(crate) fn set_certificate_header(certificate: Option<&str>) -> Result<(), St
     set_request_header(CERTIFICATE_HEADER, certificate)
 }
 
-/// Leaves the refusal's label for the access log.
-pub(crate) fn note_refusal(label: &str) {
-    if let Err(status) = hostcalls::set_property(vec![REFUSAL_STATE], Some(label.as_bytes())) {
-        log::warn!("the refusal {label} could not be left for the access log: {status:?}");
+/// Leaves a text for the access log: `%FILTER_STATE(wasm.NAME:PLAIN)%`, short and legible.
+pub(crate) fn note(name: &str, text: &str) {
+    let text = legible(text, MOST_NOTED);
+    if let Err(status) = hostcalls::set_property(vec![name], Some(text.as_bytes())) {
+        log::warn!("{name} could not be left for the access log: {status:?}");
     }
 }
 
@@ -255,6 +258,36 @@ pub(crate) fn resume() {
     if let Err(error) = hostcalls::resume_http_request() {
         log::error!("a permitted request could not go on: {error:?}");
     }
+}
+
+// === connections ===
+
+/// Makes what [`admit`] leaves behind one of connections. To be called on the root context.
+pub(crate) fn declare_admitted() {
+    // Envoy's `DeclarePropertyArguments`: field 1, the name; field 5, the span, of which 2 is a connection.
+    let name = ADMITTED.as_bytes();
+    let length = u8::try_from(name.len()).unwrap_or_default();
+    let arguments = [&[0x0a, length], name, &[0x28, 2]].concat();
+    if let Err(status) = hostcalls::call_foreign_function("declare_property", Some(&arguments)) {
+        log::error!("connections cannot be marked as admitted: {status:?}");
+    }
+}
+
+/// Leaves with the current request's connection that something was permitted on it.
+pub(crate) fn admit() {
+    if let Err(status) = hostcalls::set_property(vec![ADMITTED], Some(b"1")) {
+        log::error!("a connection could not be marked as admitted: {status:?}");
+    }
+}
+
+/// Whether [`admit`] was called for the current connection.
+pub(crate) fn is_admitted() -> bool {
+    property(vec![ADMITTED]).is_some()
+}
+
+/// Ends the current connection. (The SDK panics where Envoy refuses; Envoy has no case in which it does.)
+pub(crate) fn close() {
+    let _ = hostcalls::close_downstream();
 }
 
 // === the control plane ===
@@ -313,7 +346,7 @@ pub(crate) fn tick_every(period: Duration) {
     }
 }
 
-/// Makes the acts that follow those of another stream, which must be alive.
+/// Makes the acts that follow those of another context, which must be alive.
 pub(crate) fn act_for(stream: u32) -> Result<(), Status> {
     hostcalls::set_effective_context(stream)
 }

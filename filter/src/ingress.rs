@@ -3,12 +3,14 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 
-use fedgate_policy::{Asker, Claim, Domain, Permit, Refusal, RequestId, UnixTime, Verdict, identify};
+use fedgate_policy::{
+    Asker, Claim, Domain, Peer, Permit, Portrait, Refusal, RequestId, UnixTime, Verdict, identify,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::config::Mode;
-use crate::connection::Connection;
+use crate::connection::Downstream;
 use crate::gate::Gate;
 use crate::host::{self, Now};
 use crate::lookups::{Question, Waiting};
@@ -30,7 +32,7 @@ struct Stream {
 }
 
 struct Facts {
-    connection: Rc<Connection>,
+    downstream: Rc<Downstream>,
     origin_header: Option<Vec<u8>>,
 }
 
@@ -53,13 +55,15 @@ impl HttpContext for Ingress {
         let gate = &stream.gate;
         let now = host::now();
         let facts = stream.facts.get_or_init(|| Facts {
-            connection: gate.connection(),
+            downstream: gate.connection(),
             origin_header: host::origin_header(),
         });
         match facts.claim(gate.unix(now)) {
             Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
                 (Some(decision), partner) => stream.act(decision, partner),
-                (None, partner) => stream.wait_for(facts.connection.asker, claim.origin(), partner),
+                (None, partner) => {
+                    stream.wait_for(facts.downstream.connection.asker, claim.origin(), partner)
+                }
             },
             Err(refusal) => stream.act(Err(refusal), Partner::NONE),
         }
@@ -71,7 +75,11 @@ impl HttpContext for Ingress {
 
 impl Facts {
     fn claim(&self, now: UnixTime) -> Result<Claim<'_>, Refusal> {
-        identify(&self.connection.peer, self.origin_header.as_deref(), now)
+        identify(self.peer(), self.origin_header.as_deref(), now)
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.downstream.connection.peer
     }
 }
 
@@ -119,18 +127,41 @@ impl Stream {
             Ok(_) => gate.metrics.count_permit(partner),
             Err(refusal) => {
                 gate.metrics.count_refusal(refusal, partner);
-                host::note_refusal(refusal.label());
+                self.note(refusal);
             }
         }
         match (decision, gate.config.mode) {
-            (Ok(_), Mode::Enforce | Mode::Shadow) => self.passes.set(true),
+            (Ok(_), Mode::Enforce | Mode::Shadow) => self.pass(),
             (Err(refusal), Mode::Enforce) => {
                 host::respond(refusal.status(), &refusal.to_json(request_id().as_ref()));
             }
             (Err(refusal), Mode::Shadow) => {
                 log::info!("shadow: would refuse with {}: {refusal}", refusal.label());
-                self.passes.set(true);
+                self.pass();
             }
+        }
+    }
+
+    fn pass(&self) {
+        self.passes.set(true);
+        if let Some(facts) = self.facts.get() {
+            facts.downstream.admit();
+        }
+    }
+
+    /// Leaves for the access log what was refused, why, and to whom.
+    fn note(&self, refusal: &Refusal) {
+        host::note("fedgate_refusal", refusal.label());
+        host::note("fedgate_message", &refusal.to_string());
+        if let Some(targets) = refusal.targets() {
+            host::note("fedgate_targets", targets);
+        }
+        let shown = self.facts.get().is_some_and(|facts| *facts.peer() != Peer::Anonymous);
+        let certificate = Some(()).filter(|()| shown).and_then(|()| host::peer_certificate());
+        if let Some(Ok(portrait)) = certificate.map(|certificate| Portrait::read(&certificate)) {
+            host::note("fedgate_subject", &portrait.subject);
+            host::note("fedgate_issuer", &portrait.issuer);
+            host::note("fedgate_names", &portrait.names);
         }
     }
 
@@ -139,7 +170,7 @@ impl Stream {
         let origin = permit.origin.as_str();
         let facts = self.facts.get();
         let header = facts.and_then(|facts| facts.origin_header.as_deref());
-        let certificate = facts.and_then(|facts| facts.connection.forwarded.as_deref());
+        let certificate = facts.and_then(|facts| facts.downstream.connection.forwarded.as_deref());
         // The header parsed, so it was there exactly once; most often it is in lower case already.
         let normalised =
             if header == Some(origin.as_bytes()) { Ok(()) } else { host::set_origin_header(origin) };

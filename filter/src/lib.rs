@@ -9,7 +9,8 @@
 //!
 //! The filter gathers facts and acts; right and wrong is decided by `fedgate-policy` alone.
 //! [`ingress`] is the life of one request from outside, [`egress`] that of one call of our own services
-//! ([`reply`] says what became of it), [`connection`] what is known of who calls. [`gate`] is what a
+//! ([`reply`] says what became of it), [`connection`] what is known of who calls. The [`lobby`] closes
+//! connections from outside on which nothing is permitted. [`gate`] is what a
 //! worker remembers and how it learns:
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
 //! ([`verdict_cache`]); [`speakers`] knows who answers. [`control_plane`] knows what is asked, and what an
@@ -30,6 +31,7 @@ mod gate;
 mod host;
 mod ingress;
 mod listing;
+mod lobby;
 mod lookups;
 mod metrics;
 mod partners;

@@ -2,20 +2,28 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 
-use crate::config::{Config, Mode, Role};
+use crate::config::{Mode, Plan, Role};
 use crate::egress::Egress;
 use crate::gate::Gate;
 use crate::host::{self, Call};
 use crate::ingress::Ingress;
+use crate::lobby::{Guest, Lobby};
 
-/// The root context. Without a configuration there is no gate, and without a gate no request is
-/// handled: Envoy refuses a plugin whose `on_configure` says no.
+/// The root context. Without a configuration there is no part, and without one nothing is handled: Envoy
+/// refuses a plugin whose `on_configure` says no.
 pub(crate) struct Plugin {
     id: u32,
-    gate: Option<Rc<Gate>>,
+    part: Part,
+}
+
+/// What the plugin is: for requests, or for connections.
+enum Part {
+    None,
+    Gate(Rc<Gate>),
+    Lobby(Rc<Lobby>),
 }
 
 // === impl Plugin ===
@@ -23,13 +31,13 @@ pub(crate) struct Plugin {
 impl Plugin {
     /// The root context `id`.
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, gate: None }
+        Self { id, part: Part::None }
     }
 }
 
 impl Context for Plugin {
     fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
-        if let Some(gate) = &self.gate {
+        if let Part::Gate(gate) = &self.part {
             gate.answered(Call(call), body_size);
         }
     }
@@ -38,22 +46,18 @@ impl Context for Plugin {
 impl RootContext for Plugin {
     fn on_configure(&mut self, size: usize) -> bool {
         let json = host::configuration(size);
-        match Config::parse(&json, host::environment) {
-            Ok(config) => {
-                // On one line. The token is not in it, but only the name of its variable.
-                let given: Vec<_> =
-                    json.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).collect();
-                let given = given.join(&b' ');
-                let given = String::from_utf8_lossy(&given);
-                let told = concat!("fedgate ", env!("CARGO_PKG_VERSION"), ", configured as ").to_owned()
-                    + &given;
-                if host::is_said_first(&told) {
-                    log::info!("{told}");
-                }
+        match Plan::parse(&json, host::environment) {
+            Ok(Plan::Gate(config)) => {
+                tell(&json);
                 if config.mode == Mode::Shadow {
                     log::warn!("mode is shadow: refusals are logged, and NOTHING IS REFUSED");
                 }
-                self.gate = Some(Rc::new(Gate::new(config, self.id)));
+                self.part = Part::Gate(Rc::new(Gate::new(config, self.id)));
+                true
+            }
+            Ok(Plan::Lobby(config)) => {
+                tell(&json);
+                self.part = Part::Lobby(Rc::new(Lobby::new(config, self.id)));
                 true
             }
             Err(errors) => {
@@ -66,13 +70,16 @@ impl RootContext for Plugin {
     }
 
     fn on_tick(&mut self) {
-        if let Some(gate) = &self.gate {
-            gate.tick();
+        match &self.part {
+            Part::Gate(gate) => gate.tick(),
+            Part::Lobby(lobby) => lobby.tick(),
+            Part::None => {}
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let gate = Rc::clone(self.gate.as_ref()?);
+        let Part::Gate(gate) = &self.part else { return None };
+        let gate = Rc::clone(gate);
         match &gate.config.role {
             Role::Ingress => Some(Box::new(Ingress::new(id, gate))),
             Role::Egress { own_domain } => {
@@ -82,7 +89,27 @@ impl RootContext for Plugin {
         }
     }
 
+    fn create_stream_context(&self, id: u32) -> Option<Box<dyn StreamContext>> {
+        let Part::Lobby(lobby) = &self.part else { return None };
+        Some(Box::new(Guest::new(id, Rc::clone(lobby))))
+    }
+
     fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        Some(match &self.part {
+            Part::Lobby(_) => ContextType::StreamContext,
+            Part::Gate(_) | Part::None => ContextType::HttpContext,
+        })
+    }
+}
+
+/// Logs version and configuration, on one line, once for all workers. The token is not in it, but only the
+/// name of its variable.
+fn tell(json: &[u8]) {
+    let given: Vec<_> = json.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).collect();
+    let given = given.join(&b' ');
+    let given = String::from_utf8_lossy(&given);
+    let told = concat!("fedgate ", env!("CARGO_PKG_VERSION"), ", configured as ").to_owned() + &given;
+    if host::is_said_first(&told) {
+        log::info!("{told}");
     }
 }

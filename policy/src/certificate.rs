@@ -5,11 +5,13 @@
 //! be forged by a subject alternative name that carries the proxy's own separators.
 
 mod frame;
+mod portrait;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode;
-use x509_parser::certificate::X509CertificateParser;
+use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{self, GeneralName, SubjectAlternativeName, X509Extension};
 use x509_parser::nom::Parser as _;
@@ -19,6 +21,8 @@ use x509_parser::prelude::{ASN1Time, FromDer};
 
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
+
+pub use portrait::Portrait;
 
 /// The most names, of any kind, that a certificate may have. Public authorities put some hundred into one;
 /// `BoringSSL` takes certificates of 100 KiB, into which 9,500 fit.
@@ -98,28 +102,11 @@ impl fmt::Display for UnixTime {
 impl Certificate {
     /// Reads one certificate: DER, PEM, or PEM in URL encoding (as some proxies hand it on).
     pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
-        if bytes.len() > MAX_OCTETS {
-            return Err(CertificateError::TooLong(bytes.len()));
-        }
-        if !bytes.starts_with(b"-----BEGIN") {
-            return Self::parse_der(bytes);
-        }
-        let text: Vec<u8> = percent_decode(bytes).collect();
-        let (rest, pem) = parse_x509_pem(&text).map_err(|_| CertificateError::Pem)?;
-        if pem.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
-            return Err(CertificateError::Pem);
-        }
-        Self::parse_der(&pem.contents)
+        Self::parse_der(&der(bytes)?)
     }
 
     fn parse_der(der: &[u8]) -> Result<Self, CertificateError> {
-        // Of the extensions only those are read that count: a first request waits for this.
-        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
-        let (rest, certificate) =
-            parser.parse(der).map_err(|error| CertificateError::Der(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(CertificateError::Der("bytes follow it".to_owned()));
-        }
+        let certificate = read(der)?;
         if !frame::is_whole(der) {
             return Err(CertificateError::Der("its tags or lengths do not fit".to_owned()));
         }
@@ -184,6 +171,34 @@ impl Certificate {
     pub fn extended_key_usage(&self) -> ExtendedKeyUsage {
         self.extended_key_usage
     }
+}
+
+/// The DER of one certificate.
+fn der(bytes: &[u8]) -> Result<Cow<'_, [u8]>, CertificateError> {
+    if bytes.len() > MAX_OCTETS {
+        return Err(CertificateError::TooLong(bytes.len()));
+    }
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(bytes.into());
+    }
+    let text: Vec<u8> = percent_decode(bytes).collect();
+    let (rest, pem) = parse_x509_pem(&text).map_err(|_| CertificateError::Pem)?;
+    if pem.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {
+        return Err(CertificateError::Pem);
+    }
+    Ok(pem.contents.into())
+}
+
+/// One certificate and nothing else, whose extensions are not read yet.
+fn read(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    // Of the extensions only those are read that count: a first request waits for this.
+    let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+    let (rest, certificate) =
+        parser.parse(der).map_err(|error| CertificateError::Der(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(CertificateError::Der("bytes follow it".to_owned()));
+    }
+    Ok(certificate)
 }
 
 fn refuse_repeated(extensions: &[X509Extension<'_>]) -> Result<(), CertificateError> {

@@ -151,6 +151,23 @@ impl Refusal {
         }
     }
 
+    /// The reference identifiers that the certificate was compared with, as text, where it came so far.
+    pub fn targets(&self) -> Option<&str> {
+        match self {
+            Self::AuthenticationFailure { expected, .. } => Some(expected),
+            Self::NoClientCertificate
+            | Self::UntrustedCertificate
+            | Self::CertificateParseError(_)
+            | Self::CertificateExpired { .. }
+            | Self::NoOriginDomain
+            | Self::DomainParseError { .. }
+            | Self::Failure(_)
+            | Self::VerdictUnavailable(_)
+            | Self::TooManyQuestions { .. }
+            | Self::InvalidEndpoint => None,
+        }
+    }
+
     /// The answer's body: `{"code":…,"label":…,"message":…,"error":…,"request_id":…}`.
     pub fn to_json(&self, request_id: Option<&RequestId>) -> String {
         ErrorBody { request_id, ..self.into() }.to_json()
@@ -201,7 +218,10 @@ impl Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoClientCertificate => {
-                f.write_str("no client certificate was presented; federation needs mutual TLS")
+                f.write_str(
+                    "no client certificate was presented, or one whose key is not P-256, P-384 or RSA; \
+                     federation needs mutual TLS",
+                )
             }
             Self::UntrustedCertificate => {
                 f.write_str(

@@ -106,6 +106,7 @@ impl Caller {
 
     async fn open(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
+        socket.set_nodelay(true)?;
         if let Some(source) = self.source {
             socket.bind((source, 0).into())?;
         }
@@ -180,6 +181,22 @@ impl Http1 {
                 return Err(CallError("the connection ended before the answer".to_owned()));
             }
         }
+    }
+
+    /// Sends raw bytes, and waits for nothing.
+    pub async fn send(&mut self, request: &[u8]) -> Result<(), CallError> {
+        bounded(self.0.write_all(request)).await
+    }
+
+    /// Waits until the server has ended the connection; an error where it does not.
+    pub async fn ended(&mut self) -> Result<(), CallError> {
+        let mut read = Vec::new();
+        let end = async {
+            // However it ends: with a word, or without.
+            while self.0.read_buf(&mut read).await.is_ok_and(|octets| octets > 0) {}
+            std::io::Result::Ok(())
+        };
+        bounded(end).await
     }
 
     /// Whether the TLS session of an earlier connection was resumed.

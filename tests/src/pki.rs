@@ -1,5 +1,6 @@
 //! Certificate authorities, and certificates good and bad.
 
+use std::fs;
 use std::process::Command;
 
 use rcgen::{
@@ -33,6 +34,8 @@ pub struct Leaf {
     pub not_after: i64,
     /// The purposes; none means no such extension.
     pub purposes: Vec<ExtendedKeyUsagePurpose>,
+    /// What the key is for; none means no such extension.
+    pub key_usages: Vec<KeyUsagePurpose>,
     /// The kind of key.
     pub key: Key,
     /// Whether it claims to be an authority itself.
@@ -61,6 +64,8 @@ pub enum Key {
     P256,
     /// ECDSA on P-384.
     P384,
+    /// ECDSA on P-521; certificates with DNS names only.
+    P521,
     /// Ed25519.
     Ed25519,
     /// RSA with 2048 bits.
@@ -125,9 +130,60 @@ impl Authority {
 
     /// Issues a certificate.
     pub fn issue(&self, leaf: &Leaf) -> Identity {
+        if let Key::P521 = leaf.key {
+            return self.issue_by_openssl(leaf);
+        }
         let key = leaf.key.generate();
         let certificate = leaf.params().signed_by(&key, &self.issuer).expect("an authority signs");
         Identity { chain: format!("{}{}", certificate.pem(), self.chain), key: key.serialize_pem() }
+    }
+}
+
+impl Authority {
+    /// For keys that the library cannot make.
+    fn issue_by_openssl(&self, leaf: &Leaf) -> Identity {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).expect("a file");
+            path
+        };
+        let names = leaf.names.iter().map(|name| match name {
+            San::Dns(name) => format!("DNS:{}", String::from_utf8_lossy(name)),
+            San::Email(_) | San::Uri(_) | San::Ip(_) => panic!("DNS names only"),
+        });
+        let names = names.collect::<Vec<_>>().join(",");
+        let extensions = format!(
+            "subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n"
+        );
+        let [authority, issuer, extensions] = [
+            file("ca.pem", &self.pem),
+            file("ca.key", &self.issuer.key().serialize_pem()),
+            file("extensions", &extensions),
+        ];
+        let openssl = |command: &mut Command| run(command.current_dir(&dir)).expect("openssl does it");
+        openssl(
+            Command::new("openssl").args(["req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt"]).args([
+                "ec_paramgen_curve:P-521",
+                "-subj",
+                "/CN=fedgate test",
+                "-keyout",
+                "leaf.key",
+                "-out",
+                "leaf.csr",
+            ]),
+        );
+        openssl(
+            Command::new("openssl")
+                .args(["x509", "-req", "-in", "leaf.csr", "-days", "1", "-out", "leaf.pem", "-CA"])
+                .arg(authority)
+                .arg("-CAkey")
+                .arg(issuer)
+                .arg("-extfile")
+                .arg(extensions),
+        );
+        let read = |name| fs::read_to_string(dir.path().join(name)).expect("openssl made it");
+        Identity { chain: format!("{}{}", read("leaf.pem"), self.chain), key: read("leaf.key") }
     }
 }
 
@@ -157,6 +213,7 @@ impl Default for Leaf {
             not_before: -3600,
             not_after: 86_400,
             purposes: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            key_usages: vec![KeyUsagePurpose::DigitalSignature],
             key: Key::P256,
             is_ca: false,
             extensions: vec![],
@@ -186,7 +243,7 @@ impl Leaf {
         params.extended_key_usages.clone_from(&self.purposes);
         params.is_ca =
             if self.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.key_usages.clone_from(&self.key_usages);
         params.use_authority_key_identifier_extension = true;
         if !self.names.is_empty() {
             let names: Vec<u8> = self.names.iter().flat_map(San::to_der).collect();
@@ -244,6 +301,7 @@ impl Key {
             Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Self::P384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
             Self::Ed25519 => KeyPair::generate_for(&PKCS_ED25519),
+            Self::P521 => panic!("the library makes no such key"),
             // The library signs with RSA keys but makes none.
             Self::Rsa => {
                 let args =

@@ -38,6 +38,8 @@ const EXPORTS: &[&str] = &[
     "proxy_on_response_body",
     "proxy_on_response_trailers",
     "proxy_on_delete",
+    // A connection.
+    "proxy_on_new_connection",
 ];
 
 /// The callback whose answer decides whether a request goes on.

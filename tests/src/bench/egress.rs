@@ -103,11 +103,17 @@ async fn check(name: &str, refusal: u16, connections: &Connections) -> Result<()
 impl Way {
     /// Two backends that trust each other, with all of Fedgate.
     pub(super) fn with() -> Self {
+        Self::with_edits(&[])
+    }
+
+    /// The same, with these replacements in the Envoy that is called.
+    pub(super) fn with_edits(edits: &[(&str, &str)]) -> Self {
         let world = |builder: WorldBuilder| {
             builder.egress().discovery("allow_private_addresses = true\n").start()
         };
         let caller = world(World::builder().backend(PARTNER));
-        let peer = world(own_brig(World::builder().joins(&caller)));
+        let peer = own_brig(World::builder().joins(&caller));
+        let peer = world(edits.iter().fold(peer, |peer, (from, to)| peer.edit(from, to)));
         for (world, other) in [(&caller, CALLED), (&peer, PARTNER)] {
             world.announce(&caller.dns);
             world.control_plane.as_ref().expect("a control plane").add(&[other]);

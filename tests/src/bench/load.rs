@@ -222,7 +222,7 @@ pub(crate) fn client_config(authority: &Authority, identity: &Identity) -> Arc<C
     Arc::new(config)
 }
 
-async fn open_tls(
+pub(super) async fn open_tls(
     server: SocketAddr,
     config: &Arc<ClientConfig>,
 ) -> Result<SendRequest<Bytes>, CallError> {

@@ -5,8 +5,9 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`] and [`watchers`] are the sections;
-//! each starts a [`site`] of its own or several (`egress`: whole worlds, as the end-to-end tests do), and
+//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`watchers`] and [`strangers`] are the
+//! sections;
+//! each starts a [`site`] of its own or several (`egress`, `strangers`: whole worlds, as the end-to-end tests do), and
 //! gives a [`report::Report`].
 
 pub(crate) mod cores;
@@ -23,6 +24,7 @@ pub(crate) mod report;
 pub(crate) mod revocation;
 pub(crate) mod scale;
 pub(crate) mod site;
+pub(crate) mod strangers;
 pub(crate) mod usage;
 pub(crate) mod variants;
 pub(crate) mod watchers;

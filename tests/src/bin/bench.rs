@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, egress, fresh, revocation, scale, variants, watchers};
+use bench::{discovery, egress, fresh, revocation, scale, strangers, variants, watchers};
 
 /// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
-/// discovery is, and what long lists and many filters take.
+/// discovery is, what long lists and many filters take, and what a crowd of strangers takes away.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
 /// error, the result to standard output. docs/performance.md says what the keys of the JSON mean.
@@ -36,6 +36,9 @@ struct Args {
     /// Filters that wait in the section `watchers`; each takes an open file here and one in the control plane
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=20_000))]
     watchers: u16,
+    /// Strangers in the section of that name; each takes an open file here and one in Envoy
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    strangers: u16,
     /// What to measure
     #[arg(value_enum, default_value_t = Section::All)]
     section: Section,
@@ -50,6 +53,7 @@ enum Section {
     Discovery,
     Scale,
     Watchers,
+    Strangers,
     All,
 }
 
@@ -101,6 +105,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::Watchers) {
         reports.push(watchers::measure(&runtime, cores, args.watchers.into())?);
+    }
+    if wanted(Section::Strangers) {
+        reports.push(strangers::measure(&runtime, cores, args.strangers.into())?);
     }
     Ok(reports)
 }
