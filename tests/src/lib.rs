@@ -21,6 +21,7 @@ pub mod artifacts;
 pub mod backend;
 pub mod caller;
 pub mod control_plane;
+pub mod disk;
 pub mod dns;
 pub mod envoy;
 pub mod http2;

@@ -1,0 +1,312 @@
+//! A campaign: two backends of real programs, calls in both directions, one fault after the other, and a checker
+//! that knows what is right.
+//!
+//! ```text
+//!  calls ──► link ──► Envoy of b.com ──► link ──► component        the checker hears of each call twice: from
+//!                      │        ▲                                  who made it, and from the link before the
+//!                     link     link ◄── Envoy of a.com ◄── calls   component; of each write from who made it
+//!                      │
+//!  lists ──► control plane ──► link ──► BIND                       (and the same with a.com and b.com exchanged)
+//! ```
+
+pub(crate) mod book;
+mod calls;
+pub(crate) mod checker;
+pub(crate) mod fault;
+mod link;
+mod lists;
+pub(crate) mod report;
+mod rng;
+mod site;
+mod timeline;
+mod usage;
+pub(crate) mod writes;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedgate_tests::dns::service;
+use tokio::runtime::{Builder, Runtime};
+
+use book::Book;
+use calls::{FLICKERING, Flow, HOST, HOSTS, MOVING, OUTSIDE, PROBE, STRANGER};
+use checker::{HEALED_WITHIN, Outcome, Wrong};
+use fault::{Component, Fault, Ms, Schedule, Selection, Side};
+use lists::List;
+use rng::Rng;
+use site::Sites;
+use timeline::{Known, Written};
+
+/// After so long nobody waits any longer for something to heal.
+const HOPELESS: Ms = 30_000;
+/// How often it is looked whether this machine lets programs run.
+const HEARTBEAT: Duration = Duration::from_millis(20);
+
+/// What a campaign is to be.
+#[derive(Debug)]
+pub(crate) struct Settings<'a> {
+    pub(crate) lasts: Duration,
+    pub(crate) seed: u64,
+    pub(crate) selected: &'a [Selection],
+    /// Where logs go, if there is a violation.
+    pub(crate) dir: &'a Path,
+}
+
+/// What was not tried, and why.
+pub(crate) type Lacking = Vec<(Fault, String)>;
+
+/// Runs a campaign.
+pub(crate) fn run(settings: &Settings<'_>, book: &Arc<Book>) -> Lacking {
+    let runtime = Runtime::new().expect("a runtime");
+    watch_machine(book);
+    let mut campaign = Campaign::start(settings, book, &runtime);
+    let lacking = campaign.lacking();
+    let end = book.now() + u64::try_from(settings.lasts.as_millis()).unwrap_or(Ms::MAX);
+    // A program that does not start or end is one that the harness waits for in vain.
+    let ran = catch_unwind(AssertUnwindSafe(|| campaign.run(end)));
+    if let Err(panic) = ran {
+        let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
+        book.wrong(Wrong::Ended, what);
+    }
+    campaign.finish(settings.dir);
+    book.stop();
+    lacking
+}
+
+struct Campaign<'a> {
+    sites: Sites,
+    lists: [List; 2],
+    probes: [Flow; 2],
+    schedule: Schedule,
+    lacks: Vec<(Fault, String)>,
+    book: &'a Arc<Book>,
+    runtime: &'a Runtime,
+    named: usize,
+}
+
+// === impl Campaign ===
+
+impl<'a> Campaign<'a> {
+    fn start(settings: &Settings<'_>, book: &'a Arc<Book>, runtime: &'a Runtime) -> Self {
+        let mut rng = Rng::new(settings.seed);
+        let tap: link::Tap = {
+            let book = Arc::clone(book);
+            Arc::new(move |id| book.seen(id))
+        };
+        let mut sites = Sites::start(runtime, settings.dir, &tap);
+        announce(&sites);
+        let lists = Side::BOTH.map(|side| List::new(side, sites.site(side).world.control_plane().url()));
+        let probes = Side::BOTH.map(|side| calls::probe(side, &sites.site(side).world));
+        let lacks: Vec<_> = Fault::all()
+            .into_iter()
+            .filter_map(|fault| Some((fault, sites.lacks(fault)?.to_owned())))
+            .collect();
+        let lacking = |fault| lacks.iter().any(|(lacking, _)| *lacking == fault);
+        let schedule = Schedule::new(rng.fork(), settings.selected, lacking);
+        for list in &lists {
+            for domain in [list.side.other().domain(), MOVING] {
+                assert_eq!(list.write(book, domain, true), Written::Acknowledged, "{domain} is listed");
+            }
+        }
+        book.moved(0);
+        for (list, side) in lists.iter().zip(Side::BOTH) {
+            list.clone().keep_changing(runtime, book, rng.fork());
+            for flow in calls::flows(side, &sites.site(side).world) {
+                flow.start(runtime, book);
+            }
+        }
+        Self { sites, lists, probes, schedule, lacks, book, runtime, named: 0 }
+    }
+
+    fn lacking(&self) -> Lacking {
+        self.lacks.clone()
+    }
+
+    fn run(&mut self, end: Ms) {
+        self.sample();
+        if let Err(what) = self.heal(self.book.now()) {
+            return self.book.wrong(Wrong::NotHealed, format!("before the first fault: {what}"));
+        }
+        while self.book.now() < end && !self.book.is_stopped() {
+            let Some((fault, lasts, choice)) = self.schedule.next() else { return };
+            self.book.begins(fault);
+            self.sites.make(fault, choice);
+            self.wait(lasts);
+            let lifted = self.book.lifts(fault);
+            self.sites.lift(fault);
+            match self.heal(lifted).and_then(in_time) {
+                Ok(after) => self.book.healed(after),
+                Err(what) => self.book.wrong(Wrong::NotHealed, format!("after {fault}: {what}")),
+            }
+            self.look_for_the_dead();
+            self.read_lists();
+            self.sample();
+            if choice % 3 == 0 {
+                self.move_record();
+            }
+            self.wait(200 + choice % 500);
+            report::progress(self.book, end);
+        }
+    }
+
+    /// Waits until everything is as it should be; for how long since `lifted` that took, or what is not.
+    fn heal(&self, lifted: Ms) -> Result<Ms, String> {
+        let deadline = lifted + HOPELESS;
+        for index in 0..self.lists.len() {
+            self.change_counts(index, deadline)?;
+        }
+        loop {
+            let now = self.book.now();
+            match self.book.all_pass_since(lifted) {
+                Ok(()) => return Ok(now - lifted),
+                Err(what) if now > deadline || self.book.is_stopped() => return Err(what),
+                Err(_) => self.wait(20),
+            }
+        }
+    }
+
+    /// Changes a list, and waits until that counts.
+    fn change_counts(&self, index: usize, deadline: Ms) -> Result<(), String> {
+        let (list, probe) = (&self.lists[index], &self.probes[index]);
+        let domain = list.side.domain();
+        let listed = self.book.known(list.side, PROBE) != Known::Listed;
+        let hopeless = || self.book.now() > deadline || self.book.is_stopped();
+        while list.write(self.book, PROBE, listed) != Written::Acknowledged {
+            if hopeless() {
+                return Err(format!("the API of {domain} takes no write"));
+            }
+            self.wait(50);
+        }
+        loop {
+            let outcome = self.runtime.block_on(probe.call(self.book));
+            let counts = match &outcome {
+                Outcome::Passed => listed,
+                Outcome::Refused(_, label) => !listed && label == "federation-denied",
+                Outcome::Broken(_) | Outcome::Hung => false,
+            };
+            if counts {
+                return Ok(());
+            }
+            if hopeless() {
+                return Err(format!("a change of the list of {domain} does not count: {outcome:?}"));
+            }
+            self.wait(50);
+        }
+    }
+
+    fn look_for_the_dead(&mut self) {
+        let dead = |process: Option<u32>| !process.is_some_and(is_alive);
+        let programs = self.sites.programs().into_iter();
+        for (program, _) in programs.filter(|(_, process)| dead(*process)).collect::<Vec<_>>() {
+            self.book.wrong(Wrong::Ended, format!("{program} ended by itself"));
+            let (kind, side) = program.split_once(" of ").unwrap_or((&program, ""));
+            let side = if side == "a.com" { Side::A } else { Side::B };
+            if let Some(component) = Component::ALL.into_iter().find(|c| c.name() == kind) {
+                self.sites.site(side).revive(component);
+            }
+        }
+    }
+
+    fn read_lists(&self) {
+        for list in &self.lists {
+            let from = self.book.now();
+            match list.read() {
+                Some(entries) => self.book.read(list.side, from, &entries),
+                None => self.book.wrong(
+                    Wrong::NotHealed,
+                    format!("the list of {} cannot be read", list.side.domain()),
+                ),
+            }
+        }
+    }
+
+    fn move_record(&mut self) {
+        self.named = 1 - self.named;
+        self.sites.a.world.dns.set_srv(MOVING, 5, &format!("{}.", HOSTS[self.named]));
+        self.book.moved(self.named);
+    }
+
+    /// Looks at all programs.
+    fn sample(&self) {
+        for (program, process) in self.sites.programs() {
+            if let Some(sample) = process.and_then(|process| usage::look(process, self.book.now())) {
+                self.book.sample(&program, sample);
+            }
+        }
+    }
+
+    fn finish(&mut self, dir: &Path) {
+        if !self.book.is_stopped() {
+            for side in Side::BOTH {
+                let envoy = &self.sites.site(side).world.envoy;
+                let crashed = catch_unwind(AssertUnwindSafe(|| envoy.assert_vm_alive()));
+                if crashed.is_err() {
+                    self.book.wrong(Wrong::Ended, format!("the filter of {} crashed", side.domain()));
+                }
+            }
+            let now = self.book.now();
+            let grown = usage::grown(&self.book.pages().samples, now);
+            for violation in grown {
+                self.book.wrong(violation.kind, violation.what);
+            }
+        }
+        if !self.book.pages().violations.is_empty() {
+            self.sites.keep_logs(dir);
+        }
+    }
+
+    fn wait(&self, ms: Ms) {
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
+    }
+}
+
+fn in_time(after: Ms) -> Result<Ms, String> {
+    if after <= HEALED_WITHIN { Ok(after) } else { Err(format!("all was as before after {after} ms")) }
+}
+
+/// Tells BIND all names.
+fn announce(sites: &Sites) {
+    let port = sites.b.world.envoy.address().port();
+    let mut lines = vec![];
+    let mut add = |line: String| lines.push(format!("update add {line}"));
+    for domain in FLICKERING.into_iter().chain([PROBE]) {
+        add(format!("{} 600 SRV 10 5 {port} {HOST}.", service(domain)));
+    }
+    add(format!("{} 600 SRV 10 5 {port} infra.{STRANGER}.", service(STRANGER)));
+    add(format!("{} 5 SRV 10 5 {port} {}.", service(MOVING), HOSTS[0]));
+    for (side, domain) in OUTSIDE {
+        let target = side.other().domain();
+        add(format!("{} 600 SRV 10 5 {} infra.{target}.", service(domain), site::PEER_PORT));
+    }
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    sites.a.world.dns.update(&lines);
+}
+
+fn is_alive(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Writes down how late a thread runs that has nothing else to do: so late is everybody on this machine.
+fn watch_machine(book: &Arc<Book>) {
+    let book = Arc::clone(book);
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            loop {
+                let before = book.now();
+                tokio::time::sleep(HEARTBEAT).await;
+                let beat = u64::try_from(HEARTBEAT.as_millis()).unwrap_or_default();
+                let late = (book.now() - before).saturating_sub(beat);
+                if late >= LATE {
+                    book.late(late);
+                }
+            }
+        });
+    });
+}
+
+/// What is less is no lateness.
+const LATE: Ms = 50;
