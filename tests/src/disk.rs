@@ -79,7 +79,7 @@ impl Disk {
     /// Leaves no room.
     pub fn fill(&self) {
         let mut ballast = File::create(self.path("ballast")).expect("a file on the disk");
-        for piece in [&[0; 65_536][..], &[0; 512]] {
+        for piece in [&[0; 16_384][..], &[0; 512]] {
             while ballast.write_all(piece).is_ok() {}
         }
     }

@@ -305,8 +305,8 @@ impl Checker {
             (Outcome::Broken(_), None) => true,
             _ => false,
         };
-        let calm = !self.is_hurt(feed, call.from, call.to);
-        (!right && calm).then(|| {
+        let hurt = self.is_hurt(feed, call.from, call.to);
+        (!right && !hurt).then(|| {
             format!("{}: {:?}, where the right reason is {expected:?}", name(call), call.outcome)
         })
     }

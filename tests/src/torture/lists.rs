@@ -106,9 +106,12 @@ impl List {
                 let (list, with) = (self.clone(), Arc::clone(&book));
                 // Of what nobody knows, nothing is said before the list was read.
                 if book.known(self.side, domain) != Known::Either {
-                    let write = move || match typed {
-                        true => list.command(&with, domain, listed),
-                        false => list.write(&with, domain, listed),
+                    let write = move || {
+                        if typed {
+                            list.command(&with, domain, listed)
+                        } else {
+                            list.write(&with, domain, listed)
+                        }
                     };
                     let _ = spawn_blocking(write).await;
                 }

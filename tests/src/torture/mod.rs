@@ -33,7 +33,7 @@ use tokio::runtime::{Builder, Runtime};
 use book::Book;
 use calls::{FLICKERING, Flow, HOST, HOSTS, MOVING, OUTSIDE, PROBE, STRANGER};
 use checker::{HEALED_WITHIN, Outcome, Wrong};
-use fault::{Component, Fault, Ms, Schedule, Selection, Side};
+use fault::{Fault, Ms, Schedule, Selection, Side};
 use lists::List;
 use rng::Rng;
 use site::Sites;
@@ -197,14 +197,10 @@ impl<'a> Campaign<'a> {
     }
 
     fn look_for_the_dead(&mut self) {
-        let dead = |process: Option<u32>| !process.is_some_and(is_alive);
-        let programs = self.sites.programs().into_iter();
-        for (program, _) in programs.filter(|(_, process)| dead(*process)).collect::<Vec<_>>() {
-            self.book.wrong(Wrong::Ended, format!("{program} ended by itself"));
-            let (kind, side) = program.split_once(" of ").unwrap_or((&program, ""));
-            let side = if side == "a.com" { Side::A } else { Side::B };
-            if let Some(component) = Component::ALL.into_iter().find(|c| c.name() == kind) {
-                self.sites.site(side).revive(component);
+        for (program, process) in self.sites.programs() {
+            if !process.is_some_and(is_alive) {
+                self.book.wrong(Wrong::Ended, format!("{program} ended by itself"));
+                self.sites.revive(program);
             }
         }
     }
@@ -232,7 +228,7 @@ impl<'a> Campaign<'a> {
     fn sample(&self) {
         for (program, process) in self.sites.programs() {
             if let Some(sample) = process.and_then(|process| usage::look(process, self.book.now())) {
-                self.book.sample(&program, sample);
+                self.book.sample(&program.to_string(), sample);
             }
         }
     }

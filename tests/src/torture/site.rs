@@ -1,5 +1,6 @@
 //! The two backends that are tortured: real programs, with a link before each of them.
 
+use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use fedgate_tests::World;
 use fedgate_tests::address::Address;
 use fedgate_tests::artifacts;
 use fedgate_tests::backend::PORTS;
-use fedgate_tests::control_plane::{VERDICTS_PORT, XDS_PORT};
+use fedgate_tests::control_plane::{ControlPlane, VERDICTS_PORT, XDS_PORT};
 use fedgate_tests::disk::Disk;
 use fedgate_tests::dns::service;
 use fedgate_tests::process::Process;
@@ -37,6 +38,13 @@ pub(crate) struct Sites {
     pub(crate) b: Site,
     /// Its BIND is also that of `b`.
     pub(crate) a: Site,
+}
+
+/// One of the programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    component: Component,
+    side: Side,
 }
 
 /// One backend with all around it.
@@ -116,11 +124,14 @@ impl Sites {
         }
         if fault.component == Component::Bind {
             let bind = &mut self.a.world.dns;
-            return match fault.kind {
-                Kind::Stop => bind.freeze(),
-                Kind::Restart => bind.terminate(),
-                _ => bind.stop(),
-            };
+            if fault.kind == Kind::Stop {
+                bind.freeze();
+            } else if fault.kind == Kind::Restart {
+                bind.terminate();
+            } else {
+                bind.stop();
+            }
+            return;
         }
         self.site(fault.side).make(fault);
     }
@@ -157,17 +168,22 @@ impl Sites {
         }
     }
 
-    /// All programs that run, by name.
-    pub(crate) fn programs(&self) -> Vec<(String, Option<u32>)> {
-        let mut programs = vec![("bind".to_owned(), self.a.world.dns.id())];
+    /// All programs, with the process of each, if it has one.
+    pub(crate) fn programs(&self) -> Vec<(Program, Option<u32>)> {
+        let program = |component, side| Program { component, side };
+        let mut programs = vec![(program(Component::Bind, Side::A), self.a.world.dns.id())];
         for site in [&self.a, &self.b] {
-            let name = |component: Component| format!("{} of {}", component.name(), site.side.domain());
-            let control_plane = site.world.control_plane.as_ref().and_then(|plane| plane.id());
-            programs.push((name(Component::ControlPlane), control_plane));
-            programs.push((name(Component::Envoy), Some(site.world.envoy.id())));
-            programs.push((name(Component::Service), Some(site.service.id())));
+            let control_plane = site.world.control_plane.as_ref().and_then(ControlPlane::id);
+            programs.push((program(Component::ControlPlane, site.side), control_plane));
+            programs.push((program(Component::Envoy, site.side), Some(site.world.envoy.id())));
+            programs.push((program(Component::Service, site.side), Some(site.service.id())));
         }
         programs
+    }
+
+    /// Starts a program again that has ended by itself.
+    pub(crate) fn revive(&mut self, Program { component, side }: Program) {
+        self.lift(Fault { component, kind: Kind::Kill, side });
     }
 
     /// Keeps what the programs wrote.
@@ -183,6 +199,12 @@ impl Sites {
                 let _ = fs::copy(site.world.dir().join(file), dir.join(format!("{name}-{domain}.log")));
             }
         }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.component.name(), self.side.domain())
     }
 }
 
@@ -287,15 +309,6 @@ impl Site {
                 self.world.control_plane().restart();
             }
             _ => unreachable!("{fault} is lifted elsewhere"),
-        }
-    }
-
-    /// Starts whichever of the programs has ended by itself.
-    pub(crate) fn revive(&mut self, component: Component) {
-        match component {
-            Component::ControlPlane => self.world.control_plane().restart(),
-            Component::Envoy => self.world.envoy.restart(),
-            _ => self.service = serve(self.home.ip(), self.world.dir()),
         }
     }
 

@@ -193,9 +193,9 @@ fn a_call_that_takes_too_long_is_told_whatever_is_under_way() {
 
 #[test]
 fn a_list_that_is_not_as_acknowledged_is_told() {
-    let list = |domains: &[&str]| domains.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let named = |domains: &[&str]| domains.iter().map(ToString::to_string).collect::<Vec<_>>();
     let lost = |checker: &mut Checker, span, domains: &[&str]| {
-        let found = checker.read(Side::B, span, &list(domains));
+        let found = checker.read(Side::B, span, &named(domains));
         found.iter().filter(|violation| violation.kind == Wrong::Lost).count()
     };
     let mut checker = added_and_removed();
