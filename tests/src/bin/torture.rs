@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use torture::book::Book;
 use torture::checker::Wrong;
 use torture::fault::Selection;
+use torture::site::Setting;
 use torture::{Settings, report, writes};
 
 /// Torture two backends: kill, stop, slow down and garble every part of them, at random and one fault after the
@@ -50,6 +51,9 @@ struct Args {
     /// Where the report as JSON goes, and logs if anything is wrong [default: target/torture/SEED]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Try the checker itself: the filters let everything pass, to which it has to object
+    #[arg(long)]
+    shadow: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -91,7 +95,8 @@ fn campaign(args: &Args) -> ExitCode {
     let book = Arc::new(Book::new());
     stop_on_signals(&book);
     let lasts = Duration::from_secs(minutes * 60);
-    let settings = Settings { lasts, seed, selected: &args.faults, dir: &dir };
+    let setting = Setting { dir: &dir, shadow: args.shadow };
+    let settings = Settings { lasts, seed, selected: &args.faults, setting };
     let lacking = torture::run(&settings, &book);
     let (now, pages) = (book.now(), book.pages());
     let file = dir.join("report.json");

@@ -184,19 +184,22 @@ impl Book {
         pages.faults.push(Run { fault, from, lifted: None, healed_in: None });
     }
 
-    /// It is about to be lifted.
-    pub(crate) fn lifts(&self, fault: Fault) -> Ms {
+    /// The last of the faults that are there is about to be lifted.
+    pub(crate) fn lift(&self, faults: &[Fault]) -> Ms {
         let now = self.now();
         let mut pages = self.pages();
-        pages.checker.lifted(&hurts(fault, now), now);
-        if let Some(run) = pages.faults.last_mut() {
+        for fault in faults {
+            pages.checker.lifted(&hurts(*fault, now), now);
+        }
+        for run in pages.faults.iter_mut().rev().take(faults.len()) {
             run.lifted = Some(now);
         }
         now
     }
 
-    pub(crate) fn healed(&self, after: Ms) {
-        if let Some(run) = self.pages().faults.last_mut() {
+    /// All is as before, so long after the last `count` faults were lifted.
+    pub(crate) fn healed(&self, count: usize, after: Ms) {
+        for run in self.pages().faults.iter_mut().rev().take(count) {
             run.healed_in = Some(after);
         }
     }
@@ -269,13 +272,12 @@ impl Pages {
         if self.stopped.is_some() {
             return;
         }
-        let meanwhile = self.faults.last().map_or_else(
-            || "before the first fault".to_owned(),
-            |run| match run.lifted {
-                None => format!("{}, since {} ms", run.fault, run.from),
-                Some(lifted) => format!("{}, from {} to {lifted} ms", run.fault, run.from),
-            },
-        );
+        // Two at most are there at the same time.
+        let last = self.faults.iter().rev().take(2).map(|run| match run.lifted {
+            None => format!("{}, since {} ms", run.fault, run.from),
+            Some(lifted) => format!("{}, from {} to {lifted} ms", run.fault, run.from),
+        });
+        let meanwhile = last.collect::<Vec<_>>().join("; before that ");
         let near = violation.at.min(now).saturating_sub(NEARBY);
         let late = self.late.iter().rev().take_while(|(at, _)| *at >= near).map(|(_, by)| *by);
         let late = late.max().unwrap_or_default();

@@ -200,10 +200,11 @@ impl Checker {
         }
     }
 
-    /// The fault that hurts these is lifted.
+    /// All faults that hurt these are lifted.
     pub(crate) fn lifted(&mut self, concerns: &[(Concern, Ms)], at: Ms) {
         for (concern, _) in concerns {
-            if let Some(window) = self.windows.get_mut(concern).and_then(|windows| windows.last_mut()) {
+            let windows = self.windows.entry(*concern).or_default();
+            for window in windows.iter_mut().rev().take_while(|window| window.to == Ms::MAX) {
                 window.to = at + HEALED_WITHIN;
             }
         }

@@ -232,6 +232,17 @@ impl Fault {
         }
     }
 
+    /// Whether both can be there at the same time: they befall different programs and links.
+    fn goes_with(self, other: Self) -> bool {
+        let place = |fault: Self| match fault.component {
+            Component::ControlPlane | Component::Store | Component::NetworkFeed => (0, Some(fault.side)),
+            Component::Envoy | Component::NetworkPeer => (1, Some(fault.side)),
+            Component::Service => (2, Some(fault.side)),
+            Component::Bind | Component::NetworkDns => (3, None),
+        };
+        place(self) != place(other) && self.kind != Kind::Away && other.kind != Kind::Away
+    }
+
     /// What it may hurt, and from how long after its beginning on. All else goes on as if there were nothing.
     pub(crate) fn hurts(self) -> Vec<(Concern, Ms)> {
         let (side, other) = (self.side, self.side.other());
@@ -307,14 +318,21 @@ impl Schedule {
         Self { all, bag: vec![], rng }
     }
 
-    /// The next fault, for how long it stays, and a number for what else there is to choose.
-    pub(crate) fn next(&mut self) -> Option<(Fault, Ms, u64)> {
+    /// The next fault, sometimes with another at the same time; for how long they stay, and a number for what
+    /// else there is to choose.
+    pub(crate) fn next(&mut self) -> Option<(Vec<Fault>, Ms, u64)> {
         if self.bag.is_empty() {
             self.bag.clone_from(&self.all);
             self.rng.shuffle(&mut self.bag);
         }
         let fault = self.bag.pop()?;
-        Some((fault, fault.duration(&mut self.rng), self.rng.next()))
+        let mut faults = vec![fault];
+        if self.rng.between(0, 4) == 0
+            && let Some(index) = self.bag.iter().rposition(|other| fault.goes_with(*other))
+        {
+            faults.push(self.bag.remove(index));
+        }
+        Some((faults, fault.duration(&mut self.rng), self.rng.next()))
     }
 }
 
@@ -322,7 +340,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn first(seed: u64, count: usize) -> Vec<(Fault, Ms, u64)> {
+    fn first(seed: u64, count: usize) -> Vec<(Vec<Fault>, Ms, u64)> {
         let mut schedule = Schedule::new(Rng::new(seed), &[], |_| false);
         (0..count).filter_map(|_| schedule.next()).collect()
     }
@@ -335,12 +353,30 @@ mod tests {
 
     #[test]
     fn each_fault_comes_once_before_any_comes_again() {
-        let all = Fault::all();
-        let mut round: Vec<_> = first(7, all.len()).into_iter().map(|(fault, ..)| fault).collect();
+        let mut all = Fault::all();
+        let steps = first(7, all.len()).into_iter();
+        let mut round: Vec<_> = steps.flat_map(|(faults, ..)| faults).take(all.len()).collect();
         round.sort_unstable();
-        let mut all = all;
         all.sort_unstable();
         assert_eq!(round, all);
+    }
+
+    #[test]
+    fn faults_at_the_same_time_are_of_different_programs() {
+        let pairs: Vec<_> = first(7, 500)
+            .into_iter()
+            .map(|(faults, ..)| faults)
+            .filter(|faults| faults.len() > 1)
+            .collect();
+        assert!(pairs.len() > 50, "{}", pairs.len());
+        for pair in pairs {
+            assert!(
+                pair[0].goes_with(pair[1]) && pair[1].goes_with(pair[0]),
+                "{} and {}",
+                pair[0],
+                pair[1]
+            );
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod link;
 mod lists;
 pub(crate) mod report;
 mod rng;
-mod site;
+pub(crate) mod site;
 mod timeline;
 mod usage;
 pub(crate) mod writes;
@@ -36,7 +36,7 @@ use checker::{HEALED_WITHIN, Outcome, Wrong};
 use fault::{Fault, Ms, Schedule, Selection, Side};
 use lists::List;
 use rng::Rng;
-use site::Sites;
+use site::{Setting, Sites};
 use timeline::{Known, Written};
 
 /// After so long nobody waits any longer for something to heal.
@@ -50,8 +50,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) lasts: Duration,
     pub(crate) seed: u64,
     pub(crate) selected: &'a [Selection],
-    /// Where logs go, if there is a violation.
-    pub(crate) dir: &'a Path,
+    /// How the backends are set up; logs go to its folder, if there is a violation.
+    pub(crate) setting: Setting<'a>,
 }
 
 /// What was not tried, and why.
@@ -70,7 +70,7 @@ pub(crate) fn run(settings: &Settings<'_>, book: &Arc<Book>) -> Lacking {
         let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
         book.wrong(Wrong::Ended, what);
     }
-    campaign.finish(settings.dir);
+    campaign.finish(settings.setting.dir);
     book.stop();
     lacking
 }
@@ -95,7 +95,7 @@ impl<'a> Campaign<'a> {
             let book = Arc::clone(book);
             Arc::new(move |id| book.seen(id))
         };
-        let mut sites = Sites::start(runtime, settings.dir, &tap);
+        let mut sites = Sites::start(runtime, &settings.setting, &tap);
         announce(&sites);
         let lists = Side::BOTH.map(|side| List::new(side, sites.site(side).world.control_plane().url()));
         let probes = Side::BOTH.map(|side| calls::probe(side, &sites.site(side).world));
@@ -130,15 +130,23 @@ impl<'a> Campaign<'a> {
             return self.book.wrong(Wrong::NotHealed, format!("before the first fault: {what}"));
         }
         while self.book.now() < end && !self.book.is_stopped() {
-            let Some((fault, lasts, choice)) = self.schedule.next() else { return };
-            self.book.begins(fault);
-            self.sites.make(fault, choice);
+            let Some((faults, lasts, choice)) = self.schedule.next() else { return };
+            for fault in &faults {
+                self.book.begins(*fault);
+                self.sites.make(*fault, choice);
+            }
             self.wait(lasts);
-            let lifted = self.book.lifts(fault);
-            self.sites.lift(fault);
+            let mut lifted = self.book.now();
+            for (index, fault) in faults.iter().enumerate() {
+                // What the first hurts may take as long to heal as the last one stays.
+                if index + 1 == faults.len() {
+                    lifted = self.book.lift(&faults);
+                }
+                self.sites.lift(*fault);
+            }
             match self.heal(lifted).and_then(in_time) {
-                Ok(after) => self.book.healed(after),
-                Err(what) => self.book.wrong(Wrong::NotHealed, format!("after {fault}: {what}")),
+                Ok(after) => self.book.healed(faults.len(), after),
+                Err(what) => self.book.wrong(Wrong::NotHealed, what),
             }
             self.look_for_the_dead();
             self.read_lists();
@@ -147,7 +155,7 @@ impl<'a> Campaign<'a> {
                 self.move_record();
             }
             self.wait(200 + choice % 500);
-            report::progress(self.book, end);
+            report::progress(self.book, end, &faults);
         }
     }
 
@@ -253,8 +261,13 @@ impl<'a> Campaign<'a> {
         }
     }
 
+    /// Waits, but not when it is to end.
     fn wait(&self, ms: Ms) {
-        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
+        let until = self.book.now() + ms;
+        while self.book.now() < until && !self.book.is_stopped() {
+            let step = Duration::from_millis((until - self.book.now()).min(100));
+            self.runtime.block_on(async { tokio::time::sleep(step).await });
+        }
     }
 }
 

@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use super::Lacking;
 use super::book::{Book, Pages, Run, STARVED};
 use super::checker::Wrong;
-use super::fault::{Component, Kind, Ms};
+use super::fault::{Component, Fault, Kind, Ms};
 use super::usage;
 
 /// Tells whoever waits how far it is.
-pub(crate) fn progress(book: &Book, end: Ms) {
+pub(crate) fn progress(book: &Book, end: Ms, faults: &[Fault]) {
     let now = book.now();
     let pages = book.pages();
     let Some(run) = pages.faults.last() else { return };
     let healed = run.healed_in.map_or("not healed".to_owned(), |after| format!("healed in {after} ms"));
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     eprintln!(
         "torture: {:>4} of {} s, {} faults, {} calls, {} violations; {}: {healed}",
         now / 1000,
@@ -23,7 +24,7 @@ pub(crate) fn progress(book: &Book, end: Ms) {
         pages.faults.len(),
         pages.calls.all,
         pages.violations.len(),
-        run.fault,
+        faults.join(", "),
     );
 }
 

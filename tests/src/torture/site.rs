@@ -40,6 +40,15 @@ pub(crate) struct Sites {
     pub(crate) a: Site,
 }
 
+/// How they are set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    /// For the files that say what time it is.
+    pub(crate) dir: &'a Path,
+    /// Whether filters let everything pass.
+    pub(crate) shadow: bool,
+}
+
 /// One of the programs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -74,9 +83,9 @@ struct Links {
 
 impl Sites {
     /// Starts both. `tap` hears of every call that a service receives.
-    pub(crate) fn start(runtime: &Runtime, dir: &Path, tap: &Tap) -> Self {
-        let a = Site::start(Side::A, None, runtime, dir, tap);
-        let b = Site::start(Side::B, Some(&a.world), runtime, dir, tap);
+    pub(crate) fn start(runtime: &Runtime, setting: &Setting<'_>, tap: &Tap) -> Self {
+        let a = Site::start(Side::A, None, runtime, setting, tap);
+        let b = Site::start(Side::B, Some(&a.world), runtime, setting, tap);
         for site in [&a, &b] {
             let (domain, ip) = (site.side.domain(), site.world.ip());
             a.world.dns.update(&[
@@ -211,7 +220,13 @@ impl fmt::Display for Program {
 // === impl Site ===
 
 impl Site {
-    fn start(side: Side, other: Option<&World>, runtime: &Runtime, dir: &Path, tap: &Tap) -> Self {
+    fn start(
+        side: Side,
+        other: Option<&World>,
+        runtime: &Runtime,
+        Setting { dir, shadow }: &Setting<'_>,
+        tap: &Tap,
+    ) -> Self {
         let home = Address::claim();
         let disk = Disk::mount(STORE_MIB);
         let clock = clock(&dir.join(format!("clock-{}", side.domain())));
@@ -230,6 +245,9 @@ impl Site {
         if side == Side::B {
             let staleness = |seconds: u64| format!("\"max_staleness_s\": {seconds}");
             builder = builder.edit(&staleness(900), &staleness(SHORT_STALENESS_S));
+        }
+        if *shadow {
+            builder = builder.edit("\"mode\": \"enforce\"", "\"mode\": \"shadow\"");
         }
         let mut world = builder.start();
         let ip = world.ip();

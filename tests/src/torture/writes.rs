@@ -52,7 +52,7 @@ pub(crate) fn run(wanted: usize, seed: u64, book: &Book) -> Tally {
                     }
                 });
             }
-            wait(&waiting, rng.between(20, 1500));
+            wait(&waiting, rng.between(10, 600));
             world.control_plane().kill();
             killed.store(true, Ordering::Relaxed);
         });

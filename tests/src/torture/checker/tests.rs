@@ -156,6 +156,17 @@ fn a_partner_is_refused_only_where_a_fault_may_hurt() {
 }
 
 #[test]
+fn two_faults_at_the_same_time_excuse_no_more_once_both_are_lifted() {
+    let mut checker = added_and_removed();
+    let feed = Concern::Feed(Side::B);
+    checker.hurt(&[(feed, 20_100)]);
+    checker.hurt(&[(feed, 20_200), (Concern::Names(Side::B), 20_200)]);
+    checker.lifted(&[(feed, 0)], 23_000);
+    assert_eq!(wrong(&checker, &listed(27_900, Outcome::Passed)), None);
+    assert_eq!(wrong(&checker, &listed(28_001, Outcome::Passed)), Some(Wrong::Admitted));
+}
+
+#[test]
 fn an_addition_counts_within_seconds_where_names_can_be_found() {
     let mut checker = Checker::default();
     write(&mut checker, true, 90, 100, Written::Acknowledged);
