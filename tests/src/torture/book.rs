@@ -53,6 +53,9 @@ pub(crate) struct Counts {
     /// Partners' calls that a fault hurt, as it may.
     pub(crate) hurt: u64,
     pub(crate) longest: Ms,
+    /// The longest that a removal was acknowledged when a call still passed: where nothing was wrong with the
+    /// feed, and where something was.
+    pub(crate) outlived: [Ms; 2],
 }
 
 /// A fault that was made.
@@ -141,6 +144,10 @@ impl Book {
             return;
         }
         pages.count(&call);
+        if let Some((hurt, after)) = pages.checker.outlived(&call) {
+            let longest = &mut pages.calls.outlived[usize::from(hurt)];
+            *longest = (*longest).max(after);
+        }
         if let Some(violation) = pages.checker.ended(&call) {
             pages.tell(violation, now);
         }

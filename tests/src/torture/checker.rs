@@ -238,6 +238,16 @@ impl Checker {
         self.wrong_reason(call).and_then(|what| wrong(Wrong::Needless, what))
     }
 
+    /// For how long a removal was acknowledged when this call passed nevertheless; with whether a fault of the feed
+    /// may be why.
+    pub(crate) fn outlived(&self, call: &Call) -> Option<(bool, Ms)> {
+        let Truth::Listed(domain) = &call.truth else { return None };
+        let by = call.seen.or((call.outcome == Outcome::Passed).then_some(call.to))?;
+        let line = self.lists.get(&(call.side, domain.clone()))?;
+        let removed = line.surely_since(false, by).filter(|removed| *removed > 0)?;
+        Some((self.is_hurt(Concern::Feed(call.side), removed, by), by - removed))
+    }
+
     /// Why a call whose decision was made by this moment had to be refused.
     fn must_be_refused(&self, call: &Call, by: Ms) -> Option<String> {
         match &call.truth {

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::book::Book;
 use super::calls::{FLICKERING, OUTSIDE};
+use super::checker::{CALL_WITHIN, Wrong};
 use super::fault::Side;
 use super::rng::Rng;
 use super::timeline::{Known, Written};
@@ -54,9 +55,17 @@ impl List {
     }
 
     fn noted(&self, book: &Book, domain: &str, listed: bool, write: impl Fn() -> Written) -> Written {
+        let from = book.now();
         let before = book.sent(self.side, domain, listed);
         let written = write();
         book.answered((self.side, domain), (listed, before), written);
+        let took = book.now() - from;
+        if took > CALL_WITHIN {
+            book.wrong(
+                Wrong::Hung,
+                format!("a write to the list of {} took {took} ms", self.side.domain()),
+            );
+        }
         written
     }
 

@@ -60,9 +60,17 @@ pub(crate) fn table(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Str
     let _ = writeln!(
         text,
         "\ncalls {}: passed {}, refused {}, of partners hurt by a fault {}; longest {} ms\n\
+         a removal was outlived by {} ms at most where the feed was well, by {} ms where it was not\n\
          writes {acknowledged} acknowledged, {refused} refused, {unknown} without an answer; lists read {}\n\
          this machine was late by {worst} ms at worst, {often} times by {STARVED} ms or more",
-        calls.all, calls.passed, calls.refused, calls.hurt, calls.longest, pages.reads,
+        calls.all,
+        calls.passed,
+        calls.refused,
+        calls.hurt,
+        calls.longest,
+        calls.outlived[0],
+        calls.outlived[1],
+        pages.reads,
     );
     for (program, samples) in &pages.samples {
         if let Some([memory, descriptors]) = usage::trends(samples) {
@@ -125,6 +133,7 @@ pub(crate) fn json(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Valu
         "seed": seed, "lasted_ms": now, "faults": faults.collect::<Vec<_>>(), "violations": violations.collect::<Vec<_>>(),
         "calls": {"all": calls.all, "passed": calls.passed, "refused": calls.refused,
                   "hurt": calls.hurt, "longest_ms": calls.longest},
+        "removal_outlived_ms": {"feed_well": calls.outlived[0], "feed_hurt": calls.outlived[1]},
         "writes": {"acknowledged": acknowledged, "refused": refused, "unknown": unknown},
         "lists_read": pages.reads,
         "machine": {"late_at_worst_ms": worst, "late_often": often},

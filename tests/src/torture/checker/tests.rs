@@ -89,6 +89,17 @@ fn a_fault_of_the_feed_delays_a_removal_until_it_has_healed_and_no_longer() {
 }
 
 #[test]
+fn for_how_long_a_removal_is_outlived_is_measured() {
+    let mut checker = added_and_removed();
+    let seen = |from, seen| Call { seen, ..listed(from, Outcome::Passed) };
+    assert_eq!(checker.outlived(&seen(19_000, Some(19_010))), None);
+    assert_eq!(checker.outlived(&seen(20_100, Some(20_150))), Some((false, 150)));
+    assert_eq!(checker.outlived(&listed(20_100, refused("federation-denied"))), None);
+    fault(&mut checker, Concern::Feed(Side::B), 20_050, 21_000);
+    assert_eq!(checker.outlived(&seen(20_100, None)), Some((true, 120)));
+}
+
+#[test]
 fn a_fault_of_something_else_delays_nothing() {
     let mut checker = added_and_removed();
     fault(&mut checker, Concern::Names(Side::B), 20_500, 23_000);
