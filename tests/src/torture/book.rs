@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::checker::{Call, Checker, Concern, Door, Outcome, Truth, Violation, Wrong};
 use super::fault::{Fault, Ms, Side};
 use super::timeline::{Known, Written};
-use super::usage::{Sample, Samples};
+use super::usage::{self, Sample, Samples};
 
 /// A machine that lets nobody run for so long may be why something took its time.
 pub(crate) const STARVED: Ms = 300;
@@ -42,6 +42,8 @@ pub(crate) struct Pages {
     pub(crate) samples: Samples,
     /// How late this machine was, where it was so at all: when, and for how long.
     pub(crate) late: Vec<(Ms, Ms)>,
+    /// For how long this machine had let somebody wait for a processor, at first.
+    pub(crate) pressure: Option<Ms>,
 }
 
 /// Calls, by what became of them.
@@ -73,7 +75,7 @@ pub(crate) struct Run {
 pub(crate) struct Told {
     pub(crate) violation: Violation,
     pub(crate) meanwhile: String,
-    /// For how long this machine had let nobody run just before.
+    /// How late this machine had let programs run just before.
     pub(crate) late: Ms,
 }
 
@@ -91,7 +93,8 @@ struct Begun {
 
 impl Book {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), pages: Mutex::default() }
+        let pages = Pages { pressure: usage::pressure(), ..Pages::default() };
+        Self { started: Instant::now(), pages: Mutex::new(pages) }
     }
 
     pub(crate) fn now(&self) -> Ms {
@@ -124,7 +127,7 @@ impl Book {
         if let Some(begun) = late {
             let call = begun.ends(now, Outcome::Broken("its caller had gone".to_owned()), Some(now));
             if let Some(violation) = pages.checker.ended(&call).filter(|v| v.kind == Wrong::Admitted) {
-                pages.tell(violation, now);
+                pages.tell(violation, now, 0);
             }
         }
     }
@@ -149,7 +152,7 @@ impl Book {
             *longest = (*longest).max(after);
         }
         if let Some(violation) = pages.checker.ended(&call) {
-            pages.tell(violation, now);
+            pages.tell(violation, now, 0);
         }
     }
 
@@ -175,7 +178,7 @@ impl Book {
         let mut pages = self.pages();
         pages.reads += 1;
         for violation in pages.checker.read(side, (from, to), list) {
-            pages.tell(violation, to);
+            pages.tell(violation, to, 0);
         }
     }
 
@@ -192,22 +195,23 @@ impl Book {
     }
 
     /// The last of the faults that are there is about to be lifted.
-    pub(crate) fn lift(&self, faults: &[Fault]) -> Ms {
+    pub(crate) fn lift(&self, count: usize) -> Ms {
         let now = self.now();
-        let mut pages = self.pages();
-        for fault in faults {
-            pages.checker.lifted(&hurts(*fault, now), now);
-        }
-        for run in pages.faults.iter_mut().rev().take(faults.len()) {
+        for run in self.pages().faults.iter_mut().rev().take(count) {
             run.lifted = Some(now);
         }
         now
     }
 
-    /// All is as before, so long after the last `count` faults were lifted.
-    pub(crate) fn healed(&self, count: usize, after: Ms) {
-        for run in self.pages().faults.iter_mut().rev().take(count) {
-            run.healed_in = Some(after);
+    /// All is as before, or is not waited for any longer.
+    pub(crate) fn healed(&self, faults: &[Fault], lifted: Ms, healed: bool) {
+        let now = self.now();
+        let mut pages = self.pages();
+        for fault in faults {
+            pages.checker.healed(&hurts(*fault, now), lifted, now);
+        }
+        for run in pages.faults.iter_mut().rev().take(faults.len()) {
+            run.healed_in = healed.then_some(now - lifted);
         }
     }
 
@@ -226,7 +230,13 @@ impl Book {
 
     pub(crate) fn wrong(&self, kind: Wrong, what: String) {
         let at = self.now();
-        self.pages().tell(Violation { kind, at, what }, at);
+        self.pages().tell(Violation { kind, at, what }, at, 0);
+    }
+
+    /// The last faults healed too late, or not at all. A program waited so long for a processor meanwhile.
+    pub(crate) fn not_healed(&self, what: String, waited: Ms) {
+        let at = self.now();
+        self.pages().tell(Violation { kind: Wrong::NotHealed, at, what }, at, waited);
     }
 
     pub(crate) fn sample(&self, program: &str, sample: Sample) {
@@ -275,7 +285,7 @@ impl Pages {
         }
     }
 
-    fn tell(&mut self, violation: Violation, now: Ms) {
+    fn tell(&mut self, violation: Violation, now: Ms, waited: Ms) {
         if self.stopped.is_some() {
             return;
         }
@@ -287,7 +297,7 @@ impl Pages {
         let meanwhile = last.collect::<Vec<_>>().join("; before that ");
         let near = violation.at.min(now).saturating_sub(NEARBY);
         let late = self.late.iter().rev().take_while(|(at, _)| *at >= near).map(|(_, by)| *by);
-        let late = late.max().unwrap_or_default();
+        let late = late.max().unwrap_or_default().max(waited);
         eprintln!("torture: VIOLATION {}: {} ({meanwhile})", violation.kind.name(), violation.what);
         self.violations.push(Told { violation, meanwhile, late });
     }

@@ -200,12 +200,13 @@ impl Checker {
         }
     }
 
-    /// All faults that hurt these are lifted.
-    pub(crate) fn lifted(&mut self, concerns: &[(Concern, Ms)], at: Ms) {
+    /// All faults that hurt these were lifted, and all was as before at `healed`. That it was so too late is told
+    /// by whoever waited for it, once.
+    pub(crate) fn healed(&mut self, concerns: &[(Concern, Ms)], lifted: Ms, healed: Ms) {
         for (concern, _) in concerns {
             let windows = self.windows.entry(*concern).or_default();
             for window in windows.iter_mut().rev().take_while(|window| window.to == Ms::MAX) {
-                window.to = at + HEALED_WITHIN;
+                window.to = healed.max(lifted + HEALED_WITHIN);
             }
         }
     }

@@ -22,6 +22,7 @@ mod timeline;
 mod usage;
 pub(crate) mod writes;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,16 +138,20 @@ impl<'a> Campaign<'a> {
             }
             self.wait(lasts);
             let mut lifted = self.book.now();
+            let waited_before = self.waits();
             for (index, fault) in faults.iter().enumerate() {
                 // What the first hurts may take as long to heal as the last one stays.
                 if index + 1 == faults.len() {
-                    lifted = self.book.lift(&faults);
+                    lifted = self.book.lift(faults.len());
                 }
                 self.sites.lift(*fault);
             }
-            match self.heal(lifted).and_then(in_time) {
-                Ok(after) => self.book.healed(faults.len(), after),
-                Err(what) => self.book.wrong(Wrong::NotHealed, what),
+            let healed = self.heal(lifted);
+            self.book.healed(&faults, lifted, healed.is_ok());
+            if let Err(what) = healed.and_then(in_time) {
+                let (program, waited) = self.waited(&waited_before);
+                let what = format!("{what}, of which {program} waited {waited} ms for a processor");
+                self.book.not_healed(what, waited);
             }
             self.look_for_the_dead();
             self.read_lists();
@@ -239,6 +244,22 @@ impl<'a> Campaign<'a> {
                 self.book.sample(&program.to_string(), sample);
             }
         }
+    }
+
+    /// How long each program has waited for a processor, since it began.
+    fn waits(&self) -> BTreeMap<u32, Ms> {
+        let processes = self.sites.programs().into_iter().filter_map(|(_, process)| process);
+        processes.map(|process| (process, usage::waited(process))).collect()
+    }
+
+    /// Which program waited longest for a processor since then.
+    fn waited(&self, before: &BTreeMap<u32, Ms>) -> (String, Ms) {
+        let waits = self.sites.programs().into_iter().filter_map(|(program, process)| {
+            let process = process?;
+            let before = before.get(&process).copied().unwrap_or_default();
+            Some((program.to_string(), usage::waited(process).saturating_sub(before)))
+        });
+        waits.max_by_key(|(_, waited)| *waited).unwrap_or_default()
     }
 
     fn finish(&mut self, dir: &Path) {

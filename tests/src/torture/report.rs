@@ -10,6 +10,9 @@ use super::checker::Wrong;
 use super::fault::{Component, Fault, Kind, Ms};
 use super::usage;
 
+/// As many violations are shown; the JSON has all.
+const SHOWN: usize = 50;
+
 /// Tells whoever waits how far it is.
 pub(crate) fn progress(book: &Book, end: Ms, faults: &[Fault]) {
     let now = book.now();
@@ -57,12 +60,14 @@ pub(crate) fn table(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Str
     let calls = pages.calls;
     let [acknowledged, refused, unknown] = pages.writes;
     let (worst, often) = late(pages);
+    let busy = busy(pages, now).map_or("an unknown part".to_owned(), |percent| format!("{percent} %"));
     let _ = writeln!(
         text,
         "\ncalls {}: passed {}, refused {}, of partners hurt by a fault {}; longest {} ms\n\
          a removal was outlived by {} ms at most where the feed was well, by {} ms where it was not\n\
          writes {acknowledged} acknowledged, {refused} refused, {unknown} without an answer; lists read {}\n\
-         this machine was late by {worst} ms at worst, {often} times by {STARVED} ms or more",
+         this machine was late by {worst} ms at worst, {often} times by {STARVED} ms or more; somebody \
+         waited for a processor for {busy} of the time",
         calls.all,
         calls.passed,
         calls.refused,
@@ -95,14 +100,18 @@ pub(crate) fn table(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Str
         let count = pages.violations.iter().filter(|told| told.violation.kind == kind).count();
         let _ = write!(text, " {} {count}", kind.name());
     }
-    text.push('\n');
-    for told in &pages.violations {
+    let starved = pages.violations.iter().filter(|told| told.late >= STARVED).count();
+    let _ = writeln!(text, "; {starved} of them while this machine starved");
+    for told in pages.violations.iter().take(SHOWN) {
         let (kind, what) = (told.violation.kind.name(), &told.violation.what);
         let _ = write!(text, "  {kind}: {what}\n    meanwhile: {}", told.meanwhile);
         if told.late >= STARVED {
             let _ = write!(text, "; this machine was late by {} ms just before", told.late);
         }
         text.push('\n');
+    }
+    if pages.violations.len() > SHOWN {
+        text += "  …\n";
     }
     text
 }
@@ -136,7 +145,7 @@ pub(crate) fn json(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Valu
         "removal_outlived_ms": {"feed_well": calls.outlived[0], "feed_hurt": calls.outlived[1]},
         "writes": {"acknowledged": acknowledged, "refused": refused, "unknown": unknown},
         "lists_read": pages.reads,
-        "machine": {"late_at_worst_ms": worst, "late_often": often},
+        "machine": {"late_at_worst_ms": worst, "late_often": often, "waiting_percent": busy(pages, now)},
         "programs_first_last_most": programs.collect::<serde_json::Map<_, _>>(),
         "not_tried": lacking.iter().map(|(fault, why)| format!("{fault}: {why}")).collect::<Vec<_>>(),
     })
@@ -152,4 +161,10 @@ fn healed(runs: &[&Run]) -> (Ms, Ms) {
 fn late(pages: &Pages) -> (Ms, usize) {
     let worst = pages.late.iter().map(|(_, by)| *by).max().unwrap_or_default();
     (worst, pages.late.iter().filter(|(_, by)| *by >= STARVED).count())
+}
+
+/// For which part of the time somebody on this machine waited for a processor.
+fn busy(pages: &Pages, now: Ms) -> Option<Ms> {
+    let waited = usage::pressure()?.checked_sub(pages.pressure?)?;
+    (waited * 100).checked_div(now)
 }

@@ -40,6 +40,25 @@ pub(crate) fn look(process: u32, at: Ms) -> Option<Sample> {
     Some(Sample { at, process, memory_kib, descriptors })
 }
 
+/// How long the thread of a process that waited longest has waited for a processor, since it began: what a busy
+/// machine takes from it. 0 where it has ended, or the kernel does not tell.
+pub(crate) fn waited(process: u32) -> Ms {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let waits = threads.filter_map(|thread| {
+        let account = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        account.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    waits.max().unwrap_or_default() / 1_000_000
+}
+
+/// For how long some program of this machine has waited for a processor, since it was started; nothing where the
+/// kernel does not tell.
+pub(crate) fn pressure() -> Option<Ms> {
+    let text = fs::read_to_string("/proc/pressure/cpu").ok()?;
+    let total = text.lines().next()?.rsplit_once("total=")?.1;
+    total.parse::<u64>().ok().map(|microseconds| microseconds / 1000)
+}
+
 /// How memory and descriptors of a program went over the campaign: the middle value of the first third of the
 /// samples and of the last third, without those of young processes. Nothing where there are too few.
 pub(crate) fn trends(samples: &[Sample]) -> Option<[Trend; 2]> {

@@ -36,7 +36,7 @@ fn write(checker: &mut Checker, list: bool, sent: Ms, answered: Ms, written: Wri
 
 fn fault(checker: &mut Checker, concern: Concern, from: Ms, lifted: Ms) {
     checker.hurt(&[(concern, from)]);
-    checker.lifted(&[(concern, from)], lifted);
+    checker.healed(&[(concern, from)], lifted, lifted + 300);
 }
 
 #[test]
@@ -172,9 +172,21 @@ fn two_faults_at_the_same_time_excuse_no_more_once_both_are_lifted() {
     let feed = Concern::Feed(Side::B);
     checker.hurt(&[(feed, 20_100)]);
     checker.hurt(&[(feed, 20_200), (Concern::Names(Side::B), 20_200)]);
-    checker.lifted(&[(feed, 0)], 23_000);
+    checker.healed(&[(feed, 0)], 23_000, 23_300);
     assert_eq!(wrong(&checker, &listed(27_900, Outcome::Passed)), None);
     assert_eq!(wrong(&checker, &listed(28_001, Outcome::Passed)), Some(Wrong::Admitted));
+}
+
+#[test]
+fn what_heals_late_is_told_once_and_excuses_no_longer_than_it_took() {
+    let mut checker = added_and_removed();
+    let door = (Concern::Door(Side::B, Door::Ingress), 20_000);
+    checker.hurt(&[door]);
+    checker.healed(&[door], 22_000, 31_000);
+    let failed =
+        |from| wrong(&checker, &call(Truth::Partner, from, Outcome::Broken("reset".to_owned())));
+    assert_eq!(failed(30_900), None);
+    assert_eq!(failed(31_001), Some(Wrong::Needless));
 }
 
 #[test]
