@@ -232,6 +232,11 @@ impl Fault {
         }
     }
 
+    /// Whether a program has to be started to lift it.
+    pub(crate) fn ends_a_program(self) -> bool {
+        matches!(self.kind, Kind::Kill | Kind::Restart | Kind::ReadOnly)
+    }
+
     /// Whether both can be there at the same time: they befall different programs and links.
     fn goes_with(self, other: Self) -> bool {
         let place = |fault: Self| match fault.component {

@@ -131,7 +131,7 @@ impl<'a> Campaign<'a> {
             return self.book.wrong(Wrong::NotHealed, format!("before the first fault: {what}"));
         }
         while self.book.now() < end && !self.book.is_stopped() {
-            let Some((faults, lasts, choice)) = self.schedule.next() else { return };
+            let Some((mut faults, lasts, choice)) = self.schedule.next() else { return };
             for fault in &faults {
                 self.book.begins(*fault);
                 self.sites.make(*fault, choice);
@@ -139,6 +139,8 @@ impl<'a> Campaign<'a> {
             self.wait(lasts);
             let mut lifted = self.book.now();
             let waited_before = self.waits();
+            // A control plane that is to end waits for an Envoy that stands still.
+            faults.sort_by_key(|fault| fault.ends_a_program());
             for (index, fault) in faults.iter().enumerate() {
                 // What the first hurts may take as long to heal as the last one stays.
                 if index + 1 == faults.len() {

@@ -290,21 +290,17 @@ impl Site {
         match (fault.component, fault.kind) {
             (Component::ControlPlane, Kind::Kill) => self.world.control_plane().kill(),
             (Component::ControlPlane, Kind::Stop) => self.world.control_plane().freeze(),
-            (Component::ControlPlane, Kind::Restart) => self.world.control_plane().terminate(),
+            (Component::ControlPlane, Kind::Restart) => {
+                self.world.control_plane().process().signal(Signal::TERM);
+            }
             (Component::ControlPlane, Kind::ClockForward) => self.step_clock(&format!("+{HOUR}")),
             (Component::ControlPlane, Kind::ClockBack) => self.step_clock(&format!("-{HOUR}")),
             (Component::Envoy, Kind::Kill) => send(envoy, Signal::KILL),
             (Component::Envoy, Kind::Stop) => send(envoy, Signal::STOP),
-            (Component::Envoy, Kind::Restart) => {
-                self.world.envoy.terminate();
-                self.world.envoy.wait();
-            }
+            (Component::Envoy, Kind::Restart) => self.world.envoy.terminate(),
             (Component::Service, Kind::Kill) => self.service.kill(),
             (Component::Service, Kind::Stop) => self.service.signal(Signal::STOP),
-            (Component::Service, Kind::Restart) => {
-                self.service.signal(Signal::TERM);
-                self.service.wait();
-            }
+            (Component::Service, Kind::Restart) => self.service.signal(Signal::TERM),
             (Component::Store, Kind::Full) => self.disk().fill(),
             (Component::Store, Kind::ReadOnly) => self.start_read_only(),
             _ => unreachable!("{fault} is made elsewhere"),
@@ -315,7 +311,20 @@ impl Site {
         match (fault.component, fault.kind) {
             (Component::ControlPlane, Kind::Stop) => self.world.control_plane().thaw(),
             (Component::ControlPlane, Kind::ClockForward | Kind::ClockBack) => self.step_clock("+0"),
+            (Component::ControlPlane, Kind::Restart) => {
+                let status = self.world.control_plane().process().wait();
+                assert!(
+                    status.success(),
+                    "the control plane of {} ended with {status}",
+                    self.side.domain()
+                );
+                self.world.control_plane().restart();
+            }
             (Component::ControlPlane, _) => self.world.control_plane().restart(),
+            (Component::Envoy, Kind::Restart) => {
+                self.world.envoy.wait();
+                self.world.envoy.restart();
+            }
             (Component::Envoy, Kind::Stop) => send(self.world.envoy.id(), Signal::CONT),
             (Component::Envoy, _) => self.world.envoy.restart(),
             (Component::Service, Kind::Stop) => self.service.signal(Signal::CONT),
@@ -332,7 +341,7 @@ impl Site {
 
     /// The store cannot be written, and the control plane is started on it, whatever it makes of that.
     fn start_read_only(&mut self) {
-        self.world.control_plane().terminate();
+        self.world.control_plane().kill();
         self.disk().allow_writes(false).expect("nobody has the store open");
         let dir = self.world.control_plane().dir().to_owned();
         let words = self.disk().launcher();
