@@ -22,8 +22,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use torture::book::Book;
-use torture::checker::Wrong;
-use torture::fault::Selection;
+use torture::facts::Wrong;
+use torture::schedule::Selection;
 use torture::site::Setting;
 use torture::{Settings, report, writes};
 

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::checker::{Call, Checker, Concern, Door, Outcome, Truth, Violation, Wrong};
+use super::checker::Checker;
+use super::facts::{Call, Concern, Door, Outcome, Truth, Violation, Wrong};
 use super::fault::{Fault, Ms, Side};
+use super::machine;
 use super::timeline::{Known, Written};
-use super::usage::{self, Sample, Samples};
+use super::usage::{Sample, Samples};
 
 /// A machine that lets nobody run for so long may be why something took its time.
 pub(crate) const STARVED: Ms = 300;
@@ -93,7 +95,7 @@ struct Begun {
 
 impl Book {
     pub(crate) fn new() -> Self {
-        let pages = Pages { pressure: usage::pressure(), ..Pages::default() };
+        let pages = Pages { pressure: machine::pressure(), ..Pages::default() };
         Self { started: Instant::now(), pages: Mutex::new(pages) }
     }
 

@@ -14,7 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::book::Book;
-use super::checker::{CALL_WITHIN, Door, Outcome, Truth};
+use super::checker::CALL_WITHIN;
+use super::facts::{Door, Outcome, Truth};
 use super::fault::{Ms, Side};
 use super::link::CALL;
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::facts::{Call, Concern, Outcome, Truth, Violation, Wrong};
 use super::fault::{Ms, Side};
 use super::timeline::{Known, Timeline, Written};
 
@@ -23,87 +24,6 @@ const RECORD_LIVES: Ms = 5000 + 3000 + 3000;
 /// What the slow network may add to the moment at which a filter heard from its control plane.
 const ON_THE_WAY: Ms = 3000;
 
-/// Where a call is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Door {
-    Ingress,
-    Egress,
-}
-
-/// What a fault may hurt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Concern {
-    /// Calls.
-    Door(Side, Door),
-    /// How soon a filter hears of the list.
-    Feed(Side),
-    /// How soon a name or a cluster is found.
-    Names(Side),
-}
-
-/// What is true of whom a call is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
-    /// Listed from the beginning to the end, and of good standing.
-    Partner,
-    /// To be refused, always, with this label; or, without one, without any answer.
-    Never(Option<&'static str>),
-    /// As the list has it at the moment.
-    Listed(String),
-    /// Who speaks for the domain that moves, if DNS names this host.
-    Host(usize),
-}
-
-/// What became of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    /// Status and label.
-    Refused(u16, String),
-    Broken(String),
-    /// It had not ended after [`CALL_WITHIN`].
-    Hung,
-}
-
-/// A call that has ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) side: Side,
-    pub(crate) door: Door,
-    pub(crate) truth: Truth,
-    pub(crate) from: Ms,
-    pub(crate) to: Ms,
-    pub(crate) outcome: Outcome,
-    /// When the service behind the gate saw it, whatever the caller heard.
-    pub(crate) seen: Option<Ms>,
-}
-
-/// Something that must not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) kind: Wrong,
-    pub(crate) at: Ms,
-    pub(crate) what: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wrong {
-    /// Admitted what should be refused.
-    Admitted,
-    /// An acknowledged write is lost, or a removed entry is back.
-    Lost,
-    /// A call took longer than 10 s.
-    Hung,
-    /// Not healed in time.
-    NotHealed,
-    /// Refused, or failed, though nothing that was under way may cause that.
-    Needless,
-    /// Memory or descriptors grow.
-    Grew,
-    /// A program does not start, or ended by itself.
-    Ended,
-}
-
 /// What is known so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
@@ -119,32 +39,6 @@ struct Window {
     from: Ms,
     /// Without an end as long as the fault lasts.
     to: Ms,
-}
-
-// === impl Wrong ===
-
-impl Wrong {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Admitted,
-        Self::Lost,
-        Self::Hung,
-        Self::NotHealed,
-        Self::Needless,
-        Self::Grew,
-        Self::Ended,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Admitted => "admitted",
-            Self::Lost => "lost",
-            Self::Hung => "hung",
-            Self::NotHealed => "not-healed",
-            Self::Needless => "needless",
-            Self::Grew => "grew",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 // === impl Checker ===
@@ -224,17 +118,17 @@ impl Checker {
         if passed && let Some(why) = self.must_be_refused(call, by) {
             let seen =
                 call.seen.map_or_else(String::new, |seen| format!(", seen behind it at {seen} ms"));
-            return wrong(Wrong::Admitted, format!("{}: {why}{seen}", name(call)));
+            return wrong(Wrong::Admitted, format!("{call}: {why}{seen}"));
         }
         if call.outcome == Outcome::Hung || call.to.saturating_sub(call.from) > CALL_WITHIN {
             let took = call.to.saturating_sub(call.from);
-            return wrong(Wrong::Hung, format!("{} took {took} ms", name(call)));
+            return wrong(Wrong::Hung, format!("{call} took {took} ms"));
         }
         if self.is_hurt(Concern::Door(call.side, call.door), call.from, call.to) {
             return None;
         }
         if call.outcome != Outcome::Passed && self.must_pass(call) {
-            return wrong(Wrong::Needless, format!("{}: {:?}", name(call), call.outcome));
+            return wrong(Wrong::Needless, format!("{}: {:?}", call, call.outcome));
         }
         self.wrong_reason(call).and_then(|what| wrong(Wrong::Needless, what))
     }
@@ -318,9 +212,8 @@ impl Checker {
             _ => false,
         };
         let hurt = self.is_hurt(feed, call.from, call.to);
-        (!right && !hurt).then(|| {
-            format!("{}: {:?}, where the right reason is {expected:?}", name(call), call.outcome)
-        })
+        (!right && !hurt)
+            .then(|| format!("{}: {:?}, where the right reason is {expected:?}", call, call.outcome))
     }
 
     /// The first moment from `due` on that no trouble with these covers.
@@ -350,23 +243,6 @@ impl Checker {
     fn line(&mut self, side: Side, domain: &str) -> &mut Timeline {
         self.lists.entry((side, domain.to_owned())).or_default()
     }
-}
-
-fn name(call: &Call) -> String {
-    let door = match call.door {
-        Door::Ingress => "ingress",
-        Door::Egress => "egress",
-    };
-    let whom = match &call.truth {
-        Truth::Partner => "a partner",
-        Truth::Never(Some("federation-denied")) => "one who is not listed",
-        Truth::Never(Some("authentication-failure")) => "one with a wrong certificate",
-        Truth::Never(Some(_)) => "one without a certificate",
-        Truth::Never(None) => "one of an untrusted authority",
-        Truth::Listed(domain) => domain,
-        Truth::Host(_) => "one whose SRV record moves",
-    };
-    format!("{door} of {}, {whom}, at {} ms", call.side.domain(), call.from)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use tokio::task::spawn_blocking;
 
 use super::book::Book;
 use super::calls::{FLICKERING, OUTSIDE};
-use super::checker::{CALL_WITHIN, Wrong};
+use super::checker::CALL_WITHIN;
+use super::facts::Wrong;
 use super::fault::Side;
 use super::rng::Rng;
 use super::timeline::{Known, Written};

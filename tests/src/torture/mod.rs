@@ -11,12 +11,16 @@
 
 pub(crate) mod book;
 mod calls;
-pub(crate) mod checker;
-pub(crate) mod fault;
+mod checker;
+mod clock;
+pub(crate) mod facts;
+mod fault;
 mod link;
 mod lists;
+mod machine;
 pub(crate) mod report;
 mod rng;
+pub(crate) mod schedule;
 pub(crate) mod site;
 mod timeline;
 mod usage;
@@ -29,21 +33,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedgate_tests::dns::service;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use book::Book;
 use calls::{FLICKERING, Flow, HOST, HOSTS, MOVING, OUTSIDE, PROBE, STRANGER};
-use checker::{HEALED_WITHIN, Outcome, Wrong};
-use fault::{Fault, Ms, Schedule, Selection, Side};
+use checker::HEALED_WITHIN;
+use facts::{Outcome, Wrong};
+use fault::{Fault, Ms, Side};
 use lists::List;
 use rng::Rng;
+use schedule::{Schedule, Selection};
 use site::{Setting, Sites};
 use timeline::{Known, Written};
 
 /// After so long nobody waits any longer for something to heal.
 const HOPELESS: Ms = 30_000;
-/// How often it is looked whether this machine lets programs run.
-const HEARTBEAT: Duration = Duration::from_millis(20);
 
 /// What a campaign is to be.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ pub(crate) type Lacking = Vec<(Fault, String)>;
 /// Runs a campaign.
 pub(crate) fn run(settings: &Settings<'_>, book: &Arc<Book>) -> Lacking {
     let runtime = Runtime::new().expect("a runtime");
-    watch_machine(book);
+    machine::watch(book);
     let mut campaign = Campaign::start(settings, book, &runtime);
     let lacking = campaign.lacking();
     let end = book.now() + u64::try_from(settings.lasts.as_millis()).unwrap_or(Ms::MAX);
@@ -251,7 +255,7 @@ impl<'a> Campaign<'a> {
     /// How long each program has waited for a processor, since it began.
     fn waits(&self) -> BTreeMap<u32, Ms> {
         let processes = self.sites.programs().into_iter().filter_map(|(_, process)| process);
-        processes.map(|process| (process, usage::waited(process))).collect()
+        processes.map(|process| (process, machine::waited(process))).collect()
     }
 
     /// Which program waited longest for a processor since then.
@@ -259,7 +263,7 @@ impl<'a> Campaign<'a> {
         let waits = self.sites.programs().into_iter().filter_map(|(program, process)| {
             let process = process?;
             let before = before.get(&process).copied().unwrap_or_default();
-            Some((program.to_string(), usage::waited(process).saturating_sub(before)))
+            Some((program.to_string(), machine::waited(process).saturating_sub(before)))
         });
         waits.max_by_key(|(_, waited)| *waited).unwrap_or_default()
     }
@@ -320,25 +324,3 @@ fn is_alive(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
-
-/// Writes down how late a thread runs that has nothing else to do: so late is everybody on this machine.
-fn watch_machine(book: &Arc<Book>) {
-    let book = Arc::clone(book);
-    std::thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(async {
-            loop {
-                let before = book.now();
-                tokio::time::sleep(HEARTBEAT).await;
-                let beat = u64::try_from(HEARTBEAT.as_millis()).unwrap_or_default();
-                let late = (book.now() - before).saturating_sub(beat);
-                if late >= LATE {
-                    book.late(late);
-                }
-            }
-        });
-    });
-}
-
-/// What is less is no lateness.
-const LATE: Ms = 50;

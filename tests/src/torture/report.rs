@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::Lacking;
 use super::book::{Book, Pages, Run, STARVED};
-use super::checker::Wrong;
+use super::facts::Wrong;
 use super::fault::{Component, Fault, Kind, Ms};
+use super::machine;
 use super::usage;
 
 /// As many violations are shown; the JSON has all.
@@ -165,6 +166,6 @@ fn late(pages: &Pages) -> (Ms, usize) {
 
 /// For which part of the time somebody on this machine waited for a processor.
 fn busy(pages: &Pages, now: Ms) -> Option<Ms> {
-    let waited = usage::pressure()?.checked_sub(pages.pressure?)?;
+    let waited = machine::pressure()?.checked_sub(pages.pressure?)?;
     (waited * 100).checked_div(now)
 }

@@ -18,6 +18,7 @@ use fedgate_tests::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
+use super::clock;
 use super::fault::{Component, Fault, Kind, SHORT_STALENESS_S, Side};
 use super::link::{Link, Mode, Tap};
 
@@ -229,10 +230,10 @@ impl Site {
     ) -> Self {
         let home = Address::claim();
         let disk = Disk::mount(STORE_MIB);
-        let clock = clock(&dir.join(format!("clock-{}", side.domain())));
+        let clock = clock::install(&dir.join(format!("clock-{}", side.domain())));
         let mut launcher = vec![];
         if let Ok(file) = &clock {
-            launcher.extend(stepped(file));
+            launcher.extend(clock::launcher(file));
         }
         if let Ok(disk) = &disk {
             launcher.extend(disk.launcher());
@@ -358,7 +359,7 @@ impl Site {
     fn step_clock(&self, by: &str) {
         let file =
             self.clock.as_ref().expect("a fault of the clock is chosen only where it can be made");
-        set_clock(file, by);
+        clock::set(file, by);
     }
 }
 
@@ -375,37 +376,4 @@ fn serve(ip: Ipv4Addr, dir: &Path) -> Process {
 fn send(process: u32, signal: Signal) {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw).expect("a number of a process");
     kill_process(process, signal).expect("a child that runs can be signalled");
-}
-
-/// A file that says by how much a program's clock is wrong; the reason where there is no such clock.
-fn clock(file: &Path) -> Result<PathBuf, String> {
-    library().ok_or("libfaketime is not installed")?;
-    set_clock(file, "+0");
-    Ok(file.to_owned())
-}
-
-/// In one step, so that nobody reads half of it.
-fn set_clock(file: &Path, by: &str) {
-    let next = file.with_extension("next");
-    fs::write(&next, format!("{by}\n")).expect("the clock's file");
-    fs::rename(next, file).expect("the clock's file moves into place");
-}
-
-/// What a command has to begin with, so that its program's wall clock goes by that file. The clock that only
-/// goes forward is left alone, as the system leaves it.
-fn stepped(file: &Path) -> Vec<String> {
-    let library = library().unwrap_or_default();
-    vec![
-        "env".to_owned(),
-        format!("LD_PRELOAD={}", library.display()),
-        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
-        "FAKETIME_NO_CACHE=1".to_owned(),
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-        "FAKETIME_DONT_RESET=1".to_owned(),
-    ]
-}
-
-fn library() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.exists())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::checker::{Violation, Wrong};
+use super::facts::{Violation, Wrong};
 use super::fault::Ms;
 
 /// Samples of the first moments are those of a program that is still starting.
@@ -38,25 +38,6 @@ pub(crate) fn look(process: u32, at: Ms) -> Option<Sample> {
     let memory_kib = line.split_whitespace().next()?.parse().ok()?;
     let descriptors = fs::read_dir(format!("/proc/{process}/fd")).ok()?.count() as u64;
     Some(Sample { at, process, memory_kib, descriptors })
-}
-
-/// How long the thread of a process that waited longest has waited for a processor, since it began: what a busy
-/// machine takes from it. 0 where it has ended, or the kernel does not tell.
-pub(crate) fn waited(process: u32) -> Ms {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let waits = threads.filter_map(|thread| {
-        let account = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        account.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
-    waits.max().unwrap_or_default() / 1_000_000
-}
-
-/// For how long some program of this machine has waited for a processor, since it was started; nothing where the
-/// kernel does not tell.
-pub(crate) fn pressure() -> Option<Ms> {
-    let text = fs::read_to_string("/proc/pressure/cpu").ok()?;
-    let total = text.lines().next()?.rsplit_once("total=")?.1;
-    total.parse::<u64>().ok().map(|microseconds| microseconds / 1000)
 }
 
 /// How memory and descriptors of a program went over the campaign: the middle value of the first third of the

@@ -1,5 +1,6 @@
 //! Histories that are right, and the same with one thing wrong: to each of those the checker has to object.
 
+use super::super::facts::Door;
 use super::*;
 
 const DENIED: Truth = Truth::Never(Some("federation-denied"));
