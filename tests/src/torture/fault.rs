@@ -52,7 +52,7 @@ pub(crate) enum Kind {
     Hang,
     /// Connections end, and new ones at once.
     Cut,
-    /// As `Cut`, for longer than what a filter knows may be old.
+    /// As `Hang` or `Cut`, for longer than what a filter knows may be old.
     Away,
     /// The disk has no room.
     Full,

@@ -162,7 +162,7 @@ impl<'a> Campaign<'a> {
             self.look_for_the_dead();
             self.read_lists();
             self.sample();
-            if choice % 3 == 0 {
+            if choice.is_multiple_of(3) {
                 self.move_record();
             }
             self.wait(200 + choice % 500);

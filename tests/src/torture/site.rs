@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use fedgate_tests::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use super::clock;
+use super::clock::{Clock, STEP_S};
 use super::fault::{Component, Fault, Kind, SHORT_STALENESS_S, Side};
 use super::link::{Link, Mode, Tap};
 
@@ -30,8 +30,6 @@ pub(crate) const PEER_PORT: u16 = 18_443;
 const NAMES_PORT: u16 = 10_053;
 /// Room for the store: its journal takes 4 MiB.
 const STORE_MIB: u32 = 24;
-/// An hour, as libfaketime reads it.
-const HOUR: &str = "3600";
 
 /// Both backends.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ pub(crate) struct Site {
     service: Process,
     links: Links,
     disk: Result<Disk, String>,
-    clock: Result<PathBuf, String>,
+    clock: Result<Clock, String>,
     /// The control plane on a store that cannot be written.
     reader: Option<Process>,
     home: Address,
@@ -119,6 +117,7 @@ impl Sites {
         let mode = match fault.kind {
             Kind::Slow => Mode::Slow(Duration::from_millis(100 + choice % 500)),
             Kind::Garbage => Mode::Garbage(choice),
+            Kind::Away if choice.is_multiple_of(2) => Mode::Hang,
             Kind::Hang => Mode::Hang,
             Kind::Cut | Kind::Away => Mode::Cut,
             Kind::Kill
@@ -230,10 +229,10 @@ impl Site {
     ) -> Self {
         let home = Address::claim();
         let disk = Disk::mount(STORE_MIB);
-        let clock = clock::install(&dir.join(format!("clock-{}", side.domain())));
+        let clock = Clock::install(dir, &format!("clock-{}", side.domain()));
         let mut launcher = vec![];
-        if let Ok(file) = &clock {
-            launcher.extend(clock::launcher(file));
+        if let Ok(clock) = &clock {
+            launcher.extend(clock.launcher());
         }
         if let Ok(disk) = &disk {
             launcher.extend(disk.launcher());
@@ -294,8 +293,8 @@ impl Site {
             (Component::ControlPlane, Kind::Restart) => {
                 self.world.control_plane().process().signal(Signal::TERM);
             }
-            (Component::ControlPlane, Kind::ClockForward) => self.step_clock(&format!("+{HOUR}")),
-            (Component::ControlPlane, Kind::ClockBack) => self.step_clock(&format!("-{HOUR}")),
+            (Component::ControlPlane, Kind::ClockForward) => self.step_clock(&format!("+{STEP_S}")),
+            (Component::ControlPlane, Kind::ClockBack) => self.step_clock(&format!("-{STEP_S}")),
             (Component::Envoy, Kind::Kill) => send(envoy, Signal::KILL),
             (Component::Envoy, Kind::Stop) => send(envoy, Signal::STOP),
             (Component::Envoy, Kind::Restart) => self.world.envoy.terminate(),
@@ -357,9 +356,8 @@ impl Site {
     }
 
     fn step_clock(&self, by: &str) {
-        let file =
-            self.clock.as_ref().expect("a fault of the clock is chosen only where it can be made");
-        clock::set(file, by);
+        let clock = self.clock.as_ref();
+        clock.expect("a fault of the clock is chosen only where it can be made").set(by);
     }
 }
 
