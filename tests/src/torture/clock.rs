@@ -23,8 +23,9 @@ impl Clock {
     /// One with its files in this folder, of this name; the reason where there is none here.
     pub(crate) fn install(dir: &Path, name: &str) -> Result<Self, String> {
         let installed = library().ok_or("libfaketime is not installed")?;
-        // A copy, so that it is there for as long as the programs are.
-        let clock = Self { library: dir.join("libfaketime.so"), file: dir.join(name) };
+        // A copy of its own, so that it is there, and stays as it is, for as long as the program runs.
+        let clock = Self { library: dir.join(format!("{name}.so")), file: dir.join(name) };
+        let _ = fs::remove_file(&clock.library);
         fs::copy(installed, &clock.library).map_err(|error| error.to_string())?;
         clock.set(&format!("+{STEP_S}"));
         let [program, arguments @ ..] = &clock.launcher()[..] else { return Err(String::new()) };
@@ -39,7 +40,7 @@ impl Clock {
 
     /// Steps it by so many seconds from the true time; in one step, so that nobody reads half of it.
     pub(crate) fn set(&self, by: &str) {
-        let next = self.file.with_extension("next");
+        let next = self.library.with_extension("next");
         fs::write(&next, format!("{by}\n")).expect("the clock's file");
         fs::rename(next, &self.file).expect("the clock's file moves into place");
     }

@@ -110,6 +110,10 @@ impl Pump {
                 read = from.read(&mut buffer) => read?,
                 () = is(&mut ends, |mode| mode == Mode::Cut) => return cut(),
             };
+            if let Some((tap, rest)) = &mut self.taps {
+                rest.extend_from_slice(&buffer[..read]);
+                listen(tap, rest);
+            }
             is(&mut self.mode, |mode| mode != Mode::Hang).await;
             if read == 0 {
                 return to.shutdown().await;
@@ -126,10 +130,6 @@ impl Pump {
                         rng.fill(octets);
                     }
                 }
-            }
-            if let Some((tap, rest)) = &mut self.taps {
-                rest.extend_from_slice(octets);
-                listen(tap, rest);
             }
             tokio::select! {
                 written = to.write_all(octets) => written?,
