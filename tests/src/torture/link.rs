@@ -213,7 +213,56 @@ async fn answer(question: &[u8], there: SocketAddr, mode: Watch) -> Option<Vec<u
 mod tests {
     use std::sync::Mutex;
 
+    use fedgate_tests::address::Address;
+
     use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(200);
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// What comes back of a word in this time; nothing, or the end.
+    async fn said(stream: &mut TcpStream, time: Duration) -> Result<Vec<u8>, &'static str> {
+        stream.write_all(b"a word").await.map_err(|_| "broken")?;
+        let mut answer = vec![0; 6];
+        match tokio::time::timeout(time, stream.read_exact(&mut answer)).await {
+            Err(_) => Err("nothing"),
+            Ok(Err(_)) => Err("broken"),
+            Ok(Ok(_)) => Ok(answer),
+        }
+    }
+
+    #[test]
+    fn a_link_does_what_its_mode_says_to_connections_old_and_new() {
+        let runtime = Runtime::new().unwrap();
+        let home = Address::claim();
+        let [here, there] = [20_001, 20_002].map(|port| SocketAddr::from((home.ip(), port)));
+        let echo = runtime.block_on(TcpListener::bind(there)).unwrap();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = echo.accept().await {
+                let (mut from, mut to) = stream.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from, &mut to).await });
+            }
+        });
+        let link = Link::tcp(&runtime, here, there, None);
+        runtime.block_on(async {
+            let mut old = TcpStream::connect(here).await.unwrap();
+            assert_eq!(said(&mut old, PATIENCE).await.unwrap(), b"a word");
+            link.set(Mode::Garbage(7));
+            let mut new = TcpStream::connect(here).await.unwrap();
+            assert_ne!(said(&mut old, PATIENCE).await.unwrap(), b"a word");
+            assert_ne!(said(&mut new, PATIENCE).await.unwrap(), b"a word");
+            link.set(Mode::Hang);
+            assert_eq!(said(&mut old, MOMENT).await, Err("nothing"));
+            link.set(Mode::Pass);
+            let mut late = [0; 6];
+            old.read_exact(&mut late).await.unwrap();
+            assert_eq!(&late, b"a word", "it came when it could");
+            link.set(Mode::Cut);
+            let mut new = TcpStream::connect(here).await.unwrap();
+            assert_eq!(said(&mut old, PATIENCE).await, Err("broken"));
+            assert_eq!(said(&mut new, PATIENCE).await, Err("broken"));
+        });
+    }
 
     #[test]
     fn a_tap_sees_each_call_once_wherever_the_pieces_begin() {

@@ -140,7 +140,9 @@ pub(crate) fn json(seed: u64, pages: &Pages, now: Ms, lacking: &Lacking) -> Valu
     let [acknowledged, refused, unknown] = pages.writes;
     let (worst, often) = late(pages);
     json!({
-        "seed": seed, "lasted_ms": now, "faults": faults.collect::<Vec<_>>(), "violations": violations.collect::<Vec<_>>(),
+        "seed": seed, "lasted_ms": now,
+        "faults": faults.collect::<Vec<_>>(),
+        "violations": violations.collect::<Vec<_>>(),
         "calls": {"all": calls.all, "passed": calls.passed, "refused": calls.refused,
                   "hurt": calls.hurt, "longest_ms": calls.longest},
         "removal_outlived_ms": {"feed_well": calls.outlived[0], "feed_hurt": calls.outlived[1]},
