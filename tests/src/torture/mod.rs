@@ -135,7 +135,11 @@ impl<'a> Campaign<'a> {
             return self.book.wrong(Wrong::NotHealed, format!("before the first fault: {what}"));
         }
         while self.book.now() < end && !self.book.is_stopped() {
-            let Some((mut faults, lasts, choice)) = self.schedule.next() else { return };
+            let Some((mut faults, lasts, choice)) = self.schedule.next() else {
+                return self
+                    .book
+                    .wrong(Wrong::Ended, "none of these faults can be made here".to_owned());
+            };
             for fault in &faults {
                 self.book.begins(*fault);
                 self.sites.make(*fault, choice);
