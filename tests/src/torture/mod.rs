@@ -243,8 +243,9 @@ impl<'a> Campaign<'a> {
 
     fn move_record(&mut self) {
         self.named = 1 - self.named;
-        self.sites.a.world.dns.set_srv(MOVING, 5, &format!("{}.", HOSTS[self.named]));
+        // Before it is so: BIND may answer with it before we hear that it will.
         self.book.moved(self.named);
+        self.sites.a.world.dns.set_srv(MOVING, 5, &format!("{}.", HOSTS[self.named]));
     }
 
     /// Looks at all programs.
