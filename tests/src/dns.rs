@@ -121,6 +121,18 @@ impl Bind {
         self.process = None;
     }
 
+    /// SIGTERM, and its end.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        self.process.as_mut().expect("BIND runs").wait();
+        self.process = None;
+    }
+
+    /// Its process, if it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Stops it in its tracks: its port is open, and nothing ever comes back.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

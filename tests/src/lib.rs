@@ -22,6 +22,7 @@ pub mod backend;
 pub mod caller;
 pub mod clock;
 pub mod control_plane;
+pub mod disk;
 pub mod dns;
 pub mod envoy;
 pub mod http2;

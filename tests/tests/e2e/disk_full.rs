@@ -1,89 +1,17 @@
 //! The store's disk is full: writes are refused, and nothing else changes.
 
-use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fedgate_tests::World;
 use fedgate_tests::control_plane::ADMIN_TOKEN;
+use fedgate_tests::disk::Disk;
 use fedgate_tests::dns::srv;
-use fedgate_tests::process::{Process, eventually, http};
+use fedgate_tests::process::{eventually, http};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{check_http2, origin};
 use crate::control_plane::verdict;
-
-/// A disk of 1 MiB, in memory. It is mounted in a namespace that only [`TinyDisk::launcher`] enters, and
-/// that ends with the process which holds it: nothing is left behind, however the test ends.
-struct TinyDisk {
-    holder: Process,
-    dir: TempDir,
-    /// Whether the holder's namespace is also one of users, which it needs where we are not root.
-    of_users: bool,
-}
-
-// === impl TinyDisk ===
-
-impl TinyDisk {
-    /// Mounts it; the reason where this machine lets us not.
-    fn mount() -> Result<Self, String> {
-        Self::mount_as(true).or_else(|_| Self::mount_as(false))
-    }
-
-    fn mount_as(of_users: bool) -> Result<Self, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new("unshare");
-        if of_users {
-            command.arg("--map-root-user");
-        }
-        // `exec`, so that the holder is the process that we know.
-        let script =
-            "mount -t tmpfs -o size=1m fedgate-tiny \"$0\" && echo mounted && exec sleep infinity";
-        command.args(["--mount", "sh", "-c", script]).arg(dir.path());
-        let mut holder = Process::start(&mut command, &dir.path().with_extension("log"));
-        let mut ended = None;
-        eventually("the disk is mounted, or cannot be", || {
-            ended = holder.ended();
-            (ended.is_some() || holder.log().contains("mounted")).then_some(())
-        });
-        let log = holder.log();
-        let _ = fs::remove_file(dir.path().with_extension("log"));
-        match ended {
-            Some(status) => Err(format!("{status}: {log}")),
-            None => Ok(Self { holder, dir, of_users }),
-        }
-    }
-
-    /// The command that runs the control plane where the disk is, and has it put its store there.
-    fn launcher(&self) -> Vec<String> {
-        let store = format!("FEDGATE_STORE_URL=sqlite://{}/fedgate.db", self.dir.path().display());
-        let target = format!("--target={}", self.holder.id());
-        let mut words = vec!["env", &store, "nsenter", &target, "--mount", "--wd=."];
-        if self.of_users {
-            words.extend(["--user", "--preserve-credentials"]);
-        }
-        words.into_iter().map(str::to_owned).collect()
-    }
-
-    /// A path on the disk, as seen from outside.
-    fn path(&self, name: &str) -> PathBuf {
-        let inside = self.dir.path().strip_prefix("/").unwrap();
-        Path::new(&format!("/proc/{}/root", self.holder.id())).join(inside).join(name)
-    }
-
-    /// Leaves no room.
-    fn fill(&self) {
-        let mut ballast = File::create(self.path("ballast")).unwrap();
-        while ballast.write_all(&[0; 512]).is_ok() {}
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.path("ballast")).unwrap();
-    }
-}
 
 /// Puts a domain on the list; status and body of the answer.
 fn put(world: &World, domain: &str) -> (u16, Value) {
@@ -95,7 +23,7 @@ fn put(world: &World, domain: &str) -> (u16, Value) {
 
 #[test]
 fn a_full_disk_refuses_writes_loses_nothing_and_heals() {
-    let disk = match TinyDisk::mount() {
+    let disk = match Disk::mount(1) {
         Ok(disk) => disk,
         Err(reason) => {
             // Past the harness, which keeps for itself what a test prints that passes.
