@@ -207,6 +207,20 @@ struct Keys {
     errors: Vec<ConfigError>,
 }
 
+/// A value as an error repeats it. (JSON's own writer would be 4 KB more.)
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| "another number".to_owned(), |number| number.to_string())
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
 impl Keys {
     fn new(prefix: &'static str, value: Value) -> Self {
         let mut keys = Self { prefix, members: Map::new(), errors: Vec::new() };
@@ -251,7 +265,10 @@ impl Keys {
             return number;
         }
         let (least, most) = range.into_inner();
-        self.error(key, format_args!("is {value}; it is a whole number from {least} to {most}"));
+        self.error(
+            key,
+            format_args!("is {}; it is a whole number from {least} to {most}", shown(&value)),
+        );
         default
     }
 
@@ -260,7 +277,7 @@ impl Keys {
             None => false,
             Some(Value::Bool(flag)) => flag,
             Some(other) => {
-                self.error(key, format_args!("is {other}; it is true or false"));
+                self.error(key, format_args!("is {}; it is true or false", shown(&other)));
                 false
             }
         }

@@ -105,10 +105,11 @@ impl RootContext for Plugin {
 /// Logs version and configuration, on one line, once for all workers. The token is not in it, but only the
 /// name of its variable.
 fn tell(json: &[u8]) {
-    let given: Vec<_> = json.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).collect();
-    let given = given.join(&b' ');
-    let given = String::from_utf8_lossy(&given);
-    let told = concat!("fedgate ", env!("CARGO_PKG_VERSION"), ", configured as ").to_owned() + &given;
+    // What was read as JSON is UTF-8.
+    let given = str::from_utf8(json).unwrap_or_default();
+    let given: Vec<_> = given.split_ascii_whitespace().collect();
+    let told =
+        concat!("fedgate ", env!("CARGO_PKG_VERSION"), ", configured as ").to_owned() + &given.join(" ");
     if host::is_said_first(&told) {
         log::info!("{told}");
     }

@@ -164,6 +164,16 @@ fn an_extension_that_stands_twice_is_an_error() {
 }
 
 #[test]
+fn more_than_128_extensions_are_an_error() {
+    for (count, is_good) in [(100, true), (200, false)] {
+        let extensions = (0..count).map(|n| (vec![1, 3, 6, 1, 4, 1, 99999, n], vec![5, 0])).collect();
+        let error = Certificate::parse(&der(&issue(&Leaf { extensions, ..Leaf::default() }))).err();
+        assert_eq!(error.is_none(), is_good);
+        assert!(error.is_none_or(|error| matches!(error, CertificateError::TooManyExtensions(200..))));
+    }
+}
+
+#[test]
 fn a_name_that_is_put_together_from_parts_is_an_error() {
     for (value, is_good) in [(b"\x30\x07\x82\x05a.com", true), (b"\x30\x07\xa2\x05a.com", false)] {
         let names = (vec![2, 5, 29, 17], value.to_vec());
