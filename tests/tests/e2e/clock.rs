@@ -31,7 +31,7 @@ fn connection(world: &World) -> Http2 {
 }
 
 fn polls(world: &World) -> u64 {
-    let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate_feed_{name}")).unwrap_or(0);
+    let stat = |name| world.envoy.stat(&format!("wasmcustom.fedgate.ingress.feed_{name}")).unwrap_or(0);
     stat("pages") + stat("failures")
 }
 
@@ -44,7 +44,7 @@ fn a_clock_that_is_set_while_the_feed_fails_stops_no_poll_and_a_removal_counts_a
     for step in [-HOUR, HOUR, 0] {
         line.cut();
         eventually("the feed fails", || {
-            (world.envoy.stat("wasmcustom.fedgate_feed_state") == Some(2)).then_some(())
+            (world.envoy.stat("wasmcustom.fedgate.ingress.feed_state") == Some(2)).then_some(())
         });
         clock.set(step);
         let before = polls(&world);

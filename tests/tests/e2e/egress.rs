@@ -155,7 +155,7 @@ fn a_warm_call_costs_two_hostcalls_that_return_data() {
     assert_eq!(
         hostcalls(after, "proxy_on_request_headers"),
         [
-            "proxy_get_current_time_nanoseconds",
+            "clock_time_get",
             "proxy_get_header_map_pairs",
             "proxy_replace_header_map_value",
             "proxy_replace_header_map_value",

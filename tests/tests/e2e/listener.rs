@@ -119,7 +119,7 @@ pub(super) fn hostcalls<'a>(log: &'a str, callback: &str) -> Vec<&'a str> {
         .lines()
         .skip_while(|line| !line.contains(&calls))
         .take_while(|line| !line.contains(&returns))
-        .filter_map(|line| line.split_once("[vm->host] env.")?.1.split_once('('))
+        .filter_map(|line| line.split_once("[vm->host] ")?.1.split_once('.')?.1.split_once('('))
         .map(|(hostcall, _)| hostcall)
         .collect();
     hostcalls.sort_unstable();
@@ -145,7 +145,7 @@ fn a_warm_request_costs_two_hostcalls_that_return_data_and_the_time() {
     assert_eq!(
         hostcalls(&after[before..], "proxy_on_request_headers"),
         [
-            "proxy_get_current_time_nanoseconds",
+            "clock_time_get",
             "proxy_get_property",
             "proxy_get_property",
             "proxy_remove_header_map_value",

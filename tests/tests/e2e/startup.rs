@@ -113,8 +113,9 @@ fn each_filter_says_once_how_it_is_configured() {
     let world = caller().start();
     let log = world.envoy.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains(", configured as {")).collect();
-    let [one, other] = lines[..] else { panic!("{lines:?}") };
+    let [lobby, one, other] = lines[..] else { panic!("{lines:?}") };
     let version = format!("fedgate {}, ", env!("CARGO_PKG_VERSION"));
+    assert!(lobby.contains(&version) && lobby.contains("lobby"), "{lobby}");
     for line in [one, other] {
         assert!(line.contains(&version) && line.contains("token_env"), "{line}");
         assert!(!line.contains(FILTER_TOKEN), "{line}");

@@ -69,7 +69,7 @@ fn names(control_plane: &ControlPlane) -> String {
 }
 
 fn stat(world: &World, name: &str) -> u64 {
-    world.envoy.stat(&format!("wasmcustom.fedgate_{name}")).unwrap_or(0)
+    world.envoy.stat(&format!("wasmcustom.fedgate.ingress.{name}")).unwrap_or(0)
 }
 
 #[test]
