@@ -62,7 +62,7 @@ impl HttpContext for Ingress {
             Ok(claim) => match gate.judge(claim.origin(), now, |verdict| claim.judge(verdict)) {
                 (Some(decision), partner) => stream.act(decision, partner),
                 (None, partner) => {
-                    stream.wait_for(facts.downstream.connection.asker, claim.origin(), partner)
+                    stream.wait_for(facts.downstream.connection.asker, claim.origin(), partner);
                 }
             },
             Err(refusal) => stream.act(Err(refusal), Partner::NONE),

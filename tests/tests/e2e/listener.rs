@@ -144,12 +144,7 @@ fn a_warm_request_costs_two_hostcalls_that_return_data_and_the_time() {
     let after = call("warm");
     assert_eq!(
         hostcalls(&after[before..], "proxy_on_request_headers"),
-        [
-            "clock_time_get",
-            "proxy_get_property",
-            "proxy_get_property",
-            "proxy_remove_header_map_value",
-        ]
+        ["clock_time_get", "proxy_get_property", "proxy_get_property", "proxy_remove_header_map_value",]
     );
 }
 
