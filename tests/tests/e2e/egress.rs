@@ -1,6 +1,7 @@
 //! Calls of our own services to other backends: what goes out, what comes back, and what does not.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -384,6 +385,27 @@ fn backends_that_were_called_can_be_called_while_the_control_plane_is_away() {
     eventually("it is called again", || {
         (world.local().call("b.com", "search-users").unwrap().status == 200).then_some(())
     });
+}
+
+#[test]
+fn a_new_backend_is_called_soon_after_the_control_plane_was_away_for_long() {
+    let mut world = caller().start();
+    let at = SocketAddr::from((world.ip(), PORT));
+    let identity = world.identity(&["infra.b.com"]);
+    let _peer = Peer::echo(at, "infra.b.com", &identity, world.authority.pem());
+    announce(&world, "infra.b.com", 10, 10, at);
+    world.control_plane().terminate();
+    eventually("Envoy has tried to reach it again and again", || {
+        let failed = world.envoy.stat("cluster.fedgate_xds.upstream_cx_connect_fail");
+        failed.filter(|failed| *failed >= 10)
+    });
+    world.control_plane().restart();
+    let back = Instant::now();
+    list(&world);
+    eventually("b.com is called", || {
+        (world.local().call("b.com", "search-users").unwrap().status == 200).then_some(())
+    });
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
 }
 
 #[test]
