@@ -137,9 +137,9 @@ impl Metrics {
 
     /// Hands over what was gathered, and how the table stands at `now`.
     pub(crate) fn flush(&self, table: &Table, now: Now, wall: WallClock) {
-        let of_speakers = [&self.feed_resets, &self.disputed_answers];
-        let counts = [&self.lookups, &self.feed_pages, &self.feed_failures];
-        for gathered in counts.into_iter().chain(of_speakers).chain(&self.ends) {
+        let Self { lookups, feed_pages, feed_failures, feed_resets, disputed_answers, .. } = self;
+        let counts = [lookups, feed_pages, feed_failures, feed_resets, disputed_answers];
+        for gathered in counts.into_iter().chain(&self.ends) {
             host::increment(gathered.metric, gathered.count.take());
         }
         self.partners.borrow_mut().take(|domain, end, metric, count| {

@@ -19,6 +19,9 @@ pub const ADMIN_PORT: u16 = 8600;
 pub const VERDICTS_PORT: u16 = 8601;
 /// The port of the xDS server.
 pub const XDS_PORT: u16 = 8602;
+/// Arguments of `fedgate serve` that have it listen on whatever ports are free.
+pub const ANY_PORTS: [&str; 6] =
+    ["--listen-admin", "127.0.0.1:0", "--listen-verdicts", "127.0.0.1:0", "--listen-xds", "127.0.0.1:0"];
 
 /// The tokens of every world, one for each role.
 pub const ADMIN_TOKEN: &str = "admin-token-of-a-test-world";

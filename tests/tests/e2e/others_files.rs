@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fedgate_tests::artifacts;
+use fedgate_tests::control_plane::ANY_PORTS;
 use tempfile::TempDir;
 
 use crate::slips::complaint;
@@ -60,19 +61,8 @@ impl Place {
     /// What `fedgate serve` says of a store, with and without `--check-config`; that is the same.
     fn store(&self, launcher: &[&str], file: &Path) -> String {
         let url = format!("sqlite://{}", file.display());
-        let serve = [
-            "serve",
-            "--store-url",
-            &url,
-            "--discovery-servers",
-            "192.0.2.53",
-            "--listen-admin",
-            "127.0.0.1:0",
-            "--listen-verdicts",
-            "127.0.0.1:0",
-            "--listen-xds",
-            "127.0.0.1:0",
-        ];
+        let serve = ["serve", "--store-url", &url, "--discovery-servers", "192.0.2.53"];
+        let serve = [&serve[..], &ANY_PORTS].concat();
         let served = self.say(launcher, &serve);
         let checked = self.say(launcher, &[&serve[..], &["--check-config"]].concat());
         assert_eq!((served.status.code(), checked.status.code()), (Some(1), Some(2)), "{served:?}");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use fedgate_tests::World;
-use fedgate_tests::control_plane::FILTER_TOKEN;
+use fedgate_tests::control_plane::{ANY_PORTS, FILTER_TOKEN};
 use fedgate_tests::process::eventually;
 use serde_json::{Value, json};
 
@@ -19,19 +19,11 @@ fn a_configuration_is_checked_without_leaving_a_trace() {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was left behind");
         output
     };
-    let free = [
-        "--listen-admin",
-        "127.0.0.1:0",
-        "--listen-verdicts",
-        "127.0.0.1:0",
-        "--listen-xds",
-        "127.0.0.1:0",
-    ];
-    let output = check(&free);
+    let output = check(&ANY_PORTS);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && shown.contains("servers     192.0.2.53:53\n"), "{shown}");
     assert!(complaint(&output).contains("warning: no tokens are configured"));
-    let output = check(&[&free[..], &["--json"]].concat());
+    let output = check(&[&ANY_PORTS[..], &["--json"]].concat());
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&shown["dnssec"], &shown["log"]), (&json!("off"), &json!("info")));
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use fedgate_tests::World;
 use fedgate_tests::artifacts;
-use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN};
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ANY_PORTS, FILTER_TOKEN};
 use fedgate_tests::dns::service;
 use fedgate_tests::process::{PATIENCE, eventually, http, run};
 use fedgate_tests::scripted::{Scripted, say};
@@ -125,13 +125,6 @@ fn a_corrupt_store_is_told_and_left_as_it_is() {
 fn serve_elsewhere(dir: &std::path::Path) -> String {
     let mut command = Command::new(artifacts::fedgate());
     command.current_dir(dir).args(["serve", "--config", "fedgate.toml"]);
-    command.args([
-        "--listen-admin",
-        "127.0.0.1:0",
-        "--listen-verdicts",
-        "127.0.0.1:0",
-        "--listen-xds",
-        "127.0.0.1:0",
-    ]);
+    command.args(ANY_PORTS);
     run(&mut command).expect_err("it does not start")
 }
