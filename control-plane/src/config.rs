@@ -10,17 +10,19 @@ mod settings;
 mod tls;
 
 use std::fmt;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use fedgate_discovery::TtlBounds;
+use fedgate_discovery::dnssec::anchors::Anchors;
+use fedgate_discovery::dnssec::{Dnssec, Mode};
+use fedgate_store::rights;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Token, Tokens};
-use crate::discovery::TtlBounds;
-use crate::discovery::dnssec::anchors::Anchors;
-use crate::discovery::dnssec::{Dnssec, Mode};
 use crate::xds::Egress;
 use file::File;
 use tls::Certificates;
@@ -263,7 +265,10 @@ impl Reader {
     /// The anchors in a file, which is read even where they are not used.
     fn anchors(&mut self, file: Option<String>) -> Anchors {
         let anchors = file.map(|file| {
-            Anchors::load(Path::new(&file))
+            let text = fs::read_to_string(&file).map_err(|error| {
+                format!("cannot be read: {}", rights::unreadable(file.as_ref(), &error))
+            });
+            text.and_then(|text| Anchors::parse(&text))
                 .map_err(|error| format!("discovery.trust_anchor: {}: {error}", file.escape_debug()))
         });
         anchors.unwrap_or_else(|| Ok(Anchors::default())).unwrap_or_else(|error| {
@@ -304,7 +309,7 @@ impl Reader {
 }
 
 fn cannot_read(key: &str, path: &Path, error: &std::io::Error) -> String {
-    format!("{key}: cannot read {}: {}", path.display(), crate::rights::unreadable(path, error))
+    format!("{key}: cannot read {}: {}", path.display(), rights::unreadable(path, error))
 }
 
 fn split(text: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
 //! What `fuzz/` reaches of us: the functions that octets from outside go through. No part of the product.
 
 pub use crate::config::fuzzing::{Configuration, configuration};
-pub use crate::discovery::fuzzing::{Finding, ID, Messages, SrvTarget, addresses, discover};
+pub use fedgate_discovery::fuzzing::{Finding, ID, Messages, SrvTarget, addresses, discover};

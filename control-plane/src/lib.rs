@@ -17,12 +17,10 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod allow_list;
 mod api;
 mod auth;
 mod cli;
 mod config;
-mod discovery;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod listener;
@@ -31,13 +29,11 @@ mod memory;
 mod moment;
 mod plain;
 mod reload;
-mod rights;
 mod seldom;
 mod serve;
 mod signals;
 mod spelling;
 mod startup;
-mod store;
 mod verdicts;
 mod xds;
 

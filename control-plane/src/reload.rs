@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use fedgate_discovery::dns;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::config::{Config, ConfigErrors, Settings};
-use crate::discovery::dns;
 use crate::logging::SetFilter;
 use crate::signals::{Signalled, Signals};
 

@@ -8,22 +8,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fedgate_allow_list::sqlite::Sqlite;
+use fedgate_allow_list::{AllowList, Change};
+use fedgate_discovery::Discover;
+use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
+use fedgate_store::StoreError;
+use fedgate_store::sqlite::Database;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::allow_list::sqlite::Sqlite;
-use crate::allow_list::{AllowList, Change};
 use crate::api::{self, Api};
 use crate::auth::Guard;
 use crate::config::{Config, ConfigErrors, Settings};
-use crate::discovery::Discover;
-use crate::discovery::dns::{self, DnsDiscovery, NoServers};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
 use crate::reload::Reload;
 use crate::signals::Signals;
-use crate::store::StoreError;
-use crate::store::sqlite::Database;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
 use crate::{logging, startup};

@@ -53,7 +53,7 @@ pub(crate) fn cure(listener: &str, address: SocketAddr, cause: &io::Error) -> St
     if kind == ErrorKind::PermissionDenied {
         return format!(
             "port {port} is below net.ipv4.ip_unprivileged_port_start, and takes the capability CAP_NET_BIND_SERVICE, which we, {}, do not have: in a unit of systemd, put it into AmbientCapabilities= and CapabilityBoundingSet=; or {other}",
-            crate::rights::us()
+            fedgate_store::rights::us()
         );
     }
     format!("stop what uses it (`ss -ltnp 'sport = :{port}'` names it), or {other}")

@@ -2,12 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use serde::Serialize;
-
 use crate::certificate::{Certificate, CertificateError, UnixTime};
+use crate::error_body::{ErrorBody, ErrorName};
 use crate::name::{Domain, HostName, NameError};
-use crate::peer_error::PeerError;
-use crate::remote_call::RemoteCall;
 use crate::request_id::RequestId;
 use crate::verdict::{Failure, FailureLabel};
 
@@ -63,17 +60,6 @@ pub enum Refusal {
     },
     /// One of our own services asked for something that is no call to another backend.
     InvalidEndpoint,
-}
-
-/// The specification's name for a kind of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum ErrorName {
-    /// The peer could not be authenticated.
-    AuthenticationFailure,
-    /// The peer's claim does not hold.
-    ValidationError,
-    /// The claimed domain could not be discovered.
-    DiscoveryFailure,
 }
 
 // === impl Refusal ===
@@ -171,31 +157,6 @@ impl Refusal {
     /// The answer's body: `{"code":…,"label":…,"message":…,"error":…,"request_id":…}`.
     pub fn to_json(&self, request_id: Option<&RequestId>) -> String {
         ErrorBody { request_id, ..self.into() }.to_json()
-    }
-}
-
-/// An error as Wire's clients and services read it. What is absent is left out.
-#[derive(Serialize)]
-pub(crate) struct ErrorBody<'a> {
-    pub(crate) code: u16,
-    pub(crate) label: &'a str,
-    pub(crate) message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<ErrorName>,
-    /// The call that it is about, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<&'a RemoteCall>,
-    /// What the other backend said, if it said something.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) inner: Option<&'a PeerError>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) request_id: Option<&'a RequestId>,
-}
-
-impl ErrorBody<'_> {
-    pub(crate) fn to_json(&self) -> String {
-        // Strings, numbers and unit variants: serde_json has no way to fail on these.
-        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

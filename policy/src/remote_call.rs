@@ -3,11 +3,10 @@
 
 use std::fmt::{self, Display};
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
-
+use crate::error_body::{CallData, ErrorBody, ErrorName};
 use crate::name::Domain;
 use crate::peer_error::PeerError;
-use crate::refusal::{ErrorBody, ErrorName, Refusal};
+use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::verdict::{Failure, FailureLabel, Outcome, Verdict};
 
@@ -105,26 +104,19 @@ impl RemoteCall {
 
     /// The answer's body where the call was refused.
     pub fn refusal_json(&self, refusal: &Refusal, request_id: Option<&RequestId>) -> String {
-        ErrorBody { data: Some(self), request_id, ..refusal.into() }.to_json()
+        ErrorBody { data: Some(self.data()), request_id, ..refusal.into() }.to_json()
     }
 
     /// The answer's body where the call failed on its way.
     pub fn failure_json(&self, failure: &RemoteFailure, request_id: Option<&RequestId>) -> String {
         let message = format!("{}: {failure}", self.domain);
         let (code, label, error) = (failure.status(), failure.label(), failure.error());
-        let (data, inner) = (Some(self), failure.inner());
+        let (data, inner) = (Some(self.data()), failure.inner());
         ErrorBody { code, label, message, error, data, inner, request_id }.to_json()
     }
-}
 
-/// As the `data` of an error: `{"type":"federation","domain":…,"path":…}`.
-impl Serialize for RemoteCall {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut data = serializer.serialize_struct("RemoteCall", 3)?;
-        data.serialize_field("type", "federation")?;
-        data.serialize_field("domain", self.domain.as_str())?;
-        data.serialize_field("path", &self.path)?;
-        data.end()
+    fn data(&self) -> CallData<'_> {
+        CallData { kind: "federation", domain: self.domain.as_str(), path: &self.path }
     }
 }
 

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use fedgate_allow_list::{Effect, Entry, WriteError};
 use fedgate_policy::{Domain, Strategy, Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +17,6 @@ use super::extract::{self, DomainName, OptionalJson, Query, When, entity_tag};
 use super::lookups::{Lookups, Refreshed, StateOfLookups};
 use super::problem::{Details, Problem};
 use super::verdicts::{VerdictSchema, strategy_schema};
-use crate::allow_list::{Effect, Entry, WriteError};
 use crate::auth::Caller;
 use crate::reload::Reloaded;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use fedgate_allow_list::Condition;
 use fedgate_policy::Domain;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::problem::Problem;
-use crate::allow_list::Condition;
 use crate::plain::Plain;
 use crate::spelling;
 

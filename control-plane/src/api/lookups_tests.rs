@@ -1,7 +1,7 @@
+use fedgate_discovery::{Discovered, Target};
 use serde_json::{Value, json};
 
 use super::tests::{Service, service};
-use crate::discovery::{Discovered, Target};
 use crate::verdicts::tests::found;
 
 async fn listed(service: &Service) -> Value {

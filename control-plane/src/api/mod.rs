@@ -19,12 +19,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+use fedgate_allow_list::AllowList;
 use tokio::task::AbortHandle;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::allow_list::AllowList;
 use crate::auth::Guard;
 use crate::listener::Listener;
 use crate::reload::Reload;

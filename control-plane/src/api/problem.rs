@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fedgate_allow_list::{StoreError, WriteError};
 use serde::Serialize;
 
-use crate::allow_list::{StoreError, WriteError};
 use crate::plain::Plain;
 
 /// An error as it is sent.

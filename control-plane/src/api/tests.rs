@@ -1,10 +1,10 @@
 use axum::body::{Body, to_bytes};
 use axum::http::HeaderMap;
+use fedgate_allow_list::testing::{Nowhere, in_memory};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::allow_list::tests::{Nowhere, in_memory};
 use crate::auth::{Digest, Token};
 use crate::verdicts::tests::{Told, found};
 use crate::xds::Xds;

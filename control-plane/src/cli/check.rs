@@ -3,15 +3,17 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
+use fedgate_discovery::dns;
+use fedgate_store::rights;
+use fedgate_store::sqlite::Database;
 use serde_json::json;
 
 use super::{Error, print};
 use crate::config::{Config, ConfigErrors, Settings};
-use crate::discovery::dns;
 use crate::plain::Plain;
 use crate::serve::ServeError;
-use crate::store::sqlite::Database;
-use crate::{rights, startup};
+
+use crate::startup;
 
 /// Prints what would be used, or fails with everything that is wrong.
 pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {

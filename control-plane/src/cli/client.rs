@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fedgate_store::rights;
 use reqwest::{Certificate, Client as Http, ClientBuilder, Method, Proxy, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::Remote;
-use crate::rights;
 
 /// Longer than the server's own limit, so that it is the server who explains.
 const TIMEOUT: Duration = Duration::from_secs(35);

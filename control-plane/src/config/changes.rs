@@ -1,7 +1,8 @@
 //! What of a configuration counts after a restart only.
 
+use fedgate_discovery::dnssec::Dnssec;
+
 use super::Config;
-use crate::discovery::dnssec::Dnssec;
 use crate::listener::Listener;
 use crate::listener::tls::Tls;
 

@@ -1,5 +1,6 @@
+use fedgate_discovery::dnssec::Demand;
+
 use super::*;
-use crate::discovery::dnssec::Demand;
 
 const DIGEST: &str = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
 

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fedgate_discovery::{Family, Target};
 use fedgate_policy::{Domain, HostName, Outcome, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::when::When;
-use crate::discovery::{Family, Target};
 
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

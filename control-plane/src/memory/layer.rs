@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use fedgate_discovery::{Discover, Discovering, Family, Resolve, Resolving};
 use fedgate_policy::{Domain, HostName};
 
 use super::Memory;
 use super::when::When;
-use crate::discovery::{Discover, Discovering, Family, Resolve, Resolving};
 
 /// Discovery of which the memory hears all answers, and which can say what that remembers.
 pub(crate) struct Remembering<D> {

@@ -16,7 +16,7 @@
 //!
 //! It is a help, never a need: what it cannot read or write is told in the log, and looked up.
 //!
-//! [`Discover::basis`]: crate::discovery::Discover::basis
+//! [`Discover::basis`]: fedgate_discovery::Discover::basis
 
 mod finding;
 mod layer;
@@ -32,10 +32,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fedgate_discovery::{Addresses, Certainty, Discovered, Family};
 use fedgate_policy::{Domain, HostName};
+use fedgate_store::StoreError;
 
-use crate::discovery::{Addresses, Certainty, Discovered, Family};
-use crate::store::StoreError;
 use finding::{Kept, Key};
 pub(crate) use layer::Remembering;
 pub(crate) use state::Recalled;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use fedgate_store::StoreError;
+use fedgate_store::sqlite::{Database, millis, time};
 use rusqlite::TransactionBehavior;
 
 use super::Keep;
 use super::finding::{Kept, Key};
 use super::when::When;
-use crate::store::StoreError;
-use crate::store::sqlite::{Database, millis, time};
 
 /// Findings, one to a row.
 pub(crate) struct Sqlite(pub(crate) Database);

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fedgate_discovery::{Certainty, Discovered, Family};
 use fedgate_policy::{Domain, HostName};
 
 use super::finding::{Addresses, Finding, Found, Kept, Key, standing};
 use super::when::When;
-use crate::discovery::{Certainty, Discovered, Family};
 
 /// What was found of a domain at an earlier time.
 #[derive(Debug, PartialEq, Eq)]

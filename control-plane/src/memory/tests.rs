@@ -3,12 +3,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::UNIX_EPOCH;
 
+use fedgate_discovery::Target;
 use fedgate_policy::{Failure, FailureLabel, Outcome};
+use fedgate_store::sqlite::Database;
 
 use super::sqlite::Sqlite;
 use super::*;
-use crate::discovery::Target;
-use crate::store::sqlite::Database;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);

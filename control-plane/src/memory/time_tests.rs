@@ -4,12 +4,12 @@
 use std::time::UNIX_EPOCH;
 
 use fedgate_policy::Outcome;
+use fedgate_store::sqlite::Database;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::sqlite::Sqlite;
 use super::*;
-use crate::store::sqlite::Database;
 
 const LIFE: u64 = 600;
 const WALL: u64 = 1_800_000_000;

@@ -7,13 +7,14 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use fedgate_policy::{Asker, Domain, Failure, Outcome};
+use fedgate_discovery::{Discover, Discovered};
+use fedgate_policy::{Asker, Domain, Outcome};
 use moka::Expiry;
 
 use super::feed::Feed;
+use super::known::Known;
 use super::room::Room;
 use super::watch::Watch;
-use crate::discovery::{Certainty, Discover, Discovered, Target};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
@@ -38,23 +39,6 @@ pub(super) struct Cache {
 type Follower = Box<dyn Fn(&Domain) + Send + Sync>;
 
 type Answers = moka::future::Cache<Domain, Arc<Known>>;
-
-/// What is known of a domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) outcome: Outcome,
-    /// Where the domain is to be reached. The feed does not tell: no filter has use for it.
-    pub(crate) targets: Vec<Target>,
-    pub(crate) expires_at: Instant,
-    /// Whether DNS said so.
-    pub(crate) certainty: Certainty,
-    /// When the last lookup ended, whether or not this came from it.
-    pub(crate) tried_at: Instant,
-    /// Why the last lookup came to nothing, if it did.
-    pub(crate) trouble: Option<Failure>,
-    /// SRV records beside the targets that are none, and why.
-    pub(crate) passed_over: Vec<String>,
-}
 
 // === impl Cache ===
 
@@ -165,32 +149,6 @@ impl Cache {
 
     fn answers(&self, listed: bool) -> &Answers {
         if listed { &self.listed } else { &self.unlisted }
-    }
-}
-
-// === impl Known ===
-
-impl Known {
-    /// Whether DNS said so, for a time that has not ended.
-    pub(super) fn stands(&self, now: Instant) -> bool {
-        self.certainty == Certainty::Answered && self.expires_at > now
-    }
-
-    /// What is known after a lookup that found this, where that was known before it.
-    fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
-        let trouble = found.trouble().cloned();
-        match (found.certainty, before.filter(|before| before.stands(now))) {
-            (Certainty::Transient, Some(before)) => Self { tried_at: now, trouble, ..before.clone() },
-            (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
-                outcome: found.outcome,
-                targets: found.targets,
-                expires_at: now.checked_add(found.ttl).unwrap_or(now),
-                certainty: found.certainty,
-                tried_at: now,
-                trouble,
-                passed_over: found.passed_over,
-            },
-        }
     }
 }
 

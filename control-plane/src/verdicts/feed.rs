@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use fedgate_allow_list::{AllowList, Change, State};
 use fedgate_policy::{Domain, FeedPage, Speaker};
 use tokio::sync::watch;
 
-use super::cache::Known;
-use crate::allow_list::{AllowList, Change, State};
+use super::known::Known;
 use log::{Log, Urgency};
 
 /// How long changes are gathered that take nothing away from what a filter holds.

@@ -16,6 +16,7 @@
 mod cache;
 mod feed;
 mod history;
+mod known;
 mod outage;
 pub(crate) mod refresher;
 mod room;
@@ -26,15 +27,15 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fedgate_allow_list::{AllowList, Change};
+use fedgate_discovery::{Discover, Discovered, Resolve};
 use fedgate_policy::{Asker, Domain, Failure, FailureLabel, FeedPage, Outcome, Speaker, Verdict};
 
-use crate::allow_list::{AllowList, Change};
-use crate::discovery::{Discover, Discovered, Resolve};
 use cache::Cache;
 use feed::Feed;
 use watch::{Observed, Watch};
 
-pub(crate) use cache::Known;
+pub(crate) use known::Known;
 pub(crate) use standing::{Attempt, Standing};
 pub(crate) use watch::DnsTrouble;
 
@@ -97,7 +98,7 @@ impl Verdicts {
     /// ([`PATIENCE`]).
     pub(crate) async fn verdict(&self, domain: Domain, asker: Asker) -> Verdict {
         match tokio::time::timeout(PATIENCE, self.allowed(&domain, asker, None)).await {
-            Ok(Some(known)) => verdict(domain, &known, Instant::now()),
+            Ok(Some(known)) => known.verdict(domain, Instant::now()),
             Ok(None) => Verdict::denied(domain, DENIAL_TTL_MS),
             Err(_) if !self.list.lists(&domain) && self.cache.is_crowded(&domain) => crowded(domain),
             Err(_) => late(domain),
@@ -118,7 +119,7 @@ impl Verdicts {
             return Some(Verdict::denied(domain, DENIAL_TTL_MS));
         }
         let known = self.cache.peek(&domain, self.list.lists(&domain)).await?;
-        Some(verdict(domain, &known, Instant::now()))
+        Some(known.verdict(domain, Instant::now()))
     }
 
     /// How it stands with the lookups of a listed domain; nothing is looked up.
@@ -206,15 +207,6 @@ fn unanswered(domain: Domain, cause: &str, ttl_ms: u64) -> Verdict {
     let message = format!("DNS error: _wire-server-federator._tcp.{domain}: {cause}");
     let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
     Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms }
-}
-
-fn verdict(domain: Domain, known: &Known, now: Instant) -> Verdict {
-    let ttl_ms = millis(known.expires_at.saturating_duration_since(now));
-    Verdict { domain, outcome: known.outcome.clone(), ttl_ms }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

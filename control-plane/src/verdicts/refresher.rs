@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use fedgate_allow_list::{AllowList, Change, State};
 use fedgate_policy::{Asker, Domain, Strategy};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Verdicts;
-use super::cache::Known;
+use super::known::Known;
 use super::schedule::{Due, Schedule};
-use crate::allow_list::{AllowList, Change, State};
 
 /// Lookups under way at one time: a long list costs the DNS server a steady trickle, not a burst.
 const CONCURRENT: usize = 32;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use fedgate_discovery::TRANSIENT_TTL;
 use fedgate_policy::Domain;
 
-use super::cache::Known;
-use crate::discovery::TRANSIENT_TTL;
+use super::known::Known;
 
 /// The longest pause between two tries where DNS does not answer.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -159,7 +159,7 @@ mod time_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Certainty;
+    use fedgate_discovery::Certainty;
     use fedgate_policy::{Failure, FailureLabel, Outcome};
 
     const SECOND: Duration = Duration::from_secs(1);

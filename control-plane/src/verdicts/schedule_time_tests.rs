@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::discovery::Certainty;
+use fedgate_discovery::Certainty;
 use fedgate_policy::Outcome;
 
 const NAMES: [&str; 3] = ["a.com", "b.com", "c.com"];

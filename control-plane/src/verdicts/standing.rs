@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use fedgate_discovery::{Certainty, TRANSIENT_TTL, Target};
 use fedgate_policy::{Domain, FailureLabel, Outcome, Verdict};
 
-use super::cache::Known;
 use super::history::History;
-use super::verdict;
-use crate::discovery::{Certainty, TRANSIENT_TTL, Target};
+use super::known::{Known, millis};
 
 /// What is known of a listed domain, and how that came.
 #[derive(Clone, Debug)]
@@ -115,13 +114,13 @@ impl State {
 impl Attempt {
     /// What is known of a domain, as the account of its last lookup.
     pub(super) fn new(domain: Domain, known: &Known, now: Instant) -> Self {
-        let now_known = verdict(domain, known, now);
+        let now_known = known.verdict(domain, now);
         match &known.trouble {
             None => Self { verdict: now_known, answered: true, stands: None },
             Some(failure) => {
                 let outcome = Outcome::Failure(failure.clone());
                 let domain = now_known.domain.clone();
-                let ttl_ms = super::millis(TRANSIENT_TTL);
+                let ttl_ms = millis(TRANSIENT_TTL);
                 let stands = (known.certainty == Certainty::Answered).then_some(now_known);
                 Self { verdict: Verdict { domain, outcome, ttl_ms }, answered: false, stands }
             }

@@ -2,13 +2,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use fedgate_allow_list::Condition;
+use fedgate_allow_list::testing::{in_memory, listing};
+use fedgate_discovery::{Addresses, Certainty, Discovered, Discovering, Family, Resolving, Target};
 use fedgate_policy::{Failure, FailureLabel, HostName, Outcome, Strategy};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::allow_list::Condition;
-use crate::allow_list::tests::{in_memory, listing};
-use crate::discovery::{Addresses, Certainty, Discovered, Discovering, Family, Resolving, Target};
 
 /// Discovery that answers what it is told to, when it is told to, and counts.
 pub(crate) struct Told {

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fedgate_discovery::{Discovered, Family, Resolve, Resolving};
 use fedgate_policy::{Domain, HostName};
 use tokio::sync::Notify;
 
 use super::history::{self, Histories, History};
 use super::outage::{self, Outage};
-use crate::discovery::{Discovered, Family, Resolve, Resolving};
 use crate::moment;
 
 /// What lookups have come to.

@@ -4,55 +4,27 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fedgate_discovery::Resolve;
 use fedgate_policy::Domain;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
 use super::cluster::Egress;
+use super::entry::{Entry, Means, Standing};
 use super::hosts::Hosts;
 use super::keeper;
-use super::resource::Resource;
-use crate::discovery::Resolve;
 use crate::verdicts::Verdicts;
-
-/// Changes that a stream may leave unread; one that has missed some looks at all its names.
-const BACKLOG: usize = 1024;
-/// Lookups of SRV records under way at one time.
-const LOOKUPS: usize = 256;
 
 /// The domains that somebody has subscribed to.
 pub(super) struct Book {
-    pub(super) verdicts: Verdicts,
-    pub(super) hosts: Hosts,
-    pub(super) egress: Egress,
-    pub(super) slots: Semaphore,
+    means: Arc<Means>,
     slips: Mutex<HashMap<Domain, Slip>>,
-    changes: broadcast::Sender<Domain>,
 }
 
 struct Slip {
     entry: Arc<Entry>,
     interests: usize,
     keeper: AbortHandle,
-}
-
-/// A domain in the book.
-pub(super) struct Entry {
-    pub(super) domain: Domain,
-    /// Wakes its keeper.
-    pub(super) wake: Notify,
-    standing: Mutex<Standing>,
-}
-
-/// What is said of a domain.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Standing {
-    /// Nothing yet.
-    Pending,
-    /// There is no such cluster: it is not allowed, or not discovered.
-    Absent,
-    /// There is; its endpoints come later than itself.
-    Present(Arc<Resource>, Option<Arc<Resource>>),
 }
 
 /// Keeps an entry in the book; the last one that is dropped takes it out.
@@ -67,12 +39,8 @@ impl Book {
     /// An empty one, which hears of all that `verdicts` learns.
     pub(super) fn new(verdicts: &Verdicts, resolve: Arc<dyn Resolve>, egress: Egress) -> Arc<Self> {
         let book = Arc::new(Self {
-            verdicts: verdicts.clone(),
-            hosts: Hosts::new(resolve),
-            egress,
-            slots: Semaphore::new(LOOKUPS),
+            means: Arc::new(Means::new(verdicts.clone(), resolve, egress)),
             slips: Mutex::default(),
-            changes: broadcast::Sender::new(BACKLOG),
         });
         let told = Arc::downgrade(&book);
         verdicts.follow(move |domain| {
@@ -83,18 +51,23 @@ impl Book {
         book
     }
 
+    /// What is known of hosts, whichever domain they speak for.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.means.hosts
+    }
+
     /// The domains of which something else is said, from now on.
     pub(super) fn changes(&self) -> broadcast::Receiver<Domain> {
-        self.changes.subscribe()
+        self.means.changes.subscribe()
     }
 
     /// Takes an interest in a domain. Where nothing good is known of it, that is looked into now.
     pub(super) fn interest(self: &Arc<Self>, domain: Domain) -> Interest {
         let mut slips = self.slips();
         let slip = slips.entry(domain).or_insert_with_key(|domain| {
-            let (wake, standing) = (Notify::new(), Mutex::new(Standing::Pending));
-            let entry = Arc::new(Entry { domain: domain.clone(), wake, standing });
-            let keeper = tokio::spawn(keeper::keep(self.clone(), entry.clone())).abort_handle();
+            let entry = Arc::new(Entry::new(domain.clone()));
+            let keeper = keeper::keep(self.means.clone(), entry.clone());
+            let keeper = tokio::spawn(keeper).abort_handle();
             Slip { entry, interests: 0, keeper }
         });
         slip.interests = slip.interests.saturating_add(1);
@@ -103,18 +76,6 @@ impl Book {
         let interest = Interest { book: self.clone(), entry };
         interest.again();
         interest
-    }
-
-    /// Says something of a domain, and tells all streams if it is something else than before.
-    pub(super) fn publish(&self, entry: &Entry, standing: Standing) {
-        let mut said = entry.lock();
-        let news = *said != standing;
-        *said = standing;
-        drop(said);
-        if news {
-            // An error means that nobody listens.
-            let _ = self.changes.send(entry.domain.clone());
-        }
     }
 
     /// Has a domain looked into, or all of them; if anybody has an interest in it.
@@ -149,19 +110,6 @@ impl Book {
     }
 }
 
-// === impl Entry ===
-
-impl Entry {
-    /// What is said of the domain.
-    pub(super) fn standing(&self) -> Standing {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 // === impl Interest ===
 
 impl Interest {
@@ -173,10 +121,7 @@ impl Interest {
     /// Has the domain looked into again, if there is no cluster for it: what is said then is news to
     /// whoever waits, even if it is the same.
     pub(super) fn again(&self) {
-        let mut standing = self.entry.lock();
-        if *standing == Standing::Absent {
-            *standing = Standing::Pending;
-            drop(standing);
+        if self.entry.reopen() {
             self.entry.wake.notify_one();
         }
     }

@@ -21,11 +21,11 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
 };
 use envoy_types::pb::google::protobuf::UInt32Value;
+use fedgate_discovery::Target;
 use fedgate_policy::{Domain, HostName};
 
 use super::hosts::Known;
 use super::resource::name_of;
-use crate::discovery::Target;
 
 /// A priority is good for all traffic while one in so many of its endpoints is.
 const OVERPROVISIONING_PERCENT: u32 = 10_000;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use fedgate_discovery::{Addresses, Family, Resolve};
 use fedgate_policy::HostName;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -16,7 +17,6 @@ use tokio::task::AbortHandle;
 use super::SHORTEST;
 use super::knock::{Ports, Want, knock};
 use super::order::ordered;
-use crate::discovery::{Addresses, Family, Resolve};
 use crate::verdicts::schedule::backoff;
 
 /// Lookups of addresses under way at one time, of each family: one that is silent takes no other's place.
@@ -238,7 +238,7 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::TRANSIENT_TTL;
+    use fedgate_discovery::TRANSIENT_TTL;
 
     fn answered(addresses: &[&str], seconds: u64) -> Addresses {
         let usable = addresses.iter().map(|address| address.parse().unwrap()).collect();

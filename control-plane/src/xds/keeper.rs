@@ -12,19 +12,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fedgate_discovery::Target;
 use fedgate_policy::{Domain, HostName, Outcome};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
 use super::SHORTEST;
-use super::book::{Book, Entry, Standing};
 use super::cluster::cluster;
 use super::endpoints::endpoints;
+use super::entry::{Entry, Means, Standing};
 use super::hosts::{self, Host};
 use super::knock::Want;
 use super::reach::Reach;
 use super::resource::Resource;
-use crate::discovery::Target;
 use crate::verdicts::{Known, PATIENCE, schedule};
 
 /// How long the first address that is known waits for those that may come with it: of the other family,
@@ -32,12 +32,12 @@ use crate::verdicts::{Known, PATIENCE, schedule};
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// Keeps `entry` up to date, until it is aborted.
-pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
+pub(super) async fn keep(means: Arc<Means>, entry: Arc<Entry>) {
     let gathering = Gathering { begun: Instant::now(), first: None };
     let hosts = HashMap::new();
     let (lacking, defects) = (false, BTreeSet::new());
     let (due, last, failures) = (None, None, 0);
-    let mut keeper = Keeper { book, entry, hosts, gathering, lacking, defects, due, last, failures };
+    let mut keeper = Keeper { means, entry, hosts, gathering, lacking, defects, due, last, failures };
     loop {
         let next = keeper.look().await;
         tokio::select! {
@@ -49,7 +49,7 @@ pub(super) async fn keep(book: Arc<Book>, entry: Arc<Entry>) {
 }
 
 struct Keeper {
-    book: Arc<Book>,
+    means: Arc<Means>,
     entry: Arc<Entry>,
     /// The hosts of the targets, with their ports.
     hosts: HashMap<(HostName, u16), Watched>,
@@ -95,13 +95,13 @@ impl Keeper {
         self.due = self.next_lookup(&known, now);
         let Outcome::Hosts(_) = &known.outcome else { return self.absent() };
 
-        let cluster = Arc::new(Resource::pack(cluster(&self.entry.domain, &self.book.egress), false));
+        let cluster = Arc::new(Resource::pack(cluster(&self.entry.domain, &self.means.egress), false));
         let (before, begun) = match self.entry.standing() {
             Standing::Present(_, endpoints) => (endpoints, begun),
             Standing::Pending => (None, begun),
             Standing::Absent => (None, now),
         };
-        self.book.publish(&self.entry, Standing::Present(cluster.clone(), before));
+        self.means.publish(&self.entry, Standing::Present(cluster.clone(), before));
 
         self.watch(&known.targets, begun);
         let addresses = self.hosts.iter_mut();
@@ -121,7 +121,7 @@ impl Keeper {
             let is_empty = assignment.endpoints.is_empty();
             // Said already where it lies with each target, or with DNS as a whole.
             let is_said = reaches.iter().all(|reach| reach.defects().next().is_some())
-                || self.book.verdicts.dns().is_some();
+                || self.means.verdicts.dns().is_some();
             if is_empty && !self.lacking && !is_said {
                 let lack = addresses.iter().map(|(name, known)| format!("{name} ({})", known.lack()));
                 let targets = lack.collect::<Vec<_>>().join(", ");
@@ -130,24 +130,24 @@ impl Keeper {
             self.lacking = is_empty;
             let stopgap = is_empty && uncertain;
             let endpoints = Arc::new(Resource::pack(assignment, stopgap));
-            self.book.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
+            self.means.publish(&self.entry, Standing::Present(cluster, Some(endpoints)));
         }
         wait.into_iter().chain(self.due).min()
     }
 
     /// There is no cluster; returns when to look again.
     fn absent(&mut self) -> Option<Instant> {
-        self.book.publish(&self.entry, Standing::Absent);
+        self.means.publish(&self.entry, Standing::Absent);
         self.hosts.clear();
         self.due
     }
 
     async fn domain_known(&self) -> Option<Arc<Known>> {
         // Those that are not listed have a room of their own, where nobody who is waits behind them.
-        let is_listed = self.book.verdicts.lists(&self.entry.domain);
-        let _slot = if is_listed { self.book.slots.acquire().await.ok() } else { None };
+        let is_listed = self.means.verdicts.lists(&self.entry.domain);
+        let _slot = if is_listed { self.means.slots.acquire().await.ok() } else { None };
         let since = self.due.filter(|due| *due <= Instant::now());
-        self.book.verdicts.known_when_allowed(&self.entry.domain, since).await
+        self.means.verdicts.known_when_allowed(&self.entry.domain, since).await
     }
 
     /// Watches the hosts of these targets. If they are others than before, their addresses are to be
@@ -160,7 +160,7 @@ impl Keeper {
             if !self.hosts.contains_key(&place) {
                 let watched = before.remove(&place).unwrap_or_else(|| {
                     others = true;
-                    let host = self.book.hosts.host(&target.host);
+                    let host = self.means.hosts.host(&target.host);
                     Watched { known: host.watch(), _port: host.want(target.port), _host: host }
                 });
                 self.hosts.insert(place, watched);
@@ -180,7 +180,7 @@ impl Keeper {
             self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         }
         let after = |pause| now.checked_add(pause).unwrap_or(now);
-        let due = match (self.book.verdicts.lists(&self.entry.domain), discovered) {
+        let due = match (self.means.verdicts.lists(&self.entry.domain), discovered) {
             (true, true) => known.expires_at,
             (true, false) => return None,
             (false, true) => {
@@ -196,9 +196,9 @@ impl Keeper {
     async fn while_allowed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let (mut work, mut late) = (pin!(work), pin!(tokio::time::sleep(PATIENCE)));
         let (mut woken, mut is_late) = (false, false);
-        while self.book.verdicts.allows(&self.entry.domain) {
+        while self.means.verdicts.allows(&self.entry.domain) {
             if is_late && self.entry.standing() == Standing::Pending {
-                self.book.publish(&self.entry, Standing::Absent);
+                self.means.publish(&self.entry, Standing::Absent);
             }
             tokio::select! {
                 done = &mut work => {

@@ -14,6 +14,7 @@
 mod book;
 mod cluster;
 mod endpoints;
+mod entry;
 mod hosts;
 mod keeper;
 mod knock;
@@ -34,6 +35,7 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use fedgate_discovery::{Resolve, Target};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::Stream as Responses;
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,7 +43,6 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::{Guard, Refused, Role};
-use crate::discovery::{Resolve, Target};
 use crate::listener::Peer;
 use crate::verdicts::{PATIENCE, Verdicts};
 use book::Book;
@@ -108,7 +109,7 @@ impl Targets {
     /// waited for, up to [`PATIENCE`].
     pub(crate) async fn reach(&self, targets: &[Target]) -> Vec<Reach> {
         let looks = targets.iter().map(async |target| {
-            let host = self.book.hosts.host(&target.host);
+            let host = self.book.hosts().host(&target.host);
             let mut known = host.watch();
             // Whether or not it comes to that in time: what is known then is told.
             let _ = tokio::time::timeout(PATIENCE, known.wait_for(hosts::Known::is_asked)).await;

@@ -4,8 +4,9 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 
+use fedgate_discovery::{Family, Target};
+
 use super::hosts::{Findings, Known};
-use crate::discovery::{Family, Target};
 
 /// The most addresses that are named of those that we do not connect to.
 const NAMED: usize = 8;

@@ -7,7 +7,8 @@ use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, Reso
 use fedgate_policy::Domain;
 use std::sync::Arc;
 
-use super::book::{Book, Interest, Standing};
+use super::book::{Book, Interest};
+use super::entry::Standing;
 use super::resource::{Resource, domain_of, name_of};
 
 /// The names of each kind that one stream may subscribe to.

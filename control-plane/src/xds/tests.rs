@@ -8,14 +8,14 @@ use std::time::Instant;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::google::rpc;
+use fedgate_allow_list::Condition;
+use fedgate_discovery::Family;
 use fedgate_policy::Strategy;
 use prost::Name;
 use tonic::Code;
 
 use super::subscription::MAX_NAMES;
 use super::*;
-use crate::allow_list::Condition;
-use crate::discovery::Family;
 use crate::listener::drain;
 use world::{PATIENCE, World, addresses};
 

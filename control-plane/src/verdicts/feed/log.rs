@@ -6,12 +6,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fedgate_discovery::Certainty;
 use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Strategy, Verdict};
 
-use super::super::cache::Known;
-use super::super::verdict;
+use super::super::known::Known;
 use super::cursor::Cursor;
-use crate::discovery::Certainty;
 
 /// Bytes of JSON that a page holds, unless a single verdict is longer. A filter applies a page while
 /// its worker does nothing else, so this stays far below what a page may be at most.
@@ -233,7 +232,7 @@ fn is_word(known: &Known) -> bool {
 /// The verdict on a listed domain. Where there is none, it says what to do: look it up.
 fn told(domain: &Domain, known: Option<&Known>, now: Instant) -> Verdict {
     let known = known.filter(|known| is_word(known));
-    let verdict = known.map(|known| verdict(domain.clone(), known, now));
+    let verdict = known.map(|known| known.verdict(domain.clone(), now));
     verdict.filter(|verdict| verdict.ttl_ms > 0).unwrap_or_else(|| {
         let message = "nothing is known of it at the moment".to_owned();
         let failure = Failure { label: FailureLabel::DiscoveryFailure, message };

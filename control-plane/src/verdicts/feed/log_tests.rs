@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use fedgate_discovery::Certainty;
 use fedgate_policy::{MAX_HOSTS, MAX_PAGE};
 
 use super::*;
-use crate::discovery::Certainty;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,12 @@
 use std::time::SystemTime;
 
+use fedgate_allow_list::Condition;
+use fedgate_allow_list::testing::listing;
+use fedgate_discovery::Certainty;
 use fedgate_policy::{Outcome, Strategy};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::allow_list::Condition;
-use crate::allow_list::tests::listing;
-use crate::discovery::Certainty;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

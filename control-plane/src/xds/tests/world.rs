@@ -12,18 +12,18 @@ use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use fedgate_allow_list::testing::listing;
+use fedgate_allow_list::{AllowList, Condition};
+use fedgate_discovery::{
+    Addresses, Certainty, Discover, Discovered, Discovering, Family, Resolving, TRANSIENT_TTL, Target,
+};
 use fedgate_policy::{Domain, HostName, Outcome};
 use prost::{Message, Name};
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 
 use super::super::*;
-use crate::allow_list::tests::listing;
-use crate::allow_list::{AllowList, Condition};
 use crate::auth::{Digest, Token};
-use crate::discovery::{
-    Addresses, Certainty, Discover, Discovered, Discovering, Family, Resolving, TRANSIENT_TTL, Target,
-};
 use crate::listener::{Limits, Listener, Serving, serve};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

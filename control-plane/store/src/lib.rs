@@ -1,10 +1,13 @@
 //! Where things are kept that are to outlast us: the allow list, and what discovery found.
 
-pub(crate) mod sqlite;
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod rights;
+pub mod sqlite;
 
 /// Why the store cannot do what it is asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub enum StoreError {
     /// It cannot be opened.
     #[error("cannot open the store {file}: {cause}; {cure}")]
     Open {

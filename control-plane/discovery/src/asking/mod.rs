@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub(super) use fit::mnemonic;
 use server::{Server, Trouble};
-pub(crate) use system::NoServers;
+pub use system::NoServers;
 
 /// How often a silent server is sent a question within its time.
 const ROUNDS: u32 = 3;

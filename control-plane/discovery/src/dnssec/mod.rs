@@ -20,7 +20,7 @@
 //! ([`signature`]), and by what it denies ([`denial`], [`nsec3`]). hickory reads the records, and does the
 //! cryptography. All but asking is pure.
 
-pub(crate) mod anchors;
+pub mod anchors;
 mod asking;
 mod chain;
 mod delegation;
@@ -40,7 +40,7 @@ pub(super) use validator::Validator;
 
 /// Whether answers are to be proven.
 #[derive(Clone, Debug)]
-pub(crate) enum Dnssec {
+pub enum Dnssec {
     /// No: whatever DNS says counts.
     Off,
     /// So far, from these trust anchors.
@@ -49,7 +49,7 @@ pub(crate) enum Dnssec {
 
 /// How far answers are to be proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Demand {
+pub enum Demand {
     /// Where their zone is signed.
     Opportunistic,
     /// All of them.
@@ -58,7 +58,7 @@ pub(crate) enum Demand {
 
 /// The values of `discovery.dnssec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mode(pub(crate) Option<Demand>);
+pub struct Mode(pub Option<Demand>);
 
 /// The value of `discovery.dnssec`.
 impl fmt::Display for Dnssec {

@@ -5,7 +5,6 @@
 //! parentheses. A semicolon starts a comment.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
@@ -17,7 +16,7 @@ use super::delegation::Trust;
 
 /// Keys, and digests of keys, with their owners. The default is the root's, as IANA publishes them.
 #[derive(Clone)]
-pub(crate) struct Anchors {
+pub struct Anchors {
     anchors: Arc<[(Name, Anchor)]>,
     text: Arc<str>,
 }
@@ -37,19 +36,13 @@ impl PartialEq for Anchors {
 // === impl Anchors ===
 
 impl Anchors {
-    /// Reads a file, or says what is wrong with it.
-    pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot be read: {}", crate::rights::unreadable(path, &error)))?;
-        Self::parse(&text)
-    }
-
     /// The records that the anchors were read from, in one line each; empty for the root's.
-    pub(in crate::discovery) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(in crate::discovery) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the text of a file, or says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let records = records(text);
         let anchors = records.iter().map(|record| anchor(record)).collect::<Result<Arc<_>, _>>()?;
         if anchors.is_empty() {

@@ -65,7 +65,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open file, which nobody else can open, shared by those of us who keep something in it.
 #[derive(Clone)]
-pub(crate) struct Database {
+pub struct Database {
     path: Arc<Path>,
     connection: Arc<Mutex<Option<Connection>>>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Database {
 
 impl Database {
     /// Opens the file at `path`, or makes it, and brings its schema up to date. Blocks.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
         let fault = |fault: Fault| fault.at(path);
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(fault(Fault::NoFile));
@@ -89,7 +89,7 @@ impl Database {
 
     /// What hinders a store from being kept at `path`, as far as that shows without opening it: opening would
     /// make files, and as whoever looks. Blocks.
-    pub(crate) fn look(path: &Path) -> Result<(), StoreError> {
+    pub fn look(path: &Path) -> Result<(), StoreError> {
         let fault = match fs::metadata(path) {
             Ok(found) if !found.is_file() => Some(Fault::NoFile),
             Ok(_) | Err(_) => None,
@@ -111,14 +111,14 @@ impl Database {
     }
 
     /// The name by which the file is known again, wherever it is; made with it, at random. Blocks.
-    pub(crate) fn identity(&self) -> Result<String, StoreError> {
+    pub fn identity(&self) -> Result<String, StoreError> {
         self.with(|connection| {
             Ok(connection.query_row("SELECT name FROM identity", [], |row| row.get(0))?)
         })
     }
 
     /// Works with the file, alone. Blocks.
-    pub(crate) fn with<T>(
+    pub fn with<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -140,7 +140,7 @@ impl Database {
     }
 
     /// Closes the file, for all who share it. Blocks.
-    pub(crate) fn close(&self) -> Result<(), StoreError> {
+    pub fn close(&self) -> Result<(), StoreError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Closing the last connection writes the log back into the file and removes it.
         connection.map_or(Ok(()), |it| it.close().map_err(|(_, error)| error.into()))
@@ -201,13 +201,13 @@ fn header_fault(header: &[u8; 100]) -> Option<Fault> {
 }
 
 /// As a column has it: milliseconds since 1970.
-pub(crate) fn millis(time: SystemTime) -> i64 {
+pub fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// As [`millis`] gave it.
-pub(crate) fn time(millis: i64) -> SystemTime {
+pub fn time(millis: i64) -> SystemTime {
     let since = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
     UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
 }

@@ -18,12 +18,11 @@ const PORT: u16 = 53;
 #[error(
     "the system's DNS configuration is of no use: {RESOLV_CONF}: {0}; mend it, or name the servers with --discovery-servers"
 )]
-pub(crate) struct NoServers(String);
+pub struct NoServers(String);
 
 /// The servers of the system.
 pub(super) fn servers() -> Result<Vec<SocketAddr>, NoServers> {
-    let octets = fs::read(RESOLV_CONF)
-        .map_err(|error| NoServers(crate::rights::unreadable(RESOLV_CONF.as_ref(), &error)))?;
+    let octets = fs::read(RESOLV_CONF).map_err(|error| NoServers(error.to_string()))?;
     named_in(&octets, zone)
 }
 

@@ -4,10 +4,10 @@ use fedgate_policy::{Domain, Strategy, UnknownStrategy};
 use rusqlite::{Connection, Transaction, TransactionBehavior, named_params};
 
 use super::{Change, Entry, State, Store, StoreError};
-use crate::store::sqlite::{Database, millis, time};
+use fedgate_store::sqlite::{Database, millis, time};
 
 /// The allow list's part of the file.
-pub(crate) struct Sqlite(pub(crate) Database);
+pub struct Sqlite(pub Database);
 
 // === impl Sqlite ===
 

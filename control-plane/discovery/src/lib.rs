@@ -12,14 +12,16 @@
 //! [`answer`], and lets pass what is proven. [`basis`] names the settings that findings rest on. All but
 //! asking is pure.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod addresses;
 mod answer;
 mod asking;
 mod basis;
-pub(crate) mod dns;
-pub(crate) mod dnssec;
+pub mod dns;
+pub mod dnssec;
 #[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
+pub mod fuzzing;
 mod interpret;
 mod reach;
 
@@ -33,7 +35,7 @@ use fedgate_policy::{Domain, Failure, FailureLabel, HostName, MAX_HOSTS, Outcome
 ///
 /// Long enough that a burst of requests costs one query, short enough that nobody waits for us once
 /// DNS has healed. RFC 2308 §7.1 would allow five minutes; we stay below five seconds.
-pub(crate) const TRANSIENT_TTL: Duration = Duration::from_secs(2);
+pub const TRANSIENT_TTL: Duration = Duration::from_secs(2);
 
 /// The longest that a negative answer is believed, whatever its SOA says (RFC 2308 §5).
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 60 * 60);
@@ -44,7 +46,7 @@ const MAX_TARGETS: usize = MAX_HOSTS;
 const MAX_PASSED_OVER: usize = 8;
 
 /// Finds the infrastructure domains of a backend domain.
-pub(crate) trait Discover: Send + Sync {
+pub trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
     fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
 
@@ -63,10 +65,10 @@ pub(crate) trait Discover: Send + Sync {
 }
 
 /// A discovery that is under way.
-pub(crate) type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send + 'a>>;
+pub type Discovering<'a> = Pin<Box<dyn Future<Output = Discovered> + Send + 'a>>;
 
 /// Finds the addresses of an infrastructure domain.
-pub(crate) trait Resolve: Send + Sync {
+pub trait Resolve: Send + Sync {
     /// Asks anew for those of one family, as [`Discover::discover`] does: one may fail, or take long,
     /// where the other does not.
     fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a>;
@@ -79,40 +81,40 @@ pub(crate) trait Resolve: Send + Sync {
 }
 
 /// A lookup of addresses that is under way.
-pub(crate) type Resolving<'a> = Pin<Box<dyn Future<Output = Addresses> + Send + 'a>>;
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Addresses> + Send + 'a>>;
 
 /// What a discovery found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Discovered {
+pub struct Discovered {
     /// The infrastructure domains, or why there are none.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
     /// Where they are to be reached, in order; empty where there are none. With more than 64 targets,
     /// a host may be in one of the two only: any host may speak, but we call the first priorities.
-    pub(crate) targets: Vec<Target>,
+    pub targets: Vec<Target>,
     /// Records beside them that are no targets, each with the reason; a few.
-    pub(crate) passed_over: Vec<String>,
+    pub passed_over: Vec<String>,
     /// For how long this holds from now.
-    pub(crate) ttl: Duration,
+    pub ttl: Duration,
     /// Whether DNS said so, or only failed to say.
-    pub(crate) certainty: Certainty,
+    pub certainty: Certainty,
 }
 
 /// One SRV record. Their order is that of their priorities, and does not depend on DNS's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Target {
+pub struct Target {
     /// Lower is tried first.
-    pub(crate) priority: u16,
+    pub priority: u16,
     /// The infrastructure domain.
-    pub(crate) host: HostName,
+    pub host: HostName,
     /// Where it listens; 0 is no port to connect to.
-    pub(crate) port: u16,
+    pub port: u16,
     /// Its share of the connections among those of its priority.
-    pub(crate) weight: u16,
+    pub weight: u16,
 }
 
 /// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub enum Family {
     /// From A records.
     V4,
     /// From AAAA records.
@@ -121,20 +123,20 @@ pub(crate) enum Family {
 
 /// What a lookup of a host's addresses of one family found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Addresses {
+pub struct Addresses {
     /// Those that we may connect to, in DNS's order; at most 16.
-    pub(crate) usable: Vec<IpAddr>,
+    pub usable: Vec<IpAddr>,
     /// Those that we may not, because they are not public.
-    pub(crate) private: Vec<IpAddr>,
+    pub private: Vec<IpAddr>,
     /// For how long this holds from now.
-    pub(crate) ttl: Duration,
+    pub ttl: Duration,
     /// Why DNS failed to say, in a few words; none where it said so.
-    pub(crate) trouble: Option<String>,
+    pub trouble: Option<String>,
 }
 
 /// How far a finding is to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Certainty {
+pub enum Certainty {
     /// DNS answered: this replaces whatever was known before.
     Answered,
     /// DNS did not answer: what was known before, and has not ended, still stands.
@@ -143,18 +145,18 @@ pub(crate) enum Certainty {
 
 /// The bounds between which a TTL is honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TtlBounds {
+pub struct TtlBounds {
     /// Below this, a record of TTL 0 would cost a query per request.
-    pub(crate) min: Duration,
+    pub min: Duration,
     /// Above this, a mistake in a zone would stay with us for too long.
-    pub(crate) max: Duration,
+    pub max: Duration,
 }
 
 // === impl Discovered ===
 
 impl Discovered {
     /// A failure to get any answer.
-    pub(crate) fn transient(message: String) -> Self {
+    pub fn transient(message: String) -> Self {
         Self {
             outcome: Outcome::Failure(Failure { label: FailureLabel::DiscoveryFailure, message }),
             targets: Vec::new(),
@@ -165,7 +167,7 @@ impl Discovered {
     }
 
     /// Why it came to nothing, if DNS failed to say anything.
-    pub(crate) fn trouble(&self) -> Option<&Failure> {
+    pub fn trouble(&self) -> Option<&Failure> {
         match (self.certainty, &self.outcome) {
             (Certainty::Transient, Outcome::Failure(failure)) => Some(failure),
             (Certainty::Transient, Outcome::Hosts(_)) | (Certainty::Answered, _) => None,

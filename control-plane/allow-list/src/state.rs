@@ -9,33 +9,33 @@ use super::WriteError;
 
 /// A listed domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// What the operator noted about it; may be empty.
-    pub(crate) note: String,
+    pub note: String,
     /// The list's revision at its last change; no two changes have the same.
-    pub(crate) revision: i64,
+    pub revision: i64,
     /// When it was listed.
-    pub(crate) created_at: SystemTime,
+    pub created_at: SystemTime,
     /// When it changed last.
-    pub(crate) updated_at: SystemTime,
+    pub updated_at: SystemTime,
 }
 
 /// All of the list, as it is at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+pub struct State {
     /// Counts the changes.
-    pub(crate) revision: i64,
+    pub revision: i64,
     /// The strategy.
-    pub(crate) strategy: Strategy,
+    pub strategy: Strategy,
     /// The list's revision when the strategy changed last.
-    pub(crate) strategy_revision: i64,
+    pub strategy_revision: i64,
     /// The listed domains.
-    pub(crate) domains: BTreeMap<Domain, Entry>,
+    pub domains: BTreeMap<Domain, Entry>,
 }
 
 /// One change of the list. It makes `revision` the list's revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// A domain is listed, or its entry changes; the revision is the entry's.
     Put(Domain, Entry),
     /// A domain is no longer listed.
@@ -46,7 +46,7 @@ pub(crate) enum Change {
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// It was not there before.
     Created,
     /// It was there, and is different now.
@@ -57,7 +57,7 @@ pub(crate) enum Effect {
 
 /// What a caller demands of the present state before a write (RFC 9110 §13.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Condition {
+pub enum Condition {
     /// Nothing.
     #[default]
     None,
@@ -73,7 +73,7 @@ pub(crate) enum Condition {
 
 impl State {
     /// Whether strategy and list allow this domain.
-    pub(crate) fn allows(&self, domain: &Domain) -> bool {
+    pub fn allows(&self, domain: &Domain) -> bool {
         self.strategy.allows(self.domains.contains_key(domain))
     }
 

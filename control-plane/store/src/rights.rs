@@ -12,20 +12,20 @@ use rustix::process::geteuid;
 
 /// What stands in the way, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Obstacle {
+pub struct Obstacle {
     /// Names a file, and whose it is.
-    pub(crate) cause: String,
+    pub cause: String,
     /// Most often a command.
-    pub(crate) cure: String,
+    pub cure: String,
 }
 
 /// Who we are to the system: `fedgate (uid 998)`.
-pub(crate) fn us() -> String {
+pub fn us() -> String {
     named(geteuid().as_raw())
 }
 
 /// What the system said of a file that cannot be read, and what is known beyond that.
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> String {
+pub fn unreadable(path: &Path, error: &io::Error) -> String {
     match to_use(path, Access::READ_OK) {
         Some(Obstacle { cause, cure }) if error.kind() == io::ErrorKind::PermissionDenied => {
             format!("{error}: {cause}; {cure}")
@@ -35,7 +35,7 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> String {
 }
 
 /// What hinders us from keeping a store of `SQLite` in a file: in it, in the files beside it, in its directory.
-pub(crate) fn to_keep(path: &Path) -> Option<Obstacle> {
+pub fn to_keep(path: &Path) -> Option<Obstacle> {
     let path = absolute(path);
     let used = Access::READ_OK | Access::WRITE_OK;
     if let Some(obstacle) = to_use(&path, used) {

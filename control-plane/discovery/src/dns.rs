@@ -19,15 +19,15 @@ use super::dnssec::{Dnssec, Validator};
 use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
 use super::{addresses, interpret};
 
-pub(crate) use super::asking::NoServers;
+pub use super::asking::NoServers;
 
 /// The servers that are asked where these are named: these, or the system's.
-pub(crate) fn servers(named: &[SocketAddr]) -> Result<Vec<SocketAddr>, NoServers> {
+pub fn servers(named: &[SocketAddr]) -> Result<Vec<SocketAddr>, NoServers> {
     super::asking::servers(named)
 }
 
 /// Discovery by SRV records, and by the addresses of their targets.
-pub(crate) struct DnsDiscovery {
+pub struct DnsDiscovery {
     servers: Arc<Servers>,
     bounds: TtlBounds,
     timeout: Duration,
@@ -42,7 +42,7 @@ impl DnsDiscovery {
     /// Discovery through `servers`, or the system's where that is empty; `timeout` bounds one
     /// discovery as a whole, and one lookup of addresses. Without `private_addresses`, those that are
     /// not public do not count. `dnssec` says whether answers are to be proven.
-    pub(crate) fn new(
+    pub fn new(
         servers: &[SocketAddr],
         bounds: TtlBounds,
         timeout: Duration,

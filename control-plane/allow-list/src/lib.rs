@@ -5,8 +5,12 @@
 //! same order, and a caller that goes away breaks nothing off. Whoever follows the list is told of
 //! each change in that order, before the write returns.
 
-pub(crate) mod sqlite;
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod sqlite;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,11 +18,11 @@ use std::time::SystemTime;
 
 use fedgate_policy::{Domain, Strategy};
 
-pub(crate) use crate::store::StoreError;
-pub(crate) use state::{Change, Condition, Effect, Entry, State};
+pub use fedgate_store::StoreError;
+pub use state::{Change, Condition, Effect, Entry, State};
 
 /// Where the list lives. Its methods block.
-pub(crate) trait Store: Send {
+pub trait Store: Send {
     /// Everything that was ever acknowledged.
     fn load(&mut self) -> Result<State, StoreError>;
     /// Keeps a change, all of it or nothing; once this returns, the change survives a crash.
@@ -31,7 +35,7 @@ pub(crate) trait Store: Send {
 
 /// Why a write was not done; the list is as it was.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WriteError {
+pub enum WriteError {
     /// The domain is not listed.
     #[error("{0} is not on the allow list")]
     NotListed(Domain),
@@ -47,7 +51,7 @@ pub(crate) enum WriteError {
 
 /// The allow list.
 #[derive(Clone)]
-pub(crate) struct AllowList {
+pub struct AllowList {
     shown: Arc<RwLock<Shown>>,
     /// None once it is closed.
     store: Arc<Mutex<Option<Box<dyn Store>>>>,
@@ -67,28 +71,28 @@ type Follower = Box<dyn FnMut(&Change) -> bool + Send + Sync>;
 
 impl AllowList {
     /// Reads the list from its store. Blocks.
-    pub(crate) fn open(mut store: Box<dyn Store>) -> Result<Self, StoreError> {
+    pub fn open(mut store: Box<dyn Store>) -> Result<Self, StoreError> {
         let shown = Shown { state: store.load()?, followers: Vec::new() };
         Ok(Self { shown: Arc::new(RwLock::new(shown)), store: Arc::new(Mutex::new(Some(store))) })
     }
 
     /// Whether strategy and list allow this domain.
-    pub(crate) fn allows(&self, domain: &Domain) -> bool {
+    pub fn allows(&self, domain: &Domain) -> bool {
         self.shown().state.allows(domain)
     }
 
     /// Whether the domain is listed, whatever the strategy.
-    pub(crate) fn lists(&self, domain: &Domain) -> bool {
+    pub fn lists(&self, domain: &Domain) -> bool {
         self.shown().state.domains.contains_key(domain)
     }
 
     /// The entry of a listed domain, whatever the strategy.
-    pub(crate) fn entry(&self, domain: &Domain) -> Option<Entry> {
+    pub fn entry(&self, domain: &Domain) -> Option<Entry> {
         self.shown().state.domains.get(domain).cloned()
     }
 
     /// Up to `limit` entries in alphabetical order, from behind `after`; and whether more follow.
-    pub(crate) fn page(&self, after: Option<&Domain>, limit: usize) -> (Vec<(Domain, Entry)>, bool) {
+    pub fn page(&self, after: Option<&Domain>, limit: usize) -> (Vec<(Domain, Entry)>, bool) {
         let state = &self.shown().state;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = state.domains.range::<Domain, _>((start, Bound::Unbounded));
@@ -98,13 +102,13 @@ impl AllowList {
     }
 
     /// The strategy, and the revision at which it was set.
-    pub(crate) fn strategy(&self) -> (Strategy, i64) {
+    pub fn strategy(&self) -> (Strategy, i64) {
         let state = &self.shown().state;
         (state.strategy, state.strategy_revision)
     }
 
     /// Shows the list as it is, then every later change as it is made, until `follower` wants no more.
-    pub(crate) fn follow<T>(
+    pub fn follow<T>(
         &self,
         start: impl FnOnce(&State) -> T,
         follower: impl FnMut(&Change) -> bool + Send + Sync + 'static,
@@ -115,12 +119,12 @@ impl AllowList {
     }
 
     /// Shows the list as it is.
-    pub(crate) fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
         at(&self.shown().state)
     }
 
     /// Lists a domain, or changes its note; without a note, the one that is there stays.
-    pub(crate) async fn put(
+    pub async fn put(
         &self,
         domain: Domain,
         note: Option<String>,
@@ -131,12 +135,12 @@ impl AllowList {
     }
 
     /// Takes a domain off the list.
-    pub(crate) async fn remove(&self, domain: Domain, condition: Condition) -> Result<(), WriteError> {
+    pub async fn remove(&self, domain: Domain, condition: Condition) -> Result<(), WriteError> {
         self.write(move |state| state.remove(domain, &condition)).await
     }
 
     /// Sets the strategy; returns the revision at which it was set.
-    pub(crate) async fn set_strategy(
+    pub async fn set_strategy(
         &self,
         strategy: Strategy,
         condition: Condition,
@@ -145,12 +149,12 @@ impl AllowList {
     }
 
     /// Whether the store can be read.
-    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+    pub async fn check(&self) -> Result<(), StoreError> {
         self.with_store(|store| open(store)?.check()).await
     }
 
     /// Closes the store, after the write that is under way. Later writes fail, reads go on.
-    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+    pub async fn close(&self) -> Result<(), StoreError> {
         self.with_store(|store| store.take().map_or(Ok(()), Store::close)).await
     }
 
@@ -205,41 +209,9 @@ fn open(store: &mut Option<Box<dyn Store>>) -> Result<&mut Box<dyn Store>, Store
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::testing::{Nowhere, listing};
     use super::*;
-
-    /// A store that keeps nothing, and refuses to keep anything where it is `full`.
-    pub(crate) struct Nowhere {
-        pub(crate) full: bool,
-    }
-
-    impl Store for Nowhere {
-        fn load(&mut self) -> Result<State, StoreError> {
-            Ok(State::default())
-        }
-        fn keep(&mut self, _: &Change) -> Result<(), StoreError> {
-            if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
-        }
-        fn check(&mut self) -> Result<(), StoreError> {
-            if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
-        }
-        fn close(self: Box<Self>) -> Result<(), StoreError> {
-            Ok(())
-        }
-    }
-
-    pub(crate) fn in_memory() -> AllowList {
-        AllowList::open(Box::new(Nowhere { full: false })).unwrap()
-    }
-
-    pub(crate) async fn listing(names: &[&str]) -> AllowList {
-        let list = in_memory();
-        for name in names {
-            let put = list.put(name.parse().unwrap(), None, Condition::None, SystemTime::now());
-            put.await.unwrap();
-        }
-        list
-    }
 
     #[tokio::test]
     async fn a_write_that_the_store_refuses_leaves_the_list_as_it_was() {

@@ -1,0 +1,60 @@
+//! What is known of a domain: what discovery found, and how long ago.
+
+use std::time::{Duration, Instant};
+
+use fedgate_discovery::{Certainty, Discovered, Target};
+use fedgate_policy::{Domain, Failure, Outcome, Verdict};
+
+/// What is known of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) outcome: Outcome,
+    /// Where the domain is to be reached. The feed does not tell: no filter has use for it.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) expires_at: Instant,
+    /// Whether DNS said so.
+    pub(crate) certainty: Certainty,
+    /// When the last lookup ended, whether or not this came from it.
+    pub(crate) tried_at: Instant,
+    /// Why the last lookup came to nothing, if it did.
+    pub(crate) trouble: Option<Failure>,
+    /// SRV records beside the targets that are none, and why.
+    pub(crate) passed_over: Vec<String>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Whether DNS said so, for a time that has not ended.
+    pub(super) fn stands(&self, now: Instant) -> bool {
+        self.certainty == Certainty::Answered && self.expires_at > now
+    }
+
+    /// What is known after a lookup that found this, where that was known before it.
+    pub(super) fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
+        let trouble = found.trouble().cloned();
+        match (found.certainty, before.filter(|before| before.stands(now))) {
+            (Certainty::Transient, Some(before)) => Self { tried_at: now, trouble, ..before.clone() },
+            (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
+                outcome: found.outcome,
+                targets: found.targets,
+                expires_at: now.checked_add(found.ttl).unwrap_or(now),
+                certainty: found.certainty,
+                tried_at: now,
+                trouble,
+                passed_over: found.passed_over,
+            },
+        }
+    }
+
+    /// The verdict on `domain`, of which this is known.
+    pub(super) fn verdict(&self, domain: Domain, now: Instant) -> Verdict {
+        let ttl_ms = millis(self.expires_at.saturating_duration_since(now));
+        Verdict { domain, outcome: self.outcome.clone(), ttl_ms }
+    }
+}
+
+/// In whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
