@@ -175,7 +175,7 @@ impl Config {
             Mode(None),
         );
         let anchors = reader.anchors(given(settings.discovery_trust_anchor).or(file.trust_anchor));
-        let dnssec = mode.0.map_or(Dnssec::Off, |demand| Dnssec::On(demand, anchors));
+        let dnssec = Dnssec { demand: mode.0, anchors };
         let log_format = reader.parse(
             "log.format",
             &one(settings.log_format, file.log_format, "text"),

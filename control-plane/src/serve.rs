@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::{AllowList, Change};
@@ -71,7 +71,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (store, identity, list) = blocking(move || {
         let store = Database::open(&path)?;
         let identity = store.identity()?;
-        Ok::<_, StoreError>((store.clone(), identity, AllowList::open(Box::new(Sqlite(store)))?))
+        Ok::<_, StoreError>((
+            store.clone(),
+            identity,
+            AllowList::open(Box::new(Sqlite(store)), SystemTime::now())?,
+        ))
     })
     .await??;
     config.servers = dns::servers(&config.servers)?;
@@ -94,6 +98,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
+    let timed = list.clone();
+    let timekeeper = tokio::spawn(async move { timed.keep_time().await });
 
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
@@ -134,6 +140,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     listener::drain(serving).await;
     teller.abort();
     refresher.abort();
+    timekeeper.abort();
     keeper.abort();
     memory.write().await;
     list.close().await?;
@@ -165,8 +172,11 @@ fn remember(
     let told = memory.clone();
     let forget = move |change: &Change| {
         match change {
-            Change::Remove(domain, _) => told.forget(domain),
-            Change::Put(..) | Change::Strategy(..) => {}
+            Change::Put(_, entry) if entry.allows() => {}
+            Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
+                told.forget(domain);
+            }
+            Change::Strategy(..) | Change::Token(_) | Change::Revoke(..) => {}
         }
         true
     };

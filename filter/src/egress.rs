@@ -7,7 +7,7 @@ use fedgate_policy::{Asker, Domain, PeerError, Refusal, RemoteCall, RemoteFailur
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::host::{self, Header, Now};
 use crate::lookups::{Question, Waiting};
 use crate::partners::Partner;
@@ -226,30 +226,33 @@ impl Stream {
     }
 
     /// Judges by what is known; `None` where nothing is.
-    fn judge(&self, call: &RemoteCall, now: Now) -> Option<Result<(), Refusal>> {
+    fn judge(&self, call: &RemoteCall, now: Now) -> Option<Result<Option<Refusal>, Refusal>> {
         let (known, partner) = self.gate.judge(call.domain(), now, |verdict| call.judge(verdict));
         self.partner.set(partner);
         known
     }
 
     /// Acts on a decision: afterwards the call passes, or it has been answered.
-    fn act(&self, facts: &Facts, decision: Result<(), Refusal>) {
+    fn act(&self, facts: &Facts, decision: Result<Option<Refusal>, Refusal>) {
         let call = &facts.call;
-        let sent = decision.and_then(|()| {
-            self.address(facts).map_err(|status| {
+        let sent = decision.and_then(|spared| match self.address(facts) {
+            Ok(()) => Ok(spared),
+            Err(status) => {
                 log::error!("a permitted call's headers could not be set: {status:?}");
-                Refusal::VerdictUnavailable(call.domain().clone())
-            })
+                Err(Refusal::VerdictUnavailable(call.domain().clone()))
+            }
         });
-        match sent {
-            Ok(()) => {
-                self.gate.metrics.count_permit(self.partner.get());
-                self.passes.set(true);
+        match &sent {
+            Ok(None) => self.gate.metrics.count_permit(self.partner.get()),
+            Ok(Some(refusal)) => {
+                self.count_refusal(refusal);
+                gate::tell_spared(refusal);
             }
             Err(refusal) => {
-                self.refuse(&refusal, &call.refusal_json(&refusal, facts.request_id().as_ref()));
+                self.refuse(refusal, &call.refusal_json(refusal, facts.request_id().as_ref()));
             }
         }
+        self.passes.set(sent.is_ok());
     }
 
     /// Answers a probe.
@@ -263,10 +266,14 @@ impl Stream {
     }
 
     fn refuse(&self, refusal: &Refusal, json: &str) {
+        self.count_refusal(refusal);
+        host::respond(refusal.status(), json);
+    }
+
+    fn count_refusal(&self, refusal: &Refusal) {
         self.gate.metrics.count_refusal(refusal, self.partner.get());
         host::note("fedgate_refusal", refusal.label());
         host::note("fedgate_message", &refusal.to_string());
-        host::respond(refusal.status(), json);
     }
 
     /// Makes the call one from our backend to the other, and leaves behind what is nobody's business.

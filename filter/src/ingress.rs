@@ -11,7 +11,7 @@ use proxy_wasm::types::Action;
 
 use crate::config::Mode;
 use crate::connection::Downstream;
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::host::{self, Now};
 use crate::lookups::{Question, Waiting};
 use crate::partners::Partner;
@@ -123,20 +123,23 @@ impl Stream {
             Mode::Enforce => decision.and_then(|permit| self.hand_over(permit)),
             Mode::Shadow => decision,
         };
-        match &decision {
-            Ok(_) => gate.metrics.count_permit(partner),
-            Err(refusal) => {
+        let refusal = match &decision {
+            Ok(permit) => permit.spared.as_ref(),
+            Err(refusal) => Some(refusal),
+        };
+        match refusal {
+            None => gate.metrics.count_permit(partner),
+            Some(refusal) => {
                 gate.metrics.count_refusal(refusal, partner);
                 self.note(refusal);
             }
         }
-        match (decision, gate.config.mode) {
-            (Ok(_), Mode::Enforce | Mode::Shadow) => self.pass(),
+        match (&decision, gate.config.mode) {
             (Err(refusal), Mode::Enforce) => {
                 host::respond(refusal.status(), &refusal.to_json(request_id().as_ref()));
             }
-            (Err(refusal), Mode::Shadow) => {
-                log::info!("shadow: would refuse with {}: {refusal}", refusal.label());
+            (Ok(_), _) | (_, Mode::Shadow) => {
+                refusal.inspect(|refusal| gate::tell_spared(refusal));
                 self.pass();
             }
         }

@@ -121,7 +121,7 @@ mod tests {
 
     fn listed(number: usize, generation: u32) -> Listed {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        let verdict = Verdict { domain: domain(number), outcome, ttl_ms: 1 };
+        let verdict = Verdict { domain: domain(number), outcome, ttl_ms: 1, shadow: false };
         let held = Held::new(verdict, Now::from_epoch(Duration::ZERO), Duration::MAX);
         Listed { held, generation, since: generation, partner: Cell::default() }
     }

@@ -201,7 +201,7 @@ fn domain(name: usize) -> Domain {
 
 fn verdict(name: usize, ttl_ms: u64) -> Verdict {
     let outcome = fedgate_policy::Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-    Verdict { domain: domain(name), outcome, ttl_ms }
+    Verdict { domain: domain(name), outcome, ttl_ms, shadow: false }
 }
 
 proptest! {

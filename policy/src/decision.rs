@@ -14,6 +14,8 @@
 //! | 10 | no reference identifier matches a presented one | `authentication-failure` |
 //! | – | no usable verdict | `verdict-unavailable` |
 //!
+//! Where the verdict is in shadow, 8 to 10 are told, and pass.
+//!
 //! The first condition that holds decides. 1 to 6 need no verdict, so nobody can make us look up
 //! a domain without having shown a trusted certificate first.
 
@@ -47,6 +49,8 @@ pub struct Claim<'peer> {
 pub struct Permit {
     /// The backend domain, normalised.
     pub origin: Domain,
+    /// The refusal that this would be, if the domain's verdict were not in shadow.
+    pub spared: Option<Refusal>,
 }
 
 /// Authenticates the peer and reads its claim: rows 1 to 6.
@@ -73,6 +77,15 @@ pub fn identify<'peer>(
     };
     let origin = Domain::parse(header).map_err(|reason| Refusal::header_is_no_domain(header, reason))?;
     Ok(Claim { certificate, origin })
+}
+
+/// Lets a refusal pass, as one that is only told, where the verdict says so. What the list itself forbids
+/// is never let pass.
+pub(crate) fn spare(refusal: Option<Refusal>, verdict: &Verdict) -> Result<Option<Refusal>, Refusal> {
+    match refusal {
+        Some(refusal) if !verdict.shadow || refusal.is_denial() => Err(refusal),
+        spared => Ok(spared),
+    }
 }
 
 // === impl Peer ===
@@ -113,12 +126,12 @@ impl Claim<'_> {
         let Some(verdict) = verdict.filter(|verdict| verdict.domain == self.origin) else {
             return Err(Refusal::VerdictUnavailable(self.origin.clone()));
         };
-        match &verdict.outcome {
-            Outcome::Failure(failure) => Err(Refusal::Failure(failure.clone())),
-            Outcome::Hosts(hosts) if hosts.iter().any(|host| self.certificate.presents(host)) => {
-                Ok(Permit { origin: self.origin.clone() })
-            }
-            Outcome::Hosts(hosts) => Err(Refusal::no_match(&self.origin, hosts, self.certificate)),
-        }
+        let refusal = match &verdict.outcome {
+            Outcome::Failure(failure) => Some(Refusal::Failure(failure.clone())),
+            Outcome::Hosts(hosts) if hosts.iter().any(|host| self.certificate.presents(host)) => None,
+            Outcome::Hosts(hosts) => Some(Refusal::no_match(&self.origin, hosts, self.certificate)),
+        };
+        let spared = spare(refusal, verdict)?;
+        Ok(Permit { origin: self.origin.clone(), spared })
     }
 }

@@ -81,6 +81,11 @@ impl Refusal {
         }
     }
 
+    /// Whether strategy or list forbid the domain.
+    pub(crate) fn is_denial(&self) -> bool {
+        matches!(self, Self::Failure(Failure { label: FailureLabel::FederationDenied, .. }))
+    }
+
     /// The specification's name.
     pub fn error(&self) -> ErrorName {
         match self {

@@ -3,12 +3,13 @@
 
 use std::fmt::{self, Display};
 
+use crate::decision::spare;
 use crate::error_body::{CallData, ErrorBody, ErrorName};
 use crate::name::Domain;
 use crate::peer_error::PeerError;
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
-use crate::verdict::{Failure, FailureLabel, Outcome, Verdict};
+use crate::verdict::{Failure, Outcome, Verdict};
 
 /// Wire's services that take calls from other backends.
 const COMPONENTS: [&str; 3] = ["brig", "galley", "cargohold"];
@@ -85,21 +86,23 @@ impl RemoteCall {
         &self.path
     }
 
-    /// Whether the call may be made.
-    pub fn judge(&self, verdict: Option<&Verdict>) -> Result<(), Refusal> {
+    /// Whether the call may be made; and the refusal that this would be, if the verdict were not in shadow.
+    pub fn judge(&self, verdict: Option<&Verdict>) -> Result<Option<Refusal>, Refusal> {
         let Some(verdict) = verdict.filter(|verdict| verdict.domain == self.domain) else {
             return Err(Refusal::VerdictUnavailable(self.domain.clone()));
         };
-        match &verdict.outcome {
-            Outcome::Hosts(_) => Ok(()),
-            Outcome::Failure(failure) => Err(Refusal::Failure(match failure.label {
-                FailureLabel::FederationDenied => Failure {
-                    label: failure.label,
-                    message: format!("target domain [{}] not in the federation allow list", self.domain),
-                },
-                FailureLabel::InvalidDomain | FailureLabel::DiscoveryFailure => failure.clone(),
-            })),
-        }
+        let refusal = match &verdict.outcome {
+            Outcome::Hosts(_) => None,
+            Outcome::Failure(failure) => {
+                // The same words, but for the side that we are on.
+                let message = match failure.message.strip_prefix("origin ") {
+                    Some(rest) => format!("target {rest}"),
+                    None => failure.message.clone(),
+                };
+                Some(Refusal::Failure(Failure { label: failure.label, message }))
+            }
+        };
+        spare(refusal, verdict)
     }
 
     /// The answer's body where the call was refused.
@@ -266,7 +269,7 @@ mod tests {
     #[test]
     fn a_discovered_domain_may_be_called_and_no_other() {
         let discovered = verdict(r#"{"domain":"b.com","hosts":["infra.b.com"],"ttl_ms":1}"#);
-        assert_eq!(call().judge(Some(&discovered)), Ok(()));
+        assert_eq!(call().judge(Some(&discovered)), Ok(None));
         let other = verdict(r#"{"domain":"c.com","hosts":["infra.b.com"],"ttl_ms":1}"#);
         for none in [None, Some(&other)] {
             assert_eq!(call().judge(none).unwrap_err().label(), "verdict-unavailable");

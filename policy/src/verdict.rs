@@ -3,6 +3,7 @@
 //! ```json
 //! {"domain":"a.com","hosts":["federator.infra.a.com"],"ttl_ms":599000}
 //! {"domain":"c.com","failure":{"label":"invalid-domain","message":"srv record not found: …"},"ttl_ms":30000}
+//! {"domain":"d.com","hosts":["federator.infra.d.com"],"ttl_ms":599000,"shadow":true}
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// For how long, in milliseconds.
     pub ttl_ms: u64,
+    /// Whether what discovery and names would refuse is only told, and passes.
+    pub shadow: bool,
 }
 
 /// A verdict that was asked for, and who gives it.
@@ -87,6 +90,9 @@ struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     ttl_ms: u64,
+    /// Absent from plain verdicts: there may be very many of those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shadow: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     store: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,8 +118,19 @@ impl Verdict {
     /// The verdict on a domain that strategy and list do not allow.
     pub fn denied(domain: Domain, ttl_ms: u64) -> Self {
         let message = format!("origin domain [{domain}] not in the federation allow list");
-        let failure = Failure { label: FailureLabel::FederationDenied, message };
-        Self { domain, outcome: Outcome::Failure(failure), ttl_ms }
+        Self::failed(domain, FailureLabel::FederationDenied, message, ttl_ms)
+    }
+
+    /// The verdict on a domain that the list forbids.
+    pub fn blocked(domain: Domain, ttl_ms: u64) -> Self {
+        let message = format!("origin domain [{domain}] is blocked by the federation allow list");
+        Self::failed(domain, FailureLabel::FederationDenied, message, ttl_ms)
+    }
+
+    /// The verdict on a domain for which nobody may speak.
+    pub fn failed(domain: Domain, label: FailureLabel, message: String, ttl_ms: u64) -> Self {
+        let outcome = Outcome::Failure(Failure { label, message });
+        Self { domain, outcome, ttl_ms, shadow: false }
     }
 }
 
@@ -127,7 +144,7 @@ impl TryFrom<Wire> for Verdict {
             (None, Some(failure)) => Outcome::Failure(failure),
             (None, None) | (Some(_), Some(_)) => return Err(VerdictError::NotOneOutcome),
         };
-        Ok(Self { domain: wire.domain, outcome, ttl_ms: wire.ttl_ms })
+        Ok(Self { domain: wire.domain, outcome, ttl_ms: wire.ttl_ms, shadow: wire.shadow })
     }
 }
 
@@ -138,7 +155,8 @@ impl From<Verdict> for Wire {
             Outcome::Failure(failure) => (None, Some(failure)),
         };
         let Speaker { store, control_plane } = Speaker::default();
-        Self { domain: verdict.domain, hosts, failure, ttl_ms: verdict.ttl_ms, store, control_plane }
+        let Verdict { domain, ttl_ms, shadow, .. } = verdict;
+        Self { domain, hosts, failure, ttl_ms, shadow, store, control_plane }
     }
 }
 
@@ -175,6 +193,7 @@ mod tests {
             r#"{"domain":"c.com","failure":{"label":"invalid-domain","message":"srv record not found"},"ttl_ms":30000}"#,
             r#"{"domain":"c.com","failure":{"label":"federation-denied","message":"no"},"ttl_ms":1000}"#,
             r#"{"domain":"c.com","failure":{"label":"discovery-failure","message":"no"},"ttl_ms":0}"#,
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"shadow":true}"#,
         ] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }

@@ -1,32 +1,51 @@
-//! Who may federate with us: the strategy and the listed backend domains.
+//! Who may federate with us: the strategy and the listed backend domains; and who may say so.
 //!
-//! Reads come from memory and never wait. A write goes to the store first and, once that has it
-//! safely, into memory; writes follow one another, so that both go through the same states in the
-//! same order, and a caller that goes away breaks nothing off. Whoever follows the list is told of
-//! each change in that order, before the write returns.
+//! Reads come from memory and never wait. A write goes to the store first, together with the record of
+//! who made it, and once that has it safely, into memory; writes follow one another, so that both go
+//! through the same states in the same order, and a caller that goes away breaks nothing off. Whoever
+//! follows the list is told of each change in that order, before the write returns.
+//!
+//! An entry that comes to its end changes without a write: [`AllowList::keep_time`] sees to it.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod audit;
 pub mod sqlite;
 mod state;
+pub mod terms;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tokens;
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fedgate_policy::{Domain, Strategy};
-
 pub use fedgate_store::StoreError;
-pub use state::{Change, Condition, Effect, Entry, State};
+
+pub use audit::{Author, Deed, Record};
+pub use state::{Change, Condition, Effect, Effects, Entry, Stamp, State};
+pub use terms::{Moment, Terms, TermsError};
+pub use tokens::{Role, Token, UnknownRole};
+
+/// How long an end may go unseen if the wall clock is set forward.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Where the list lives. Its methods block.
 pub trait Store: Send {
     /// Everything that was ever acknowledged.
     fn load(&mut self) -> Result<State, StoreError>;
-    /// Keeps a change, all of it or nothing; once this returns, the change survives a crash.
-    fn keep(&mut self, change: &Change) -> Result<(), StoreError>;
+    /// Keeps changes and the records of them, all of it or nothing; once this returns, they survive a
+    /// crash.
+    fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError>;
+    /// Records that were kept, each with its number, by which they are ordered.
+    fn audit(&mut self, query: &audit::Query) -> Result<Vec<(i64, Record)>, StoreError>;
+    /// Deletes records that need not be kept any longer; says how many.
+    fn trim_audit(&mut self, keep: audit::Retention, now: SystemTime) -> Result<usize, StoreError>;
+    /// Notes when tokens were last used, by their names.
+    fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError>;
     /// Whether the store can be read.
     fn check(&mut self) -> Result<(), StoreError>;
     /// Leaves the store tidy.
@@ -39,6 +58,21 @@ pub enum WriteError {
     /// The domain is not listed.
     #[error("{0} is not on the allow list")]
     NotListed(Domain),
+    /// The domain stands twice in one request.
+    #[error("{0} is named twice")]
+    Twice(Domain),
+    /// What is to be said of the domain cannot be.
+    #[error("{0}: {1}")]
+    Terms(Domain, TermsError),
+    /// There is a token of this name.
+    #[error("there is a token named '{0}': revoke it first, or choose another name")]
+    TokenExists(Arc<str>),
+    /// There is such a token, by another name.
+    #[error("the token '{0}' has the same digest")]
+    SameToken(Arc<str>),
+    /// There is none.
+    #[error("there is no token named '{0}' in the store")]
+    NoToken(Arc<str>),
     /// The caller's condition does not hold.
     #[error(
         "the condition of If-Match or If-None-Match does not hold: it has changed since you read it"
@@ -61,6 +95,8 @@ pub struct AllowList {
 /// of one that he has seen.
 struct Shown {
     state: State,
+    /// When which entry comes to its end.
+    ends: BTreeSet<(SystemTime, Domain)>,
     followers: Vec<Follower>,
 }
 
@@ -70,9 +106,12 @@ type Follower = Box<dyn FnMut(&Change) -> bool + Send + Sync>;
 // === impl AllowList ===
 
 impl AllowList {
-    /// Reads the list from its store. Blocks.
-    pub fn open(mut store: Box<dyn Store>) -> Result<Self, StoreError> {
-        let shown = Shown { state: store.load()?, followers: Vec::new() };
+    /// Reads the list from its store, as it stands at this moment. Blocks.
+    pub fn open(mut store: Box<dyn Store>, now: SystemTime) -> Result<Self, StoreError> {
+        let mut shown = Shown::new(store.load()?);
+        for domain in shown.ended(now) {
+            shown.apply(Change::Lapse(domain));
+        }
         Ok(Self { shown: Arc::new(RwLock::new(shown)), store: Arc::new(Mutex::new(Some(store))) })
     }
 
@@ -81,21 +120,33 @@ impl AllowList {
         self.shown().state.allows(domain)
     }
 
-    /// Whether the domain is listed, whatever the strategy.
+    /// Whether the domain is listed as one that may federate, whatever the strategy.
     pub fn lists(&self, domain: &Domain) -> bool {
-        self.shown().state.domains.contains_key(domain)
+        self.shown().state.lists(domain)
     }
 
-    /// The entry of a listed domain, whatever the strategy.
+    /// The terms on which a domain is listed, if its entry counts.
+    pub fn terms(&self, domain: &Domain) -> Option<Arc<Terms>> {
+        self.shown().state.in_force(domain).map(|entry| entry.terms.clone())
+    }
+
+    /// The entry of a listed domain, whatever the strategy, and even if it has come to its end.
     pub fn entry(&self, domain: &Domain) -> Option<Entry> {
         self.shown().state.domains.get(domain).cloned()
     }
 
-    /// Up to `limit` entries in alphabetical order, from behind `after`; and whether more follow.
-    pub fn page(&self, after: Option<&Domain>, limit: usize) -> (Vec<(Domain, Entry)>, bool) {
+    /// Up to `limit` entries in alphabetical order, from behind `after`, of those that are `wanted`;
+    /// and whether more follow.
+    pub fn page(
+        &self,
+        after: Option<&Domain>,
+        limit: usize,
+        mut wanted: impl FnMut(&Domain, &Entry) -> bool,
+    ) -> (Vec<(Domain, Entry)>, bool) {
         let state = &self.shown().state;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = state.domains.range::<Domain, _>((start, Bound::Unbounded));
+        let rest = state.domains.range::<Domain, _>((start, Bound::Unbounded));
+        let mut rest = rest.filter(|(domain, entry)| wanted(domain, entry));
         let page =
             rest.by_ref().take(limit).map(|(name, entry)| (name.clone(), entry.clone())).collect();
         (page, rest.next().is_some())
@@ -123,20 +174,45 @@ impl AllowList {
         at(&self.shown().state)
     }
 
-    /// Lists a domain, or changes its note; without a note, the one that is there stays.
+    /// Lists a domain, or changes the terms on which it is listed; what is not given stays.
     pub async fn put(
         &self,
         domain: Domain,
-        note: Option<String>,
+        change: terms::Change,
         condition: Condition,
-        now: SystemTime,
+        author: Author,
     ) -> Result<(Entry, Effect), WriteError> {
-        self.write(move |state| state.put(domain, note, &condition, now)).await
+        self.write(author, move |state, author| {
+            let (done, change) = state.put(domain, change, &condition, author)?;
+            Ok((done, change.into_iter().collect()))
+        })
+        .await
+    }
+
+    /// Lists many domains, or changes their terms: all of them or none. With `prune`, takes all others
+    /// off the list.
+    pub async fn put_all(
+        &self,
+        wanted: Vec<(Domain, terms::Change)>,
+        prune: bool,
+        condition: Condition,
+        author: Author,
+    ) -> Result<Effects, WriteError> {
+        self.write(author, move |state, author| state.put_all(wanted, prune, &condition, author)).await
     }
 
     /// Takes a domain off the list.
-    pub async fn remove(&self, domain: Domain, condition: Condition) -> Result<(), WriteError> {
-        self.write(move |state| state.remove(domain, &condition)).await
+    pub async fn remove(
+        &self,
+        domain: Domain,
+        condition: Condition,
+        author: Author,
+    ) -> Result<(), WriteError> {
+        self.write(author, move |state, _| {
+            let (done, change) = state.remove(domain, &condition)?;
+            Ok((done, change.into_iter().collect()))
+        })
+        .await
     }
 
     /// Sets the strategy; returns the revision at which it was set.
@@ -144,8 +220,82 @@ impl AllowList {
         &self,
         strategy: Strategy,
         condition: Condition,
+        author: Author,
     ) -> Result<(i64, Effect), WriteError> {
-        self.write(move |state| state.set_strategy(strategy, &condition)).await
+        self.write(author, move |state, _| {
+            let (done, change) = state.set_strategy(strategy, &condition)?;
+            Ok((done, change.into_iter().collect()))
+        })
+        .await
+    }
+
+    /// Takes a token in; its revision is given by the list.
+    pub async fn make_token(&self, token: Token, author: Author) -> Result<(), WriteError> {
+        self.write(author, move |state, _| {
+            let (done, change) = state.make_token(token)?;
+            Ok((done, change.into_iter().collect()))
+        })
+        .await
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(&self, name: String, author: Author) -> Result<(), WriteError> {
+        self.write(author, move |state, _| {
+            let (done, change) = state.revoke_token(&name)?;
+            Ok((done, change.into_iter().collect()))
+        })
+        .await
+    }
+
+    /// Writes down what changes nothing.
+    pub async fn record(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.with_store(move |store| open(store)?.keep(&[], &records)).await
+    }
+
+    /// What was written down, each with its number.
+    pub async fn audit(&self, query: audit::Query) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.with_store(move |store| open(store)?.audit(&query)).await
+    }
+
+    /// Deletes records that need not be kept any longer; says how many.
+    pub async fn trim_audit(
+        &self,
+        keep: audit::Retention,
+        now: SystemTime,
+    ) -> Result<usize, StoreError> {
+        self.with_store(move |store| open(store)?.trim_audit(keep, now)).await
+    }
+
+    /// Notes when tokens were last used, by their names.
+    pub async fn used(&self, tokens: Vec<(Arc<str>, SystemTime)>) -> Result<(), StoreError> {
+        self.with_store(move |store| open(store)?.used(&tokens)).await
+    }
+
+    /// Has entries come to their end at their time by the wall clock, for ever. One that has stays so,
+    /// even if that clock is set back.
+    pub async fn keep_time(&self) {
+        loop {
+            let now = SystemTime::now();
+            let next = self.lapse(now).await;
+            let until = next.and_then(|next| next.duration_since(now).ok());
+            tokio::time::sleep(until.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    /// Ends the entries whose time is over; returns the next such time.
+    async fn lapse(&self, now: SystemTime) -> Option<SystemTime> {
+        let is_due = |(end, _): &(SystemTime, Domain)| *end <= now;
+        if self.shown().ends.first().is_some_and(is_due) {
+            let records = self.shown_for_writing().lapse(now);
+            for record in &records {
+                let domain = record.domain.as_ref().map(Domain::as_str);
+                tracing::info!(domain, "an entry has come to its end: it counts as absent");
+            }
+            if let Err(error) = self.record(records).await {
+                tracing::error!(%error, "that an entry came to its end could not be written down");
+            }
+        }
+        self.shown().ends.first().map(|(end, _)| *end)
     }
 
     /// Whether the store can be read.
@@ -158,19 +308,27 @@ impl AllowList {
         self.with_store(|store| store.take().map_or(Ok(()), Store::close)).await
     }
 
-    /// Decides on the present state, stores the change, shows it: one write after the other.
+    /// Decides on the present state, stores the changes, shows them: one write after the other.
     async fn write<T: Send + 'static>(
         &self,
-        decide: impl FnOnce(&State) -> Result<(T, Option<Change>), WriteError> + Send + 'static,
+        author: Author,
+        decide: impl FnOnce(&State, &Author) -> Result<(T, Vec<Change>), WriteError> + Send + 'static,
     ) -> Result<T, WriteError> {
         let list = self.clone();
         self.with_store(move |store| {
-            let (result, change) = decide(&list.shown().state)?;
-            if let Some(change) = change {
-                open(store)?.keep(&change)?;
+            let (result, changes, records) = {
+                let state = &list.shown().state;
+                let (result, changes) = decide(state, &author)?;
+                let records: Vec<_> =
+                    changes.iter().map(|change| audit::record(state, change, &author)).collect();
+                (result, changes, records)
+            };
+            if !changes.is_empty() {
+                open(store)?.keep(&changes, &records)?;
                 let mut shown = list.shown_for_writing();
-                shown.followers.retain_mut(|follower| follower(&change));
-                shown.state.apply(change);
+                for change in changes {
+                    shown.show(change);
+                }
             }
             Ok(result)
         })
@@ -193,7 +351,7 @@ impl AllowList {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: std::convert::From<StoreError> + Send + 'static,
     {
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || {
@@ -208,33 +366,86 @@ fn open(store: &mut Option<Box<dyn Store>>) -> Result<&mut Box<dyn Store>, Store
     store.as_mut().ok_or_else(|| StoreError::Failed("it is closed".to_owned()))
 }
 
+// === impl Shown ===
+
+impl Shown {
+    fn new(state: State) -> Self {
+        let ends = state.domains.iter().filter_map(|(domain, entry)| end(domain, entry)).collect();
+        Self { state, ends, followers: Vec::new() }
+    }
+
+    /// Tells all who follow of a change, and makes it.
+    fn show(&mut self, change: Change) {
+        self.followers.retain_mut(|follower| follower(&change));
+        self.apply(change);
+    }
+
+    fn apply(&mut self, change: Change) {
+        if let Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) = &change
+            && let Some((domain, entry)) = self.state.domains.get_key_value(domain)
+            && let Some(end) = end(domain, entry)
+        {
+            self.ends.remove(&end);
+        }
+        if let Change::Put(domain, entry) = &change
+            && let Some(end) = end(domain, entry)
+        {
+            self.ends.insert(end);
+        }
+        self.state.apply(change);
+    }
+
+    /// Ends the entries whose time is over, and says so.
+    fn lapse(&mut self, now: SystemTime) -> Vec<Record> {
+        let author = Author::system(now);
+        let mut records = Vec::new();
+        for domain in self.ended(now) {
+            let change = Change::Lapse(domain);
+            records.push(audit::record(&self.state, &change, &author));
+            self.show(change);
+        }
+        records
+    }
+
+    fn ended(&self, now: SystemTime) -> Vec<Domain> {
+        let over = self.ends.iter().take_while(|(end, _)| *end <= now);
+        over.map(|(_, domain)| domain.clone()).collect()
+    }
+}
+
+/// When an entry that still counts comes to its end.
+fn end(domain: &Domain, entry: &Entry) -> Option<(SystemTime, Domain)> {
+    let end = entry.terms.expires_at.filter(|_| !entry.lapsed)?;
+    Some((end.0, domain.clone()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::testing::{Nowhere, listing};
+    use super::testing::{Nowhere, in_memory, listing, put, us};
     use super::*;
 
     #[tokio::test]
     async fn a_write_that_the_store_refuses_leaves_the_list_as_it_was() {
-        let list = AllowList::open(Box::new(Nowhere { full: true })).unwrap();
+        let list = AllowList::open(Box::new(Nowhere { full: true }), SystemTime::now()).unwrap();
         let domain: Domain = "a.com".parse().unwrap();
-        let put = list.put(domain.clone(), None, Condition::None, SystemTime::now()).await;
+        let put = list.put(domain.clone(), terms::Change::default(), Condition::None, us()).await;
         assert!(matches!(put, Err(WriteError::Store(StoreError::Full(_)))));
         assert!(!list.allows(&domain));
-        assert!(list.set_strategy(Strategy::AllowAll, Condition::None).await.is_err());
+        assert!(list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.is_err());
         assert_eq!(list.strategy(), (Strategy::AllowDynamic, 0));
     }
 
     #[tokio::test]
     async fn pages_hold_every_domain_once_and_in_order() {
         let list = listing(&["c.com", "a.com", "d.com", "b.com"]).await;
-        let (first, more) = list.page(None, 3);
+        let (first, more) = list.page(None, 3, |_, _| true);
         assert!(more);
         let after = first.last().map(|(name, _)| name.clone());
-        let (second, more) = list.page(after.as_ref(), 3);
+        let (second, more) = list.page(after.as_ref(), 3, |_, _| true);
         assert!(!more);
         let names: Vec<_> = first.iter().chain(&second).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a.com", "b.com", "c.com", "d.com"]);
-        assert!(!list.page(None, 4).1, "a page that ends with the list has no next");
+        assert!(!list.page(None, 4, |_, _| true).1, "a page that ends with the list has no next");
     }
 
     #[tokio::test]
@@ -250,10 +461,10 @@ mod tests {
             }
         };
         assert_eq!(list.follow(|state| state.domains.len(), follower), 1);
-        list.remove("a.com".parse().unwrap(), Condition::None).await.unwrap();
-        list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
-        list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
-        list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+        list.remove("a.com".parse().unwrap(), Condition::None, us()).await.unwrap();
+        list.set_strategy(Strategy::AllowDynamic, Condition::None, us()).await.unwrap();
+        list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
+        list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
         let expected =
             [Change::Remove("a.com".parse().unwrap(), 2), Change::Strategy(Strategy::AllowAll, 3)];
         assert_eq!(*seen.lock().unwrap(), expected);
@@ -265,7 +476,47 @@ mod tests {
         list.close().await.unwrap();
         let domain: Domain = "a.com".parse().unwrap();
         assert!(list.allows(&domain));
-        assert!(list.remove(domain, Condition::None).await.is_err());
+        assert!(list.remove(domain, Condition::None, us()).await.is_err());
         assert!(list.check().await.is_err());
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000 + seconds)
+    }
+
+    #[tokio::test]
+    async fn an_entry_counts_until_its_last_second_and_is_told_when_it_ends() {
+        let list = in_memory();
+        put(&list, "a.com", r#"{"expires_at":"2030-01-01T00:00:10Z"}"#).await;
+        put(&list, "b.com", r#"{"expires_at":"2030-01-01T00:00:20Z","action":"block"}"#).await;
+        put(&list, "c.com", r#"{"expires_at":"2030-01-01T00:00:05Z"}"#).await;
+        put(&list, "c.com", r#"{"expires_at":null}"#).await;
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = told.clone();
+        let follower = move |change: &Change| {
+            tell.lock().unwrap().push(change.clone());
+            true
+        };
+        list.follow(|_| (), follower);
+        let [a, b, c] = ["a.com", "b.com", "c.com"].map(|name| name.parse::<Domain>().unwrap());
+        list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
+        told.lock().unwrap().clear();
+        assert_eq!(list.lapse(at(9)).await, Some(at(10)));
+        assert!(list.lists(&a) && !list.allows(&b) && told.lock().unwrap().is_empty());
+        assert_eq!(list.lapse(at(10)).await, Some(at(20)));
+        assert!(!list.lists(&a) && list.terms(&a).is_none() && list.entry(&a).unwrap().lapsed);
+        assert!(list.allows(&a), "absent, under allowAll");
+        assert_eq!(list.lapse(at(30)).await, None);
+        assert!(list.allows(&b), "a block ends as well");
+        assert!(list.lists(&c));
+        assert_eq!(*told.lock().unwrap(), [Change::Lapse(a.clone()), Change::Lapse(b)]);
+        // A clock that is set back brings nothing back; an operator does.
+        assert_eq!(list.lapse(at(0)).await, None);
+        put(&list, "a.com", r#"{"note":"n"}"#).await;
+        assert!(!list.lists(&a), "the end is still the same");
+        put(&list, "a.com", r#"{"expires_at":"2030-01-01T00:01:00Z"}"#).await;
+        assert!(list.lists(&a));
+        list.remove(a, Condition::None, us()).await.unwrap();
+        assert_eq!(list.lapse(at(99)).await, None);
     }
 }

@@ -1,10 +1,17 @@
 //! The allow list in the store's file.
 
-use fedgate_policy::{Domain, Strategy, UnknownStrategy};
-use rusqlite::{Connection, Transaction, TransactionBehavior, named_params};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::{Change, Entry, State, Store, StoreError};
+use fedgate_policy::{Domain, Strategy};
 use fedgate_store::sqlite::{Database, millis, time};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params, params_from_iter};
+
+use crate::audit::{From, Query, Record, Retention};
+use crate::state::{Stamp, shared};
+use crate::{Change, Entry, State, Store, StoreError, Token};
 
 /// The allow list's part of the file.
 pub struct Sqlite(pub Database);
@@ -16,8 +23,41 @@ impl Store for Sqlite {
         self.0.with(|connection| load(connection))
     }
 
-    fn keep(&mut self, change: &Change) -> Result<(), StoreError> {
-        self.0.with(|connection| keep(connection, change))
+    fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError> {
+        self.0.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            changes.iter().try_for_each(|change| keep(&transaction, change))?;
+            records.iter().try_for_each(|record| write_down(&transaction, record))?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    fn audit(&mut self, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.0.with(|connection| audit(connection, query))
+    }
+
+    fn trim_audit(&mut self, keep: Retention, now: SystemTime) -> Result<usize, StoreError> {
+        let oldest = now.checked_sub(keep.age).map_or(0, millis);
+        self.0.with(|connection| {
+            Ok(connection.execute(
+                "DELETE FROM audit WHERE at < ?1
+                 OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                (oldest, keep.count),
+            )?)
+        })
+    }
+
+    fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
+        self.0.with(|connection| {
+            let transaction = connection.transaction()?;
+            for (name, at) in tokens {
+                transaction.execute(
+                    "UPDATE token SET last_used_at = max(?2, ifnull(last_used_at, 0)) WHERE name = ?1",
+                    (name, millis(*at)),
+                )?;
+            }
+            Ok(transaction.commit()?)
+        })
     }
 
     fn check(&mut self) -> Result<(), StoreError> {
@@ -30,79 +70,234 @@ impl Store for Sqlite {
     }
 }
 
+// === reading ===
+
 fn load(connection: &Connection) -> Result<State, StoreError> {
     let (revision, strategy, strategy_revision) =
         connection.query_row("SELECT revision, strategy, strategy_revision FROM list", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
         })?;
-    let strategy = strategy_named(strategy)?;
+    let strategy =
+        strategy.parse::<Strategy>().map_err(|reason| senseless("strategy", &strategy, &reason))?;
     let mut state = State { revision, strategy, strategy_revision, ..State::default() };
-    let mut rows =
-        connection.prepare("SELECT name, note, revision, created_at, updated_at FROM domain")?;
+    let mut names = Names::default();
+    let mut rows = connection.prepare(
+        "SELECT name, terms, revision, created_at, created_by, updated_at, updated_by FROM domain",
+    )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
         // Parsed as a domain is normalised; what is stored has to be so already.
-        let domain = Domain::parse(name.as_bytes()).map_err(|reason| StoreError::Row {
-            what: "domain",
-            value: name.clone(),
-            reason: reason.to_string(),
-        })?;
+        let domain =
+            Domain::parse(name.as_bytes()).map_err(|reason| senseless("domain", &name, &reason))?;
+        let terms: String = row.get(1)?;
         let entry = Entry {
-            note: row.get(1)?,
+            terms: shared(
+                serde_json::from_str(&terms).map_err(|reason| senseless("terms", &terms, &reason))?,
+            ),
             revision: row.get(2)?,
-            created_at: time(row.get(3)?),
-            updated_at: time(row.get(4)?),
+            created: Stamp { at: time(row.get(3)?), by: names.of(row.get(4)?) },
+            updated: Stamp { at: time(row.get(5)?), by: names.of(row.get(6)?) },
+            lapsed: false,
         };
         if state.domains.insert(domain, entry).is_some() {
-            let reason = "stands there twice".to_owned();
-            return Err(StoreError::Row { what: "domain", value: name, reason });
+            return Err(senseless("domain", &name, &"stands there twice"));
         }
+    }
+    let mut rows = connection.prepare(
+        "SELECT name, role, sha256, created_at, created_by, expires_at, last_used_at, revision
+         FROM token",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let token = token(row)?;
+        state.tokens.insert(token.name.clone(), token);
     }
     Ok(state)
 }
 
-fn keep(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match change {
-        Change::Put(domain, entry) => put(&transaction, domain, entry)?,
-        Change::Remove(domain, revision) => {
-            transaction.execute("DELETE FROM domain WHERE name = ?1", [domain.as_str()])?;
-            transaction.execute("UPDATE list SET revision = ?1", [revision])?;
+/// Authors, of whom there are few, each kept once.
+#[derive(Default)]
+struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn of(&mut self, name: String) -> Arc<str> {
+        if let Some(known) = self.0.get(name.as_str()) {
+            return known.clone();
         }
-        Change::Strategy(strategy, revision) => {
-            transaction.execute(
-                "UPDATE list SET revision = ?1, strategy = ?2, strategy_revision = ?1",
-                (revision, strategy.name()),
-            )?;
-        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        name
     }
-    Ok(transaction.commit()?)
 }
 
-fn put(transaction: &Transaction<'_>, domain: &Domain, entry: &Entry) -> rusqlite::Result<()> {
-    transaction.execute(
-        "INSERT INTO domain VALUES (:name, :note, :revision, :created_at, :updated_at)
-         ON CONFLICT (name) DO UPDATE
-         SET note = :note, revision = :revision, updated_at = :updated_at",
-        named_params! {
-            ":name": domain.as_str(),
-            ":note": entry.note,
-            ":revision": entry.revision,
-            ":created_at": millis(entry.created_at),
-            ":updated_at": millis(entry.updated_at),
-        },
-    )?;
-    transaction.execute("UPDATE list SET revision = ?1", [entry.revision])?;
+fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+    let role: String = row.get(1)?;
+    Ok(Token {
+        name: row.get::<_, String>(0)?.into(),
+        role: role.parse().map_err(|reason| senseless("role", &role, &reason))?,
+        sha256: row.get(2)?,
+        created_at: time(row.get(3)?),
+        created_by: row.get::<_, String>(4)?.into(),
+        expires_at: row.get::<_, Option<i64>>(5)?.map(time),
+        last_used_at: row.get::<_, Option<i64>>(6)?.map(time),
+        revision: row.get(7)?,
+    })
+}
+
+fn audit(connection: &Connection, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
+    let mut conditions = vec!["1"];
+    let mut values: Vec<Sql> = Vec::new();
+    let mut wanted = |condition, value: Option<Sql>| {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push(value);
+        }
+    };
+    wanted("domain = ?", query.domain.as_ref().map(|domain| Sql::Text(domain.to_string())));
+    wanted("by = ?", query.by.clone().map(Sql::Text));
+    wanted("deed = ?", query.deed.map(|deed| Sql::Text(deed.name().to_owned())));
+    wanted("at >= ?", query.since.map(|at| Sql::Integer(millis(at))));
+    wanted("at < ?", query.until.map(|at| Sql::Integer(millis(at))));
+    let order = match query.from {
+        From::Newest(below) => {
+            wanted("id < ?", below.map(Sql::Integer));
+            "DESC"
+        }
+        From::Oldest(above) => {
+            wanted("id > ?", Some(Sql::Integer(above)));
+            "ASC"
+        }
+    };
+    let conditions = conditions.join(" AND ");
+    let mut rows = connection.prepare_cached(&format!(
+        "SELECT id, revision, at, by, deed, domain, before, after, request_id FROM audit
+         WHERE {conditions} ORDER BY id {order} LIMIT {}",
+        query.limit
+    ))?;
+    let mut rows = rows.query(params_from_iter(values))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push((row.get(0)?, record(row)?));
+    }
+    Ok(records)
+}
+
+fn record(row: &Row<'_>) -> Result<Record, StoreError> {
+    let json = |column| -> Result<Option<serde_json::Value>, StoreError> {
+        let text: Option<String> = row.get(column)?;
+        let read = |text: String| {
+            serde_json::from_str(&text).map_err(|reason| senseless("audit", &text, &reason))
+        };
+        text.map(read).transpose()
+    };
+    let (deed, domain): (String, Option<String>) = (row.get(4)?, row.get(5)?);
+    let parsed = |name: String| {
+        Domain::parse(name.as_bytes()).map_err(|reason| senseless("domain", &name, &reason))
+    };
+    Ok(Record {
+        revision: row.get(1)?,
+        at: time(row.get(2)?),
+        by: row.get::<_, String>(3)?.into(),
+        deed: deed.parse().map_err(|reason| senseless("deed", &deed, &reason))?,
+        domain: domain.map(parsed).transpose()?,
+        before: json(6)?,
+        after: json(7)?,
+        request_id: row.get::<_, Option<String>>(8)?.map(Into::into),
+    })
+}
+
+/// A row that means nothing to us.
+fn senseless(what: &'static str, value: &str, reason: &dyn ToString) -> StoreError {
+    StoreError::Row { what, value: value.to_owned(), reason: reason.to_string() }
+}
+
+// === writing ===
+
+fn keep(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
+    let revision = match change {
+        Change::Put(domain, entry) => {
+            put(transaction, domain, entry)?;
+            entry.revision
+        }
+        Change::Remove(domain, revision) => {
+            let mut delete = transaction.prepare_cached("DELETE FROM domain WHERE name = ?1")?;
+            delete.execute([domain.as_str()])?;
+            *revision
+        }
+        Change::Lapse(_) => return Ok(()),
+        Change::Strategy(strategy, revision) => {
+            transaction.execute(
+                "UPDATE list SET strategy = ?1, strategy_revision = ?2",
+                (strategy.name(), revision),
+            )?;
+            *revision
+        }
+        Change::Token(token) => {
+            transaction.execute(
+                "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                (
+                    &token.name,
+                    token.role.name(),
+                    token.sha256,
+                    millis(token.created_at),
+                    &token.created_by,
+                    token.expires_at.map(millis),
+                    token.last_used_at.map(millis),
+                    token.revision,
+                ),
+            )?;
+            token.revision
+        }
+        Change::Revoke(name, revision) => {
+            transaction.execute("DELETE FROM token WHERE name = ?1", [name])?;
+            *revision
+        }
+    };
+    transaction.prepare_cached("UPDATE list SET revision = ?1")?.execute([revision])?;
     Ok(())
 }
 
-fn strategy_named(name: String) -> Result<Strategy, StoreError> {
-    name.parse().map_err(|reason: UnknownStrategy| StoreError::Row {
-        what: "strategy",
-        value: name,
-        reason: reason.to_string(),
-    })
+fn put(transaction: &Transaction<'_>, domain: &Domain, entry: &Entry) -> Result<(), StoreError> {
+    let mut upsert = transaction.prepare_cached(
+        "INSERT INTO domain (name, terms, revision, created_at, created_by, updated_at, updated_by)
+         VALUES (:name, :terms, :revision, :created_at, :created_by, :updated_at, :updated_by)
+         ON CONFLICT (name) DO UPDATE
+         SET terms = :terms, revision = :revision, updated_at = :updated_at, updated_by = :updated_by",
+    )?;
+    upsert.execute(named_params! {
+        ":name": domain.as_str(),
+        ":terms": json(&*entry.terms)?,
+        ":revision": entry.revision,
+        ":created_at": millis(entry.created.at),
+        ":created_by": entry.created.by,
+        ":updated_at": millis(entry.updated.at),
+        ":updated_by": entry.updated.by,
+    })?;
+    Ok(())
+}
+
+/// Adds a record to those that are there.
+fn write_down(transaction: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO audit (revision, at, by, deed, domain, before, after, request_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    insert.execute((
+        record.revision,
+        millis(record.at),
+        &record.by,
+        record.deed.name(),
+        record.domain.as_ref().map(Domain::as_str),
+        record.before.as_ref().map(json).transpose()?,
+        record.after.as_ref().map(json).transpose()?,
+        &record.request_id,
+    ))?;
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::*;
+use crate::audit::{Author, Deed};
+use crate::{Role, Terms};
 
 impl Sqlite {
     fn open(path: &Path) -> Result<Self, StoreError> {
@@ -11,9 +13,22 @@ impl Sqlite {
     }
 }
 
+fn moment() -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(1_234_567_890_123)
+}
+
 fn entry(revision: i64, note: &str) -> Entry {
-    let at = UNIX_EPOCH + Duration::from_millis(1_234_567_890_123);
-    Entry { note: note.to_owned(), revision, created_at: at, updated_at: at }
+    on(revision, Terms { note: note.to_owned(), ..Terms::default() })
+}
+
+fn on(revision: i64, terms: Terms) -> Entry {
+    let stamp = |by: &str| Stamp { at: moment(), by: by.into() };
+    let (created, updated) = (stamp("alice"), stamp("bob"));
+    Entry { terms: shared(terms), revision, created, updated, lapsed: false }
+}
+
+fn keep(store: &mut Sqlite, change: &Change) {
+    store.keep(std::slice::from_ref(change), &[]).unwrap();
 }
 
 fn domain(name: &str) -> Domain {
@@ -63,13 +78,21 @@ fn a_store_has_a_name_of_its_own_which_it_keeps() {
     tamper(
         &path,
         "DROP TABLE identity; ALTER TABLE finding DROP COLUMN boot;
-         ALTER TABLE finding DROP COLUMN booted_ms; PRAGMA user_version = 2;
-         INSERT INTO domain VALUES ('a.com', '', 1, 0, 0);
-         INSERT INTO finding VALUES ('domain', 'a.com', 'x', 1, 2, '{}')",
+         ALTER TABLE finding DROP COLUMN booted_ms; DROP TABLE token; DROP TABLE audit; DROP TABLE domain;
+         CREATE TABLE domain (name TEXT PRIMARY KEY, note TEXT NOT NULL, revision INTEGER NOT NULL,
+             created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+         INSERT INTO domain VALUES ('a.com', 'say \"hello\"', 1, 5, 6), ('b.com', '', 2, 7, 8);
+         INSERT INTO finding VALUES ('domain', 'a.com', 'x', 1, 2, '{}');
+         PRAGMA user_version = 2;",
     );
     let mut store = Sqlite::open(&path).unwrap();
     assert_ne!(store.0.identity().unwrap(), name);
-    assert!(store.load().unwrap().domains.contains_key(&domain("a.com")));
+    let domains = store.load().unwrap().domains;
+    let a = &domains[&domain("a.com")];
+    assert_eq!((a.terms.note.as_str(), a.revision), ("say \"hello\"", 1));
+    let stamp = |millis| Stamp { at: UNIX_EPOCH + Duration::from_millis(millis), by: "".into() };
+    assert_eq!((&a.created, &a.updated), (&stamp(5), &stamp(6)));
+    assert_eq!(*domains[&domain("b.com")].terms, Terms::default());
 }
 
 #[test]
@@ -77,6 +100,19 @@ fn what_is_kept_is_there_after_reopening() {
     let (_directory, path) = place();
     let mut store = Sqlite::open(&path).unwrap();
     let mut expected = State::default();
+    let terms = r#"{"action":"block","expires_at":"2030-01-31T12:00:00.250Z","pinned_hosts":["h.a.com"],
+        "dnssec":"require","search_policy":"full_search",
+        "restriction":{"tag":"restrict_by_team","value":["f81d4fae-7dec-11d0-a765-00a0c91e6bf6"]}}"#;
+    let token = |name: &str, digest, expires_at, revision| Token {
+        name: name.into(),
+        role: Role::Viewer,
+        sha256: [digest; 32],
+        created_at: moment(),
+        created_by: "alice".into(),
+        expires_at,
+        last_used_at: None,
+        revision,
+    };
     for change in [
         Change::Put(domain("a.com"), entry(1, "")),
         Change::Put(domain("b.com"), entry(2, "'); DROP TABLE domain; --")),
@@ -84,8 +120,12 @@ fn what_is_kept_is_there_after_reopening() {
         Change::Strategy(Strategy::AllowAll, 4),
         Change::Put(domain("c.com"), entry(5, "")),
         Change::Remove(domain("c.com"), 6),
+        Change::Put(domain("d.com"), on(7, serde_json::from_str(terms).unwrap())),
+        Change::Token(token("one", 1, Some(moment()), 8)),
+        Change::Token(token("two", 2, None, 9)),
+        Change::Revoke("one".into(), 10),
     ] {
-        store.keep(&change).unwrap();
+        keep(&mut store, &change);
         expected.apply(change);
     }
     assert_eq!(store.load().unwrap(), expected);
@@ -131,7 +171,7 @@ fn a_damaged_file_is_named_and_left_alone() {
     for bytes in [b"this is not a database, and it is longer than a header is. ".repeat(40), {
         let mut store = Sqlite::open(&path).unwrap();
         for n in 0..500 {
-            store.keep(&Change::Put(domain(&format!("d{n}.example.com")), entry(n, "note"))).unwrap();
+            keep(&mut store, &Change::Put(domain(&format!("d{n}.example.com")), entry(n, "note")));
         }
         Box::new(store).close().unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
@@ -163,11 +203,16 @@ fn a_file_of_a_later_version_or_of_something_else_is_left_alone() {
 #[test]
 fn a_row_that_means_nothing_stops_the_start() {
     for (sql, what) in [
-        ("INSERT INTO domain VALUES ('not a domain', '', 1, 0, 0)", "the domain 'not a domain'"),
         (
-            "INSERT INTO domain VALUES ('a.com', '', 1, 0, 0), ('A.com', '', 1, 0, 0)",
+            "INSERT INTO domain VALUES ('not a domain', 1, 0, 0, '{}', '', '')",
+            "the domain 'not a domain'",
+        ),
+        (
+            "INSERT INTO domain VALUES ('a.com', 1, 0, 0, '{}', '', ''), ('A.com', 1, 0, 0, '{}', '', '')",
             "stands there twice",
         ),
+        ("INSERT INTO domain VALUES ('a.com', 1, 0, 0, '{\"colour\":1}', '', '')", "the terms"),
+        ("INSERT INTO token VALUES ('t', 'king', x'00', 0, '', NULL, NULL, 1)", "the role 'king'"),
         ("UPDATE list SET strategy = 'allowEverything'", "the strategy 'allowEverything'"),
     ] {
         let (_directory, path) = place();
@@ -183,4 +228,92 @@ fn a_path_that_cannot_be_opened_is_named_with_a_cure() {
     let (directory, _) = place();
     let error = refused(&directory.path().join("nowhere/fedgate.db"));
     assert!(error.contains("nowhere/fedgate.db") && error.contains("directory"), "{error}");
+}
+
+fn records(number: u64) -> Vec<Record> {
+    let record = |n: u64| {
+        let at = moment() + Duration::from_secs(n);
+        let author = Author { by: if n % 2 == 0 { "even" } else { "odd" }.into(), at, request_id: None };
+        let domain = (n % 3 == 0).then(|| domain("a.com"));
+        Record { domain, ..author.did(Deed::CallsRefused, serde_json::json!({"n": n})) }
+    };
+    (0..number).map(record).collect()
+}
+
+#[test]
+fn records_are_found_by_what_is_asked_for_in_either_order() {
+    let (_directory, path) = place();
+    let mut store = Sqlite::open(&path).unwrap();
+    let all = records(10);
+    store.keep(&[], &all).unwrap();
+    let everything = Query { limit: 100, ..Query::default() };
+    let mut found = |query: Query| -> Vec<i64> {
+        store.audit(&query).unwrap().into_iter().map(|(id, _)| id - 1).collect()
+    };
+    let at = |n| Some(moment() + Duration::from_secs(n));
+    for (query, expected) in [
+        (Query { limit: 3, ..everything.clone() }, vec![9, 8, 7]),
+        (Query { from: From::Newest(Some(8)), limit: 3, ..everything.clone() }, vec![6, 5, 4]),
+        (Query { from: From::Oldest(0), limit: 2, ..everything.clone() }, vec![0, 1]),
+        (Query { from: From::Oldest(9), ..everything.clone() }, vec![9]),
+        (Query { from: From::Oldest(10), ..everything.clone() }, vec![]),
+        (Query { by: Some("odd".to_owned()), since: at(4), ..everything.clone() }, vec![9, 7, 5]),
+        (Query { domain: Some(domain("a.com")), until: at(6), ..everything.clone() }, vec![3, 0]),
+        (Query { deed: Some(Deed::DomainAdded), ..everything.clone() }, vec![]),
+        (Query { by: Some("'; DROP TABLE audit; --".to_owned()), ..everything.clone() }, vec![]),
+    ] {
+        assert_eq!(found(query.clone()), expected, "{query:?}");
+    }
+    let read = store.audit(&Query { from: From::Oldest(0), ..everything }).unwrap();
+    assert_eq!(read.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn records_go_by_age_and_by_number_and_their_numbers_never_come_again() {
+    let (_directory, path) = place();
+    let mut store = Sqlite::open(&path).unwrap();
+    store.keep(&[], &records(10)).unwrap();
+    let mut trimmed = |age, count, now| {
+        let keep = Retention { age: Duration::from_secs(age), count };
+        store.trim_audit(keep, moment() + Duration::from_secs(now)).unwrap()
+    };
+    assert_eq!(trimmed(100, 100, 10), 0);
+    assert_eq!(trimmed(7, 100, 10), 3);
+    assert_eq!(trimmed(100, 5, 10), 2);
+    assert_eq!(trimmed(0, 100, 99), 5);
+    store.keep(&[], &records(1)).unwrap();
+    let query = Query { limit: 9, ..Query::default() };
+    assert_eq!(store.audit(&query).unwrap().first().map(|(id, _)| *id), Some(11));
+}
+
+#[test]
+fn a_change_and_its_record_are_kept_together_or_not_at_all() {
+    let (_directory, path) = place();
+    let mut store = Sqlite::open(&path).unwrap();
+    store.0.with(|it| Ok(it.execute_batch("DROP TABLE audit")?)).unwrap();
+    let change = Change::Put(domain("a.com"), entry(1, ""));
+    assert!(store.keep(&[change], &records(1)).is_err());
+    assert_eq!(store.load().unwrap(), State::default());
+}
+
+#[test]
+fn when_a_token_was_used_only_moves_on() {
+    let (_directory, path) = place();
+    let mut store = Sqlite::open(&path).unwrap();
+    let used = |seconds| moment() + Duration::from_secs(seconds);
+    let token = Token {
+        name: "one".into(),
+        role: Role::Admin,
+        sha256: [1; 32],
+        created_at: moment(),
+        created_by: "".into(),
+        expires_at: None,
+        last_used_at: None,
+        revision: 1,
+    };
+    keep(&mut store, &Change::Token(token));
+    for (at, expected) in [(5, 5), (3, 5), (9, 9)] {
+        store.used(&[("one".into(), used(at)), ("gone".into(), used(at))]).unwrap();
+        assert_eq!(store.load().unwrap().tokens["one"].last_used_at, Some(used(expected)));
+    }
 }

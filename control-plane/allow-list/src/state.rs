@@ -1,23 +1,37 @@
 //! The list as a value: what it allows, and what a write makes of it. No I/O, no clock.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use fedgate_policy::{Domain, Strategy};
 
-use super::WriteError;
+use crate::audit::Author;
+use crate::terms::{self, Action, Moment, Terms};
+use crate::{Token, WriteError};
 
 /// A listed domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What the operator noted about it; may be empty.
-    pub note: String,
+    /// What the operator says of it.
+    pub terms: Arc<Terms>,
     /// The list's revision at its last change; no two changes have the same.
     pub revision: i64,
-    /// When it was listed.
-    pub created_at: SystemTime,
-    /// When it changed last.
-    pub updated_at: SystemTime,
+    /// When it was listed, and by whom.
+    pub created: Stamp,
+    /// When it changed last, and by whom.
+    pub updated: Stamp,
+    /// Whether it has come to its end, and counts as absent. Not kept: the clock tells.
+    pub lapsed: bool,
+}
+
+/// When something was done, and by whom; by nobody where that was not written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// By the wall clock.
+    pub at: SystemTime,
+    /// See [`Author::by`].
+    pub by: Arc<str>,
 }
 
 /// All of the list, as it is at one moment.
@@ -31,17 +45,25 @@ pub struct State {
     pub strategy_revision: i64,
     /// The listed domains.
     pub domains: BTreeMap<Domain, Entry>,
+    /// The tokens that are kept beside them, by their names.
+    pub tokens: BTreeMap<Arc<str>, Token>,
 }
 
-/// One change of the list. It makes `revision` the list's revision.
+/// One change of the list. It makes its revision the list's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A domain is listed, or its entry changes; the revision is the entry's.
     Put(Domain, Entry),
     /// A domain is no longer listed.
     Remove(Domain, i64),
+    /// An entry has come to its end. Time does that, and no write: the revision stays.
+    Lapse(Domain),
     /// The strategy changes.
     Strategy(Strategy, i64),
+    /// A token is made; the revision is the token's.
+    Token(Token),
+    /// A token is revoked, by its name.
+    Revoke(Arc<str>, i64),
 }
 
 /// What a write did.
@@ -53,7 +75,12 @@ pub enum Effect {
     Changed,
     /// It was so already; nothing was written.
     Same,
+    /// It is there no more.
+    Removed,
 }
+
+/// What a write of many domains did to each, in alphabetical order.
+pub type Effects = Vec<(Domain, Effect)>;
 
 /// What a caller demands of the present state before a write (RFC 9110 §13.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,40 +96,71 @@ pub enum Condition {
     Revision(Vec<i64>),
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// Whether it says that the domain may federate.
+    pub fn allows(&self) -> bool {
+        match self.terms.action {
+            Action::Allow => !self.lapsed,
+            Action::Block => false,
+        }
+    }
+}
+
 // === impl State ===
 
 impl State {
-    /// Whether strategy and list allow this domain.
-    pub fn allows(&self, domain: &Domain) -> bool {
-        self.strategy.allows(self.domains.contains_key(domain))
+    /// The entry of a domain, unless it has come to its end.
+    pub fn in_force(&self, domain: &Domain) -> Option<&Entry> {
+        self.domains.get(domain).filter(|entry| !entry.lapsed)
     }
 
-    /// The change that lists a domain with this note, or the present one; none where it is so.
-    pub(super) fn put(
+    /// Whether strategy and list allow this domain.
+    pub fn allows(&self, domain: &Domain) -> bool {
+        match self.in_force(domain) {
+            Some(entry) => entry.allows() && self.strategy.allows(true),
+            None => self.strategy.allows(false),
+        }
+    }
+
+    /// Whether the domain is listed as one that may federate, whatever the strategy.
+    pub fn lists(&self, domain: &Domain) -> bool {
+        self.domains.get(domain).is_some_and(Entry::allows)
+    }
+
+    /// The change that gives a domain these terms, listing it if need be; none where it has them.
+    pub fn put(
         &self,
         domain: Domain,
-        note: Option<String>,
+        change: terms::Change,
         condition: &Condition,
-        now: SystemTime,
+        author: &Author,
     ) -> Result<((Entry, Effect), Option<Change>), WriteError> {
         let present = self.domains.get(&domain);
         condition.check(present.map(|entry| entry.revision))?;
-        let (entry, effect) = match (present, note) {
-            (None, note) => {
-                let (note, revision) = (note.unwrap_or_default(), self.next_revision());
-                (Entry { note, revision, created_at: now, updated_at: now }, Effect::Created)
-            }
-            (Some(entry), Some(note)) if note != entry.note => {
-                let (created_at, revision) = (entry.created_at, self.next_revision());
-                (Entry { note, revision, created_at, updated_at: now }, Effect::Changed)
-            }
-            (Some(entry), _) => return Ok(((entry.clone(), Effect::Same), None)),
+        let before = present.map(|entry| (*entry.terms).clone()).unwrap_or_default();
+        let terms = before.with(change);
+        terms.check().map_err(|error| WriteError::Terms(domain.clone(), error))?;
+        if let Some(entry) = present.filter(|entry| *entry.terms == terms) {
+            return Ok(((entry.clone(), Effect::Same), None));
+        }
+        let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
+        let same_end = present.filter(|entry| entry.terms.expires_at == terms.expires_at);
+        let has_ended = terms.expires_at.is_some_and(|end| end.0 <= author.at);
+        let entry = Entry {
+            revision: self.next_revision(),
+            created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
+            updated,
+            lapsed: has_ended || same_end.is_some_and(|entry| entry.lapsed),
+            terms: shared(terms),
         };
+        let effect = if present.is_some() { Effect::Changed } else { Effect::Created };
         Ok(((entry.clone(), effect), Some(Change::Put(domain, entry))))
     }
 
     /// The change that takes a domain off the list.
-    pub(super) fn remove(
+    pub fn remove(
         &self,
         domain: Domain,
         condition: &Condition,
@@ -115,8 +173,45 @@ impl State {
         Ok(((), Some(Change::Remove(domain, self.next_revision()))))
     }
 
+    /// The changes that give all these domains these terms; with `prune`, and take all others off the
+    /// list. The condition is about the list's revision.
+    pub fn put_all(
+        &self,
+        wanted: Vec<(Domain, terms::Change)>,
+        prune: bool,
+        condition: &Condition,
+        author: &Author,
+    ) -> Result<(Effects, Vec<Change>), WriteError> {
+        condition.check(Some(self.revision))?;
+        let mut seen = BTreeMap::new();
+        for (domain, change) in wanted {
+            if seen.insert(domain.clone(), change).is_some() {
+                return Err(WriteError::Twice(domain));
+            }
+        }
+        let mut revision = self.revision;
+        let (mut effects, mut changes) = (Vec::new(), Vec::new());
+        let gone = self.domains.keys().filter(|domain| prune && !seen.contains_key(*domain));
+        for domain in gone {
+            revision = revision.saturating_add(1);
+            effects.push((domain.clone(), Effect::Removed));
+            changes.push(Change::Remove(domain.clone(), revision));
+        }
+        for (domain, change) in seen {
+            let ((entry, effect), change) =
+                self.put(domain.clone(), change, &Condition::None, author)?;
+            effects.push((domain.clone(), effect));
+            if change.is_some() {
+                revision = revision.saturating_add(1);
+                changes.push(Change::Put(domain, Entry { revision, ..entry }));
+            }
+        }
+        effects.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok((effects, changes))
+    }
+
     /// The change that sets the strategy; none where it is so.
-    pub(super) fn set_strategy(
+    pub fn set_strategy(
         &self,
         strategy: Strategy,
         condition: &Condition,
@@ -129,8 +224,27 @@ impl State {
         Ok(((revision, Effect::Changed), Some(Change::Strategy(strategy, revision))))
     }
 
+    /// The change that takes a token in.
+    pub fn make_token(&self, token: Token) -> Result<((), Option<Change>), WriteError> {
+        if self.tokens.contains_key(&token.name) {
+            return Err(WriteError::TokenExists(token.name));
+        }
+        if let Some(other) = self.tokens.values().find(|other| other.sha256 == token.sha256) {
+            return Err(WriteError::SameToken(other.name.clone()));
+        }
+        Ok(((), Some(Change::Token(Token { revision: self.next_revision(), ..token }))))
+    }
+
+    /// The change that revokes a token.
+    pub fn revoke_token(&self, name: &str) -> Result<((), Option<Change>), WriteError> {
+        let Some((name, _)) = self.tokens.get_key_value(name) else {
+            return Err(WriteError::NoToken(name.into()));
+        };
+        Ok(((), Some(Change::Revoke(name.clone(), self.next_revision()))))
+    }
+
     /// The state after a change.
-    pub(super) fn apply(&mut self, change: Change) {
+    pub fn apply(&mut self, change: Change) {
         match change {
             Change::Put(domain, entry) => {
                 self.revision = entry.revision;
@@ -140,10 +254,23 @@ impl State {
                 self.revision = revision;
                 self.domains.remove(&domain);
             }
+            Change::Lapse(domain) => {
+                if let Some(entry) = self.domains.get_mut(&domain) {
+                    entry.lapsed = true;
+                }
+            }
             Change::Strategy(strategy, revision) => {
                 self.revision = revision;
                 self.strategy = strategy;
                 self.strategy_revision = revision;
+            }
+            Change::Token(token) => {
+                self.revision = token.revision;
+                self.tokens.insert(token.name.clone(), token);
+            }
+            Change::Revoke(name, revision) => {
+                self.revision = revision;
+                self.tokens.remove(&name);
             }
         }
     }
@@ -151,6 +278,12 @@ impl State {
     fn next_revision(&self) -> i64 {
         self.revision.saturating_add(1)
     }
+}
+
+/// Plain terms are all the same, and most are plain.
+pub(crate) fn shared(terms: Terms) -> Arc<Terms> {
+    static PLAIN: LazyLock<Arc<Terms>> = LazyLock::new(Arc::default);
+    if terms == **PLAIN { PLAIN.clone() } else { Arc::new(terms) }
 }
 
 // === impl Condition ===
@@ -168,102 +301,5 @@ impl Condition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn domain(name: &str) -> Domain {
-        name.parse().unwrap()
-    }
-
-    fn listed(names: &[&str]) -> State {
-        let mut state = State::default();
-        for name in names {
-            let (_, change) =
-                state.put(domain(name), None, &Condition::None, SystemTime::UNIX_EPOCH).unwrap();
-            state.apply(change.unwrap());
-        }
-        state
-    }
-
-    #[test]
-    fn an_empty_list_allows_nobody() {
-        assert!(!State::default().allows(&domain("a.com")));
-    }
-
-    #[test]
-    fn the_strategy_decides_what_the_list_means() {
-        for (strategy, listed_allowed, other_allowed) in [
-            (Strategy::AllowNone, false, false),
-            (Strategy::AllowDynamic, true, false),
-            (Strategy::AllowAll, true, true),
-        ] {
-            let state = State { strategy, ..listed(&["a.com"]) };
-            assert_eq!(state.allows(&domain("a.com")), listed_allowed, "{strategy:?}");
-            assert_eq!(state.allows(&domain("b.com")), other_allowed, "{strategy:?}");
-        }
-    }
-
-    #[test]
-    fn a_listed_domain_does_not_list_those_below_or_above_it() {
-        let state = listed(&["a.com"]);
-        assert!(!state.allows(&domain("x.a.com")));
-        assert!(!listed(&["x.a.com"]).allows(&domain("a.com")));
-    }
-
-    #[test]
-    fn the_same_put_twice_changes_nothing() {
-        let state = listed(&["a.com"]);
-        let ((entry, effect), change) = state
-            .put(domain("a.com"), Some(String::new()), &Condition::None, SystemTime::now())
-            .unwrap();
-        assert_eq!((entry.revision, effect, change), (1, Effect::Same, None));
-    }
-
-    #[test]
-    fn a_put_without_a_note_keeps_the_note() {
-        let mut state = listed(&["a.com"]);
-        let now = SystemTime::now();
-        let (_, change) =
-            state.put(domain("a.com"), Some("hello".into()), &Condition::None, now).unwrap();
-        state.apply(change.unwrap());
-        let ((entry, effect), _) = state.put(domain("a.com"), None, &Condition::None, now).unwrap();
-        assert_eq!((entry.note.as_str(), entry.revision, effect), ("hello", 2, Effect::Same));
-        assert_eq!(entry.created_at, SystemTime::UNIX_EPOCH);
-    }
-
-    #[test]
-    fn a_revision_never_comes_twice_even_when_a_domain_goes_and_returns() {
-        let mut state = listed(&["a.com"]);
-        let ((), change) = state.remove(domain("a.com"), &Condition::None).unwrap();
-        state.apply(change.unwrap());
-        let ((entry, effect), _) =
-            state.put(domain("a.com"), None, &Condition::None, SystemTime::now()).unwrap();
-        assert_eq!((entry.revision, effect), (3, Effect::Created));
-    }
-
-    #[test]
-    fn a_condition_that_does_not_hold_stops_the_write() {
-        use Condition::{Absent, Exists, None, Revision};
-        let state = listed(&["a.com", "b.com"]);
-        for (name, condition, holds) in [
-            ("a.com", None, true),
-            ("a.com", Exists, true),
-            ("a.com", Absent, false),
-            ("a.com", Revision(vec![1]), true),
-            ("a.com", Revision(vec![7, 1]), true),
-            ("a.com", Revision(vec![2]), false),
-            ("a.com", Revision(vec![]), false),
-            ("c.com", None, true),
-            ("c.com", Exists, false),
-            ("c.com", Absent, true),
-            ("c.com", Revision(vec![1]), false),
-        ] {
-            let put = state.put(domain(name), Option::None, &condition, SystemTime::now());
-            assert_eq!(put.is_ok(), holds, "{name} {condition:?}");
-        }
-        assert!(matches!(state.remove(domain("c.com"), &None), Err(WriteError::NotListed(_))));
-        assert!(matches!(state.remove(domain("c.com"), &Exists), Err(WriteError::Precondition)));
-        assert!(state.set_strategy(Strategy::AllowAll, &Revision(vec![1])).is_err());
-        assert!(state.set_strategy(Strategy::AllowAll, &Revision(vec![0])).is_ok());
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "for tests")]
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fedgate_store::StoreError;
 
-use crate::{AllowList, Change, Condition, State, Store};
+use crate::audit::{Query, Retention};
+use crate::{AllowList, Author, Change, Condition, Record, State, Store, terms};
 
 /// A store that keeps nothing, and refuses to keep anything where it is `full`.
 pub struct Nowhere {
@@ -17,8 +19,17 @@ impl Store for Nowhere {
     fn load(&mut self) -> Result<State, StoreError> {
         Ok(State::default())
     }
-    fn keep(&mut self, _: &Change) -> Result<(), StoreError> {
-        if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
+    fn keep(&mut self, _: &[Change], _: &[Record]) -> Result<(), StoreError> {
+        self.check()
+    }
+    fn audit(&mut self, _: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn trim_audit(&mut self, _: Retention, _: SystemTime) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+    fn used(&mut self, _: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
+        self.check()
     }
     fn check(&mut self) -> Result<(), StoreError> {
         if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
@@ -29,14 +40,24 @@ impl Store for Nowhere {
 }
 
 pub fn in_memory() -> AllowList {
-    AllowList::open(Box::new(Nowhere { full: false })).unwrap()
+    AllowList::open(Box::new(Nowhere { full: false }), SystemTime::now()).unwrap()
 }
 
 pub async fn listing(names: &[&str]) -> AllowList {
     let list = in_memory();
     for name in names {
-        let put = list.put(name.parse().unwrap(), None, Condition::None, SystemTime::now());
-        put.await.unwrap();
+        put(&list, name, "{}").await;
     }
     list
+}
+
+/// Puts a domain on the list, on terms that are given as JSON.
+pub async fn put(list: &AllowList, name: &str, terms: &str) {
+    let terms: terms::Change = serde_json::from_str(terms).unwrap();
+    list.put(name.parse().unwrap(), terms, Condition::None, us()).await.unwrap();
+}
+
+/// Somebody who changes lists, now.
+pub fn us() -> Author {
+    Author::system(SystemTime::now())
 }

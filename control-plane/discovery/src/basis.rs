@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use sha2::{Digest, Sha256};
 
 use super::TtlBounds;
-use super::dnssec::{Demand, Dnssec};
+use super::dnssec::Dnssec;
 
 /// Counts the changes of our own rules after which an earlier finding might be none today.
 const RULES: u32 = 1;
@@ -23,11 +23,8 @@ pub(super) fn basis(
 ) -> String {
     let mut servers = servers.to_vec();
     servers.sort_unstable();
-    let dnssec = match dnssec {
-        Dnssec::Off => "off".to_owned(),
-        Dnssec::On(Demand::Opportunistic, anchors) => format!("opportunistic {}", anchors.text()),
-        Dnssec::On(Demand::Require, anchors) => format!("require {}", anchors.text()),
-    };
+    // Also where nothing has to be proven, single domains may.
+    let dnssec = format!("{dnssec} {}", dnssec.anchors.text());
     let settings = format!("{RULES}\n{servers:?}\n{:?}\n{private_addresses}\n{dnssec}", bounds.min);
     Sha256::digest(settings).iter().take(8).fold(String::new(), |mut text, byte| {
         // Nothing that is written to a text fails.
@@ -40,6 +37,7 @@ pub(super) fn basis(
 mod tests {
     use std::time::Duration;
 
+    use super::super::dnssec::Demand;
     use super::super::dnssec::anchors::Anchors;
     use super::*;
 
@@ -55,22 +53,22 @@ mod tests {
         let of =
             |servers: &[_], min, private, dnssec| basis(servers, bounds(min, 600), private, &dnssec);
         let all = [
-            of(&[], 5, false, Dnssec::Off),
-            of(&one, 5, false, Dnssec::Off),
-            of(&two, 5, false, Dnssec::Off),
-            of(&one, 6, false, Dnssec::Off),
-            of(&one, 5, true, Dnssec::Off),
-            of(&one, 5, false, Dnssec::On(Demand::Opportunistic, Anchors::default())),
-            of(&one, 5, false, Dnssec::On(Demand::Require, Anchors::default())),
-            of(&one, 5, false, Dnssec::On(Demand::Require, first)),
-            of(&one, 5, false, Dnssec::On(Demand::Require, second)),
+            of(&[], 5, false, Dnssec::default()),
+            of(&one, 5, false, Dnssec::default()),
+            of(&two, 5, false, Dnssec::default()),
+            of(&one, 6, false, Dnssec::default()),
+            of(&one, 5, true, Dnssec::default()),
+            of(&one, 5, false, on(Demand::Opportunistic, Anchors::default())),
+            of(&one, 5, false, on(Demand::Require, Anchors::default())),
+            of(&one, 5, false, on(Demand::Require, first)),
+            of(&one, 5, false, on(Demand::Require, second)),
         ];
         for (number, basis) in all.iter().enumerate() {
             assert_eq!(all.iter().position(|other| other == basis), Some(number));
             assert_eq!(basis.len(), 16);
         }
-        assert_eq!(basis(&one, bounds(5, 1), false, &Dnssec::Off), all[1]);
+        assert_eq!(basis(&one, bounds(5, 1), false, &Dnssec::default()), all[1]);
         let turned: Vec<_> = two.iter().rev().copied().collect();
-        assert_eq!(of(&turned, 5, false, Dnssec::Off), all[2]);
+        assert_eq!(of(&turned, 5, false, Dnssec::default()), all[2]);
     }
 }

@@ -15,8 +15,10 @@ use hickory_proto::rr::RecordType;
 use super::answer::{Answer, Question, Step, read};
 use super::asking::{Purpose, Servers};
 use super::basis::basis;
-use super::dnssec::{Dnssec, Validator};
-use super::{Discover, Discovering, Family, Resolve, Resolving, TtlBounds};
+use super::dnssec::{Demand, Dnssec, Validator};
+use super::{
+    Certainty, Discover, Discovered, Discovering, Family, Proof, Resolve, Resolving, TtlBounds,
+};
 use super::{addresses, interpret};
 
 pub use super::asking::NoServers;
@@ -55,12 +57,9 @@ impl DnsDiscovery {
     }
 
     /// The answer to a question, in time, over aliases that lead from one response to another.
-    async fn answer(&self, purpose: Purpose, mut question: Question) -> Answer {
+    async fn answer(&self, purpose: Purpose, mut question: Question, demand: Option<Demand>) -> Answer {
         let asking = self.servers.clone().within(purpose, self.timeout);
-        let mut validator = match &self.dnssec {
-            Dnssec::Off => None,
-            Dnssec::On(demand, anchors) => Some(Validator::new(&asking, *demand, anchors)),
-        };
+        let mut validator = demand.map(|demand| Validator::new(&asking, demand, &self.dnssec.anchors));
         loop {
             let step = match &mut validator {
                 None => match asking.ask(&question.query(), false).await {
@@ -82,24 +81,27 @@ impl Discover for DnsDiscovery {
         self.basis.clone()
     }
 
-    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
+    fn discover<'a>(&'a self, domain: &'a Domain, proof: Proof) -> Discovering<'a> {
+        let demand = match proof {
+            Proof::AsSet => self.dnssec.demand,
+            Proof::Required => Some(Demand::Require),
+        };
         Box::pin(async move {
-            match interpret::question(domain) {
+            let found = match interpret::question(domain) {
                 Ok(question) => {
-                    let answer = self.answer(Purpose::Discovery, question).await;
+                    let answer = self.answer(Purpose::Discovery, question, demand).await;
                     interpret::interpret(domain, answer, self.bounds)
                 }
                 Err(found) => found,
-            }
+            };
+            let is_proven = demand == Some(Demand::Require) && found.certainty == Certainty::Answered;
+            Discovered { is_proven, ..found }
         })
     }
 
     /// Silent servers are asked all at once; with DNSSEC, for the answer and for two kinds of proof.
     fn width(&self) -> usize {
-        let questions = match self.dnssec {
-            Dnssec::Off => 1,
-            Dnssec::On(..) => 3,
-        };
+        let questions = if self.dnssec.demand.is_some() { 3 } else { 1 };
         self.servers.addresses().len().saturating_mul(questions)
     }
 
@@ -116,7 +118,7 @@ impl Resolve for DnsDiscovery {
         };
         Box::pin(async move {
             let answer = match addresses::question(host, kind) {
-                Some(question) => self.answer(Purpose::Addresses, question).await,
+                Some(question) => self.answer(Purpose::Addresses, question, self.dnssec.demand).await,
                 None => Answer::Absent(None),
             };
             addresses::interpret(answer, self.bounds, self.private_addresses)

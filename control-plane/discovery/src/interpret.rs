@@ -58,7 +58,7 @@ fn targets(domain: &Domain, records: &[RData], ttl: Duration) -> Discovered {
     };
     let targets = targets.into_iter().take(MAX_TARGETS).collect();
     let passed_over = passed_over.into_iter().take(MAX_PASSED_OVER).collect();
-    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered, is_proven: false }
 }
 
 fn target(srv: &SRV) -> Result<Target, String> {
@@ -85,7 +85,7 @@ fn no_federator(domain: &Domain, ttl: Duration) -> Discovered {
     let failure = Failure { label: FailureLabel::InvalidDomain, message };
     let outcome = Outcome::Failure(failure);
     let (targets, passed_over) = (Vec::new(), Vec::new());
-    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered, is_proven: false }
 }
 
 fn failure(domain: &Domain, cause: &str) -> Failure {

@@ -48,7 +48,7 @@ const MAX_PASSED_OVER: usize = 8;
 /// Finds the infrastructure domains of a backend domain.
 pub trait Discover: Send + Sync {
     /// Asks anew; never answers from a cache of its own. Does not fail: a failure is a finding.
-    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a>;
+    fn discover<'a>(&'a self, domain: &'a Domain, proof: Proof) -> Discovering<'a>;
 
     /// What findings rest on, as a text: what was found on another basis might not be found on this.
     fn basis(&self) -> String {
@@ -62,6 +62,15 @@ pub trait Discover: Send + Sync {
 
     /// Who is asked, for people.
     fn servers(&self) -> String;
+}
+
+/// Whether a discovery has to be proven by DNSSEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// As far as the settings say.
+    AsSet,
+    /// It has to be, whatever they say.
+    Required,
 }
 
 /// A discovery that is under way.
@@ -97,6 +106,8 @@ pub struct Discovered {
     pub ttl: Duration,
     /// Whether DNS said so, or only failed to say.
     pub certainty: Certainty,
+    /// Whether that was proven, where it had to be; else nobody has looked.
+    pub is_proven: bool,
 }
 
 /// One SRV record. Their order is that of their priorities, and does not depend on DNS's.
@@ -163,6 +174,7 @@ impl Discovered {
             passed_over: Vec::new(),
             ttl: TRANSIENT_TTL,
             certainty: Certainty::Transient,
+            is_proven: false,
         }
     }
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use fedgate_allow_list::{Effect, Entry, WriteError};
+use fedgate_allow_list::{Author, Effect, Entry, Terms, WriteError, terms};
 use fedgate_policy::{Domain, Strategy, Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,8 +20,6 @@ use super::verdicts::{VerdictSchema, strategy_schema};
 use crate::auth::Caller;
 use crate::reload::Reloaded;
 
-/// The longest note, in characters.
-const MAX_NOTE: usize = 500;
 /// How many domains a page holds, unless the caller says otherwise; and at most.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
@@ -44,27 +42,24 @@ struct StrategyBody {
     strategy: Strategy,
 }
 
-/// What to note about a domain.
-#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PutDomain {
-    /// At most 500 characters, none of them a control character. Without it, the note that is there
-    /// stays.
-    note: Option<String>,
-}
-
 /// A listed domain.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ListedDomain {
     #[schema(value_type = String, example = "a.com")]
     domain: Domain,
-    #[schema(example = "our friends at A")]
-    note: String,
+    #[serde(flatten)]
+    terms: Terms,
+    /// Whether `expires_at` has come: the entry counts as absent.
+    expired: bool,
     /// RFC 3339.
     #[schema(example = "2030-01-31T12:00:00.000Z")]
     created_at: String,
+    /// The name of a token, or `brig`, or `system`; empty where that was not written down.
+    created_by: String,
     /// RFC 3339.
     updated_at: String,
+    /// As `created_by`.
+    updated_by: String,
 }
 
 /// A listed domain in the list.
@@ -129,7 +124,7 @@ async fn set_strategy(
     When(condition): When,
     extract::Json(StrategyBody { strategy }): extract::Json<StrategyBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (revision, effect) = api.list.set_strategy(strategy, condition).await?;
+    let (revision, effect) = api.list.set_strategy(strategy, condition, author(&caller)).await?;
     tracing::info!(by = %caller.0, strategy = strategy.name(), ?effect, "strategy set");
     Ok(([entity_tag(revision)], Json(StrategyBody { strategy })))
 }
@@ -150,13 +145,13 @@ async fn domains(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
     }
-    let (page, more) = api.list.page(query.after.as_ref(), limit);
+    let (page, more) = api.list.page(query.after.as_ref(), limit, |_, _| true);
     let next = page.last().filter(|_| more).map(|(domain, _)| domain.clone());
     let mut domains = Vec::with_capacity(page.len());
     for (domain, entry) in page {
         let standing = api.verdicts.standing(&domain).await;
         let lookups = StateOfLookups::new(&standing, Instant::now());
-        domains.push(DomainInList { listed: ListedDomain::new(domain, entry), lookups });
+        domains.push(DomainInList { listed: ListedDomain::new(domain, &entry), lookups });
     }
     Ok(Json(DomainPage { domains, next }))
 }
@@ -178,13 +173,13 @@ async fn domain(State(api): State<Api>, DomainName(domain): DomainName) -> Resul
     let verdict = api.verdicts.known(domain.clone()).await;
     let standing = api.verdicts.standing(&domain).await;
     let lookups = Lookups::new(&standing, &api.targets, Instant::now()).await;
-    let shown = ShownDomain { listed: ListedDomain::new(domain, entry), lookups, verdict };
+    let shown = ShownDomain { listed: ListedDomain::new(domain, &entry), lookups, verdict };
     Ok(([tag], Json(shown)).into_response())
 }
 
-/// Lists a domain, or changes its note. The same request twice changes nothing.
+/// Lists a domain, or changes its terms; what is left out stays as it is. The same request twice changes nothing.
 #[utoipa::path(
-    put, path = "/v1/domains/{domain}", tag = "admin", request_body = Option<PutDomain>,
+    put, path = "/v1/domains/{domain}", tag = "admin", request_body = Option<terms::Change>,
     params(("domain" = String, Path, description = "a backend domain")),
     responses(
         (status = 201, body = ListedDomain, description = "listed now"),
@@ -198,21 +193,17 @@ async fn put_domain(
     Extension(caller): Extension<Caller>,
     DomainName(domain): DomainName,
     When(condition): When,
-    OptionalJson(PutDomain { note }): OptionalJson<PutDomain>,
+    OptionalJson(change): OptionalJson<terms::Change>,
 ) -> Result<Response, Problem> {
-    if note.as_deref().is_some_and(|note| !is_clean(note)) {
-        let detail =
-            format!("a note has at most {MAX_NOTE} characters, none of them a control character");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-    }
-    let (entry, effect) = api.list.put(domain.clone(), note, condition, SystemTime::now()).await?;
+    let put = api.list.put(domain.clone(), change, condition, author(&caller));
+    let (entry, effect) = put.await?;
     tracing::info!(by = %caller.0, %domain, ?effect, "domain put");
     let status = match effect {
         Effect::Created => StatusCode::CREATED,
-        Effect::Changed | Effect::Same => StatusCode::OK,
+        Effect::Changed | Effect::Same | Effect::Removed => StatusCode::OK,
     };
     let tag = entity_tag(entry.revision);
-    Ok((status, [tag], Json(ListedDomain::new(domain, entry))).into_response())
+    Ok((status, [tag], Json(ListedDomain::new(domain, &entry))).into_response())
 }
 
 /// Takes a domain off the list.
@@ -231,7 +222,7 @@ async fn delete_domain(
     DomainName(domain): DomainName,
     When(condition): When,
 ) -> Result<StatusCode, Problem> {
-    api.list.remove(domain.clone(), condition).await?;
+    api.list.remove(domain.clone(), condition, author(&caller)).await?;
     tracing::info!(by = %caller.0, %domain, "domain removed");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -277,19 +268,23 @@ async fn reload(
     })
 }
 
-fn is_clean(note: &str) -> bool {
-    note.chars().count() <= MAX_NOTE && !note.chars().any(char::is_control)
+/// Whoever calls, now.
+fn author(caller: &Caller) -> Author {
+    Author { by: caller.0.clone(), at: SystemTime::now(), request_id: None }
 }
 
 // === impl ListedDomain ===
 
 impl ListedDomain {
-    fn new(domain: Domain, entry: Entry) -> Self {
+    fn new(domain: Domain, entry: &Entry) -> Self {
         Self {
             domain,
-            note: entry.note,
-            created_at: humantime::format_rfc3339_millis(entry.created_at).to_string(),
-            updated_at: humantime::format_rfc3339_millis(entry.updated_at).to_string(),
+            terms: Terms::clone(&entry.terms),
+            expired: entry.lapsed,
+            created_at: humantime::format_rfc3339_millis(entry.created.at).to_string(),
+            created_by: entry.created.by.to_string(),
+            updated_at: humantime::format_rfc3339_millis(entry.updated.at).to_string(),
+            updated_by: entry.updated.by.to_string(),
         }
     }
 }

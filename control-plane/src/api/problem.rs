@@ -66,7 +66,9 @@ impl Problem {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         let status = match &error {
-            WriteError::NotListed(_) => StatusCode::NOT_FOUND,
+            WriteError::NotListed(_) | WriteError::NoToken(_) => StatusCode::NOT_FOUND,
+            WriteError::Twice(_) | WriteError::Terms(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            WriteError::TokenExists(_) | WriteError::SameToken(_) => StatusCode::CONFLICT,
             WriteError::Precondition => StatusCode::PRECONDITION_FAILED,
             WriteError::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             WriteError::Store(

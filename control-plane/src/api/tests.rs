@@ -197,7 +197,7 @@ async fn a_body_that_is_not_what_it_should_be_is_a_problem() {
     let huge = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
     for (line, body, status) in [
         ("PUT /v1/domains/a.com", "{", 400),
-        ("PUT /v1/domains/a.com", &deep, 422),
+        ("PUT /v1/domains/a.com", &deep, 400),
         ("PUT /v1/domains/a.com", r#"{"note":[[[[]]]]}"#, 422),
         ("PUT /v1/domains/a.com", r#"{"note":"x","colour":"red"}"#, 422),
         ("PUT /v1/domains/a.com", r#"{"note":"a\u0000b"}"#, 422),
@@ -331,7 +331,8 @@ async fn a_wrong_method_is_a_problem() {
 
 #[tokio::test]
 async fn a_store_that_fails_says_so_and_changes_nothing() {
-    let service = service_on(AllowList::open(Box::new(Nowhere { full: true })).unwrap());
+    let service =
+        service_on(AllowList::open(Box::new(Nowhere { full: true }), SystemTime::now()).unwrap());
     let put = service.admin("PUT /v1/domains/a.com", "").await;
     assert_eq!((put.status, &put.body["detail"]), (507, &json!("the store's disk is full")));
     assert_eq!(service.admin("GET /v1/domains/a.com", "").await.status, 404);

@@ -202,7 +202,8 @@ mod tests {
         let hosts = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let failure = Failure { label: FailureLabel::InvalidDomain, message: String::new() };
         for outcome in [hosts, Outcome::Failure(failure)] {
-            let verdict = Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1 };
+            let verdict =
+                Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1, shadow: false };
             let json = serde_json::to_string(&verdict).unwrap();
             serde_json::from_str::<VerdictSchema>(&json).unwrap();
             let names = (Some("s".to_owned()), Some("p".to_owned()));

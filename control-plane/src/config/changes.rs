@@ -1,7 +1,5 @@
 //! What of a configuration counts after a restart only.
 
-use fedgate_discovery::dnssec::Dnssec;
-
 use super::Config;
 use crate::listener::Listener;
 use crate::listener::tls::Tls;
@@ -26,13 +24,6 @@ impl Config {
             log_format,
             log: _,
         } = self;
-        let (modes, anchors) = match (dnssec, &next.dnssec) {
-            (Dnssec::Off, Dnssec::Off) => (false, false),
-            (Dnssec::On(demand, anchors), Dnssec::On(other, others)) => {
-                (demand != other, anchors != others)
-            }
-            (Dnssec::Off, Dnssec::On(..)) | (Dnssec::On(..), Dnssec::Off) => (true, false),
-        };
         let moved = |listener| tls.of(listener).map(Tls::files) != next.tls.of(listener).map(Tls::files);
         let keys = [
             ("store.url", *store != next.store),
@@ -47,8 +38,8 @@ impl Config {
             ("discovery.max_ttl", ttl.max != next.ttl.max),
             ("discovery.timeout", *timeout != next.timeout),
             ("discovery.allow_private_addresses", *private_addresses != next.private_addresses),
-            ("discovery.dnssec", modes),
-            ("discovery.trust_anchor", anchors),
+            ("discovery.dnssec", dnssec.demand != next.dnssec.demand),
+            ("discovery.trust_anchor", dnssec.anchors != next.dnssec.anchors),
             ("egress.connect_timeout", egress.connect_timeout != next.egress.connect_timeout),
             (
                 "egress.client_certificate_sds",

@@ -44,6 +44,7 @@ pub(super) struct Found {
     pub(super) outcome: Outcome,
     pub(super) targets: Vec<Target>,
     pub(super) passed_over: Vec<String>,
+    pub(super) is_proven: bool,
 }
 
 /// A host's addresses; none of a family of which DNS has said nothing.
@@ -63,6 +64,9 @@ struct Discovery {
     /// Priority, host, port, weight.
     targets: Vec<(u16, HostName, u16, u16)>,
     passed_over: Vec<String>,
+    /// Whether DNSSEC proved it, where it had to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    proven: bool,
 }
 
 const DOMAIN: &str = "domain";
@@ -116,7 +120,7 @@ impl Finding {
         let wrong = |reason: &dyn std::fmt::Display| format!("{} '{}': {reason}", key.kind, key.name);
         match key.kind.as_str() {
             DOMAIN => {
-                let Discovery { verdict, targets, passed_over } =
+                let Discovery { verdict, targets, passed_over, proven: is_proven } =
                     serde_json::from_str(finding).map_err(|error| wrong(&error))?;
                 if verdict.domain.as_str() != key.name {
                     return Err(wrong(&"it is about another"));
@@ -124,7 +128,7 @@ impl Finding {
                 let target = |(priority, host, port, weight)| Target { priority, host, port, weight };
                 let targets = targets.into_iter().map(target).collect();
                 let outcome = verdict.outcome;
-                Ok(Self::Domain(verdict.domain, Found { outcome, targets, passed_over }))
+                Ok(Self::Domain(verdict.domain, Found { outcome, targets, passed_over, is_proven }))
             }
             HOST => {
                 let host = HostName::parse(key.name.as_bytes()).map_err(|error| wrong(&error))?;
@@ -141,11 +145,12 @@ impl Finding {
         let (key, json) = match self {
             Self::Domain(domain, found) => {
                 let outcome = found.outcome.clone();
-                let verdict = Verdict { domain: domain.clone(), outcome, ttl_ms: 0 };
+                let verdict = Verdict { domain: domain.clone(), outcome, ttl_ms: 0, shadow: false };
                 let target = |it: &Target| (it.priority, it.host.clone(), it.port, it.weight);
                 let targets = found.targets.iter().map(target).collect();
                 let passed_over = found.passed_over.clone();
-                let json = serde_json::to_string(&Discovery { verdict, targets, passed_over });
+                let proven = found.is_proven;
+                let json = serde_json::to_string(&Discovery { verdict, targets, passed_over, proven });
                 (Key::domain(domain), json)
             }
             Self::Host(host, addresses) => (Key::host(host), serde_json::to_string(addresses)),
@@ -170,7 +175,8 @@ mod tests {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let target = Target { priority: 10, host: "fed.a.com".parse().unwrap(), port: 443, weight: 5 };
         let (targets, passed_over) = (vec![target], vec!["a target that is none".to_owned()]);
-        Finding::Domain(name.parse().unwrap(), Found { outcome, targets, passed_over })
+        let is_proven = true;
+        Finding::Domain(name.parse().unwrap(), Found { outcome, targets, passed_over, is_proven })
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fedgate_discovery::{Discover, Discovering, Family, Resolve, Resolving};
+use fedgate_discovery::{Discover, Discovering, Family, Proof, Resolve, Resolving};
 use fedgate_policy::{Domain, HostName};
 
 use super::Memory;
@@ -23,9 +23,9 @@ impl<D> Remembering<D> {
 }
 
 impl<D: Discover> Discover for Remembering<D> {
-    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
+    fn discover<'a>(&'a self, domain: &'a Domain, proof: Proof) -> Discovering<'a> {
         Box::pin(async move {
-            let found = self.discovery.discover(domain).await;
+            let found = self.discovery.discover(domain, proof).await;
             self.memory.found(domain, &found);
             found
         })

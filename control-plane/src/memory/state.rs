@@ -64,10 +64,10 @@ impl State {
             let holds = standing.filter(|_| kept.basis == self.basis);
             match (Finding::read(&key, &kept.finding), holds) {
                 (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
-                    let Found { outcome, targets, passed_over } = found;
+                    let Found { outcome, targets, passed_over, is_proven } = found;
                     self.point(&domain, targets.iter().map(|target| target.host.clone()).collect());
                     let certainty = Certainty::Answered;
-                    let found = Discovered { outcome, targets, passed_over, ttl, certainty };
+                    let found = Discovered { outcome, targets, passed_over, ttl, certainty, is_proven };
                     recalled.push(Recalled { domain, found, age });
                 }
                 (Ok(Finding::Host(name, addresses)), Some(_)) if self.hosts.contains_key(&name) => {
@@ -89,8 +89,9 @@ impl State {
     /// What DNS answered of a listed domain.
     pub(super) fn found(&mut self, domain: &Domain, found: &Discovered, now: When) {
         self.point(domain, found.targets.iter().map(|target| target.host.clone()).collect());
-        let Discovered { outcome, targets, passed_over, ttl, .. } = found.clone();
-        let finding = Finding::Domain(domain.clone(), Found { outcome, targets, passed_over });
+        let Discovered { outcome, targets, passed_over, ttl, is_proven, .. } = found.clone();
+        let found = Found { outcome, targets, passed_over, is_proven };
+        let finding = Finding::Domain(domain.clone(), found);
         self.keep(&finding, now, ttl);
     }
 

@@ -131,7 +131,7 @@ fn found() -> Discovered {
     let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
     let (targets, passed_over) = (Vec::new(), Vec::new());
     let ttl = Duration::from_secs(LIFE);
-    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered }
+    Discovered { outcome, targets, passed_over, ttl, certainty: Certainty::Answered, is_proven: false }
 }
 
 proptest! {

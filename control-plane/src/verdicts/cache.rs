@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use fedgate_discovery::{Discover, Discovered};
+use fedgate_discovery::{Discover, Discovered, Proof};
 use fedgate_policy::{Asker, Domain, Outcome};
 use moka::Expiry;
 
@@ -70,7 +70,8 @@ impl Cache {
         self.answers(listed).get(domain).await
     }
 
-    /// What is known of a domain; looked up on somebody's behalf if nothing is, or nothing tried `since` then.
+    /// What is known of a domain; looked up on somebody's behalf if nothing is, or nothing tried `since` then, or
+    /// nothing that is proven as it has to be.
     /// Where it is not listed, that may have to wait for room.
     ///
     /// Callers who want the same domain share one lookup. It has a task of its own: it goes on for
@@ -80,11 +81,13 @@ impl Cache {
         domain: &Domain,
         listed: bool,
         asker: Asker,
+        proof: Proof,
         since: Option<Instant>,
     ) -> Arc<Known> {
         let answers = self.answers(listed);
         if since.is_none()
             && let Some(known) = answers.get(domain).await
+            && known.is_enough(proof)
         {
             // It may be news: the lookup may have ended before the domain was listed again.
             if listed {
@@ -98,15 +101,18 @@ impl Cache {
             let discovery = self.discovery.clone();
             let watch = self.watch.clone();
             async move {
-                let found = discovery.discover(&domain).await;
+                let found = discovery.discover(&domain, proof).await;
                 watch.learn(&domain, listed, &found, Instant::now());
-                Arc::new(Known::after(answers.get(&domain).await.as_deref(), found, Instant::now()))
+                let before = answers.get(&domain).await;
+                Arc::new(Known::after(before.as_deref(), found, proof, Instant::now()))
             }
         };
         let (answers, key) = (answers.clone(), domain.clone());
         let feed = listed.then(|| self.feed.clone());
         let followers = self.followers.clone();
-        let outdated = move |known: &Arc<Known>| since.is_some_and(|since| known.tried_at < since);
+        let outdated = move |known: &Arc<Known>| {
+            since.is_some_and(|since| known.tried_at < since) || !known.is_enough(proof)
+        };
         let shared = tokio::spawn(async move {
             let entry = answers.entry(key).or_insert_with_if(lookup, outdated).await;
             drop(place);
@@ -122,7 +128,7 @@ impl Cache {
         shared.await.unwrap_or_else(|error| {
             tracing::error!(%domain, %error, "lookup broke off");
             let found = Discovered::transient(format!("the lookup of {domain} broke off"));
-            Arc::new(Known::after(None, found, Instant::now()))
+            Arc::new(Known::after(None, found, proof, Instant::now()))
         })
     }
 
@@ -130,7 +136,7 @@ impl Cache {
     pub(super) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
         let now = Instant::now();
         let tried_at = now.checked_sub(age).unwrap_or(now);
-        let known = Arc::new(Known { tried_at, ..Known::after(None, found, now) });
+        let known = Arc::new(Known { tried_at, ..Known::after(None, found, Proof::AsSet, now) });
         self.watch.recall(&domain, tried_at);
         self.listed.insert(domain.clone(), known.clone()).await;
         self.feed.learn(&domain, &known);

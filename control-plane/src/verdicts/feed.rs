@@ -12,12 +12,13 @@ mod log;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use fedgate_allow_list::{AllowList, Change, State};
+use fedgate_allow_list::{AllowList, Change, Entry, State};
 use fedgate_policy::{Domain, FeedPage, Speaker};
 use tokio::sync::watch;
 
+use super::binding::Binding;
 use super::known::Known;
 use log::{Log, Urgency};
 
@@ -63,7 +64,8 @@ impl Feed {
         };
         let fill = |state: &State| {
             let mut log = feed.log_for_writing();
-            log.fill(state.strategy, state.domains.keys());
+            let in_force = state.domains.iter().filter(|(_, entry)| !entry.lapsed);
+            log.fill(state.strategy, in_force.map(|(domain, entry)| (domain, binding(entry))));
             log.sequence()
         };
         let sequence = list.follow(fill, follower);
@@ -117,9 +119,12 @@ impl Feed {
     fn follow(self: &Arc<Self>, change: &Change) {
         let mut log = self.log_for_writing();
         let changed = match change {
-            Change::Put(domain, _) => log.add(domain),
-            Change::Remove(domain, _) => log.remove(domain),
+            Change::Put(domain, entry) if !entry.lapsed => log.put(domain, binding(entry)),
+            Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
+                log.remove(domain)
+            }
             Change::Strategy(strategy, _) => log.set_strategy(*strategy),
+            Change::Token(_) | Change::Revoke(..) => false,
         };
         let sequence = log.sequence();
         drop(log);
@@ -156,6 +161,11 @@ impl Feed {
     fn log_for_writing(&self) -> RwLockWriteGuard<'_, Log> {
         self.log.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The terms of an entry, as they bind from now on.
+fn binding(entry: &Entry) -> Option<Binding> {
+    Binding::of(&entry.terms, Instant::now(), SystemTime::now())
 }
 
 #[cfg(test)]

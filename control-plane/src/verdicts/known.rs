@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fedgate_discovery::{Certainty, Discovered, Target};
+use fedgate_discovery::{Certainty, Discovered, Proof, Target};
 use fedgate_policy::{Domain, Failure, Outcome, Verdict};
 
 /// What is known of a domain.
@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) tried_at: Instant,
     /// Why the last lookup came to nothing, if it did.
     pub(crate) trouble: Option<Failure>,
+    /// Whether it was proven, where that had to be.
+    pub(crate) is_proven: bool,
     /// SRV records beside the targets that are none, and why.
     pub(crate) passed_over: Vec<String>,
 }
@@ -30,10 +32,20 @@ impl Known {
         self.certainty == Certainty::Answered && self.expires_at > now
     }
 
-    /// What is known after a lookup that found this, where that was known before it.
-    pub(super) fn after(before: Option<&Self>, found: Discovered, now: Instant) -> Self {
+    /// Whether it is as well proven as it has to be.
+    pub(super) fn is_enough(&self, proof: Proof) -> bool {
+        match proof {
+            Proof::AsSet => true,
+            Proof::Required => self.is_proven || self.certainty == Certainty::Transient,
+        }
+    }
+
+    /// What is known after a lookup that found this, where that was known before it. What was not proven does
+    /// not outlive a lookup that had to be.
+    pub(super) fn after(before: Option<&Self>, found: Discovered, proof: Proof, now: Instant) -> Self {
         let trouble = found.trouble().cloned();
-        match (found.certainty, before.filter(|before| before.stands(now))) {
+        let before = before.filter(|before| before.stands(now) && before.is_enough(proof));
+        match (found.certainty, before) {
             (Certainty::Transient, Some(before)) => Self { tried_at: now, trouble, ..before.clone() },
             (Certainty::Transient, None) | (Certainty::Answered, _) => Self {
                 outcome: found.outcome,
@@ -42,6 +54,7 @@ impl Known {
                 certainty: found.certainty,
                 tried_at: now,
                 trouble,
+                is_proven: found.is_proven,
                 passed_over: found.passed_over,
             },
         }
@@ -50,7 +63,7 @@ impl Known {
     /// The verdict on `domain`, of which this is known.
     pub(super) fn verdict(&self, domain: Domain, now: Instant) -> Verdict {
         let ttl_ms = millis(self.expires_at.saturating_duration_since(now));
-        Verdict { domain, outcome: self.outcome.clone(), ttl_ms }
+        Verdict { domain, outcome: self.outcome.clone(), ttl_ms, shadow: false }
     }
 }
 

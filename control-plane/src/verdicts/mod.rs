@@ -13,6 +13,7 @@
 //!  cache ───────every lookup──┴─► xDS ─► clusters for Envoy
 //! ```
 
+mod binding;
 mod cache;
 mod feed;
 mod history;
@@ -25,12 +26,13 @@ mod standing;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use fedgate_allow_list::{AllowList, Change};
-use fedgate_discovery::{Discover, Discovered, Resolve};
-use fedgate_policy::{Asker, Domain, Failure, FailureLabel, FeedPage, Outcome, Speaker, Verdict};
+use fedgate_allow_list::{AllowList, Change, Terms, terms};
+use fedgate_discovery::{Discover, Discovered, Proof, Resolve};
+use fedgate_policy::{Asker, Domain, FailureLabel, FeedPage, Speaker, Verdict};
 
+use binding::Binding;
 use cache::Cache;
 use feed::Feed;
 use watch::{Observed, Watch};
@@ -57,6 +59,20 @@ pub(crate) struct Verdicts {
     cache: Arc<Cache>,
     feed: Arc<Feed>,
     watch: Arc<Watch>,
+}
+
+/// What the list says of a domain that is allowed.
+struct Listing {
+    is_listed: bool,
+    proof: Proof,
+    /// The terms, where they are not plain.
+    binding: Option<Binding>,
+}
+
+/// Strategy or list do not allow a domain.
+struct Denied {
+    /// Whether that is what its entry says.
+    is_blocked: bool,
 }
 
 // === impl Verdicts ===
@@ -98,8 +114,9 @@ impl Verdicts {
     /// ([`PATIENCE`]).
     pub(crate) async fn verdict(&self, domain: Domain, asker: Asker) -> Verdict {
         match tokio::time::timeout(PATIENCE, self.allowed(&domain, asker, None)).await {
-            Ok(Some(known)) => known.verdict(domain, Instant::now()),
-            Ok(None) => Verdict::denied(domain, DENIAL_TTL_MS),
+            Ok(Ok((known, binding))) => said(domain, &known, binding.as_ref()),
+            Ok(Err(Denied { is_blocked: true })) => Verdict::blocked(domain, DENIAL_TTL_MS),
+            Ok(Err(Denied { is_blocked: false })) => Verdict::denied(domain, DENIAL_TTL_MS),
             Err(_) if !self.list.lists(&domain) && self.cache.is_crowded(&domain) => crowded(domain),
             Err(_) => late(domain),
         }
@@ -109,17 +126,20 @@ impl Verdicts {
     ///
     /// An answer that has not ended outlives a lookup that fails transiently.
     pub(crate) async fn refresh(&self, domain: &Domain) -> Option<Attempt> {
-        let known = self.known_when_allowed(domain, Some(Instant::now())).await?;
-        Some(Attempt::new(domain.clone(), &known, Instant::now()))
+        let (known, binding) = self.allowed(domain, Asker::Ours, Some(Instant::now())).await.ok()?;
+        Some(Attempt::new(&known, said(domain.clone(), &known, binding.as_ref())))
     }
 
     /// The verdict as far as it is known; nothing is looked up.
     pub(crate) async fn known(&self, domain: Domain) -> Option<Verdict> {
-        if !self.list.allows(&domain) {
-            return Some(Verdict::denied(domain, DENIAL_TTL_MS));
+        match self.ruling(&domain) {
+            Err(Denied { is_blocked: true }) => Some(Verdict::blocked(domain, DENIAL_TTL_MS)),
+            Err(Denied { is_blocked: false }) => Some(Verdict::denied(domain, DENIAL_TTL_MS)),
+            Ok(Listing { is_listed, binding, .. }) => {
+                let known = self.cache.peek(&domain, is_listed).await?;
+                Some(said(domain, &known, binding.as_ref()))
+            }
         }
-        let known = self.cache.peek(&domain, self.list.lists(&domain)).await?;
-        Some(known.verdict(domain, Instant::now()))
     }
 
     /// How it stands with the lookups of a listed domain; nothing is looked up.
@@ -144,7 +164,8 @@ impl Verdicts {
         domain: &Domain,
         since: Option<Instant>,
     ) -> Option<Arc<Known>> {
-        self.allowed(domain, Asker::Ours, since).await
+        let (known, binding) = self.allowed(domain, Asker::Ours, since).await.ok()?;
+        Some(binding.map_or(known.clone(), |binding| Arc::new(binding.for_calls(&known))))
     }
 
     async fn allowed(
@@ -152,13 +173,28 @@ impl Verdicts {
         domain: &Domain,
         asker: Asker,
         since: Option<Instant>,
-    ) -> Option<Arc<Known>> {
-        if !self.list.allows(domain) {
-            return None;
-        }
-        let known = self.cache.fetch(domain, self.list.lists(domain), asker, since).await;
-        // It may have been removed while we waited.
-        self.list.allows(domain).then_some(known)
+    ) -> Result<(Arc<Known>, Option<Binding>), Denied> {
+        let Listing { is_listed, proof, .. } = self.ruling(domain)?;
+        let known = self.cache.fetch(domain, is_listed, asker, proof, since).await;
+        // It may have been removed while we waited, or be listed on other terms.
+        Ok((known, self.ruling(domain)?.binding))
+    }
+
+    /// What strategy and list say of a domain at this moment.
+    fn ruling(&self, domain: &Domain) -> Result<Listing, Denied> {
+        self.list.look(|state| {
+            let entry = state.in_force(domain);
+            if !state.allows(domain) {
+                let is_blocked = entry.is_some_and(|entry| !entry.allows());
+                return Err(Denied { is_blocked });
+            }
+            let terms = entry.map(|entry| &entry.terms);
+            Ok(Listing {
+                is_listed: entry.is_some(),
+                proof: terms.map_or(Proof::AsSet, |terms| proof(terms)),
+                binding: terms.and_then(|it| Binding::of(it, Instant::now(), SystemTime::now())),
+            })
+        })
     }
 
     /// Whether strategy and list allow this domain.
@@ -180,12 +216,32 @@ impl Verdicts {
         self.cache.follow(move |domain| told_of_lookups(Some(domain)));
         let told_of_changes = move |change: &Change| {
             match change {
-                Change::Put(domain, _) | Change::Remove(domain, _) => follower(Some(domain)),
+                Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
+                    follower(Some(domain));
+                }
                 Change::Strategy(..) => follower(None),
+                Change::Token(_) | Change::Revoke(..) => {}
             }
             true
         };
         self.list.follow(|_| (), told_of_changes);
+    }
+}
+
+/// Whether a lookup on these terms has to be proven.
+fn proof(terms: &Terms) -> Proof {
+    match terms.dnssec {
+        terms::Proof::Inherit => Proof::AsSet,
+        terms::Proof::Require => Proof::Required,
+    }
+}
+
+/// The verdict on a domain of which this is known, on these terms.
+fn said(domain: Domain, known: &Known, binding: Option<&Binding>) -> Verdict {
+    let now = Instant::now();
+    match binding {
+        Some(binding) => binding.verdict(domain, known, now),
+        None => known.verdict(domain, now),
     }
 }
 
@@ -205,8 +261,7 @@ fn crowded(domain: Domain) -> Verdict {
 
 fn unanswered(domain: Domain, cause: &str, ttl_ms: u64) -> Verdict {
     let message = format!("DNS error: _wire-server-federator._tcp.{domain}: {cause}");
-    let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
-    Verdict { domain, outcome: Outcome::Failure(failure), ttl_ms }
+    Verdict::failed(domain, FailureLabel::DiscoveryFailure, message, ttl_ms)
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedgate_allow_list::{AllowList, Change, State};
+use fedgate_discovery::Proof;
 use fedgate_policy::{Asker, Domain, Strategy};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use super::Verdicts;
 use super::known::Known;
 use super::schedule::{Due, Schedule};
+use super::{Verdicts, proof};
 
 /// Lookups under way at one time: a long list costs the DNS server a steady trickle, not a burst.
 const CONCURRENT: usize = 32;
@@ -67,15 +68,21 @@ pub(crate) async fn keep_fresh(
 /// The list may be ahead of this change. Then what lies between comes after it, and changes nothing.
 fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Option<Domain> {
     match change {
-        Change::Put(domain, _) => match list.strategy().0 {
+        Change::Put(domain, entry) if entry.allows() => match list.strategy().0 {
             Strategy::AllowNone => {}
-            Strategy::AllowDynamic | Strategy::AllowAll => schedule.add(&domain, Instant::now()),
+            Strategy::AllowDynamic | Strategy::AllowAll => {
+                schedule.add(&domain, Instant::now());
+                if proof(&entry.terms) == Proof::Required {
+                    schedule.hurry(&domain, Instant::now());
+                }
+            }
         },
-        Change::Remove(domain, _) => {
+        Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
             schedule.remove(&domain);
             return Some(domain);
         }
         Change::Strategy(..) => drop(list.look(|state| reconcile(schedule, state))),
+        Change::Token(_) | Change::Revoke(..) => {}
     }
     None
 }
@@ -84,14 +91,18 @@ fn reconcile(schedule: &mut Schedule, state: &State) -> Vec<Domain> {
     let now = Instant::now();
     match state.strategy {
         Strategy::AllowNone => schedule.reconcile(std::iter::empty(), now),
-        Strategy::AllowDynamic | Strategy::AllowAll => schedule.reconcile(state.domains.keys(), now),
+        Strategy::AllowDynamic | Strategy::AllowAll => {
+            let allowed = state.domains.iter().filter(|(_, entry)| entry.allows());
+            schedule.reconcile(allowed.map(|(domain, _)| domain), now)
+        }
     }
 }
 
 /// What was found before we started, and is remembered, is known and will not do.
 async fn look_up(verdicts: Verdicts, due: Due, started: Instant) -> (Domain, Arc<Known>) {
     let since = due.since.unwrap_or(started);
-    let known = verdicts.cache.fetch(&due.domain, true, Asker::Ours, Some(since)).await;
+    let proof = verdicts.list.terms(&due.domain).map_or(Proof::AsSet, |terms| proof(&terms));
+    let known = verdicts.cache.fetch(&due.domain, true, Asker::Ours, proof, Some(since)).await;
     (due.domain, known)
 }
 

@@ -68,6 +68,15 @@ impl Schedule {
         });
     }
 
+    /// Has a domain looked up now, unless that is under way.
+    pub(super) fn hurry(&mut self, domain: &Domain, now: Instant) {
+        if let Some(Task { due: Some(due), .. }) = self.tasks.get_mut(domain) {
+            self.queue.remove(&(*due, domain.clone()));
+            *due = now;
+            self.queue.insert((now, domain.clone()));
+        }
+    }
+
     /// Forgets a domain.
     pub(super) fn remove(&mut self, domain: &Domain) {
         if let Some(Task { due: Some(due), .. }) = self.tasks.remove(domain) {
@@ -175,7 +184,16 @@ mod tests {
             || Failure { label: FailureLabel::DiscoveryFailure, message: "SERVFAIL".to_owned() };
         let trouble = (last == Certainty::Transient).then(failure);
         let (certainty, expires_at) = (last, now + life);
-        Known { outcome, targets, expires_at, certainty, tried_at: now, trouble, passed_over }
+        Known {
+            outcome,
+            targets,
+            expires_at,
+            certainty,
+            tried_at: now,
+            trouble,
+            is_proven: false,
+            passed_over,
+        }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedgate_discovery::{Certainty, TRANSIENT_TTL, Target};
-use fedgate_policy::{Domain, FailureLabel, Outcome, Verdict};
+use fedgate_policy::{Failure, FailureLabel, Outcome, Verdict};
 
 use super::history::History;
 use super::known::{Known, millis};
@@ -112,17 +112,16 @@ impl State {
 // === impl Attempt ===
 
 impl Attempt {
-    /// What is known of a domain, as the account of its last lookup.
-    pub(super) fn new(domain: Domain, known: &Known, now: Instant) -> Self {
-        let now_known = known.verdict(domain, now);
+    /// What is known of a domain, and the verdict that comes of it, as the account of its last lookup.
+    pub(super) fn new(known: &Known, now_known: Verdict) -> Self {
         match &known.trouble {
             None => Self { verdict: now_known, answered: true, stands: None },
             Some(failure) => {
-                let outcome = Outcome::Failure(failure.clone());
-                let domain = now_known.domain.clone();
+                let Failure { label, message } = failure.clone();
                 let ttl_ms = millis(TRANSIENT_TTL);
+                let verdict = Verdict::failed(now_known.domain.clone(), label, message, ttl_ms);
                 let stands = (known.certainty == Certainty::Answered).then_some(now_known);
-                Self { verdict: Verdict { domain, outcome, ttl_ms }, answered: false, stands }
+                Self { verdict, answered: false, stands }
             }
         }
     }
@@ -131,8 +130,6 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use fedgate_policy::Failure;
 
     use super::super::history::Histories;
     use super::*;
@@ -157,7 +154,17 @@ mod tests {
         let (targets, passed_over) = (Vec::new(), Vec::new());
         let expires_at = now + 10 * SECOND;
         let tried_at = now;
-        Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
+        let is_proven = false;
+        Arc::new(Known {
+            outcome,
+            targets,
+            expires_at,
+            certainty,
+            tried_at,
+            trouble,
+            is_proven,
+            passed_over,
+        })
     }
 
     #[test]
@@ -200,7 +207,7 @@ mod tests {
     fn an_attempt_that_failed_is_told_beside_what_stands() {
         let now = Instant::now();
         let trouble = failure(FailureLabel::DiscoveryFailure);
-        let attempt = |known: &Known| Attempt::new("a.com".parse().unwrap(), known, now);
+        let attempt = |known: &Known| Attempt::new(known, known.verdict("a.com".parse().unwrap(), now));
 
         let good = attempt(&known(hosts(), Certainty::Answered, None, now));
         assert_eq!((good.verdict.outcome, good.answered, good.stands), (hosts(), true, None));

@@ -1,9 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
 
 use fedgate_allow_list::Condition;
-use fedgate_allow_list::testing::{in_memory, listing};
+use fedgate_allow_list::testing::{in_memory, listing, us};
 use fedgate_discovery::{Addresses, Certainty, Discovered, Discovering, Family, Resolving, Target};
 use fedgate_policy::{Failure, FailureLabel, HostName, Outcome, Strategy};
 use tokio::sync::Semaphore;
@@ -49,7 +48,7 @@ impl Told {
 }
 
 impl Discover for Told {
-    fn discover<'a>(&'a self, _: &'a Domain) -> Discovering<'a> {
+    fn discover<'a>(&'a self, _: &'a Domain, _: Proof) -> Discovering<'a> {
         Box::pin(async move {
             self.started.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();
@@ -78,7 +77,7 @@ pub(crate) fn found(host: &str) -> Discovered {
     let outcome = Outcome::Hosts(vec![host.clone()]);
     let targets = vec![Target { priority: 10, host, port: 443, weight: 5 }];
     let (ttl, certainty) = (Duration::from_secs(600), Certainty::Answered);
-    Discovered { outcome, targets, passed_over: Vec::new(), ttl, certainty }
+    Discovered { outcome, targets, passed_over: Vec::new(), ttl, certainty, is_proven: false }
 }
 
 fn absent() -> Discovered {
@@ -135,7 +134,7 @@ async fn a_domain_that_is_not_allowed_is_never_looked_up() {
         r#"{"domain":"b.com","failure":{"label":"federation-denied","message":"origin domain [b.com] not in the federation allow list"},"ttl_ms":1000}"#
     );
     assert_eq!(verdicts.refresh(&domain("b.com")).await, None);
-    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
     assert_eq!(
         label(&verdicts.verdict(domain("a.com"), Asker::Ours).await),
         FailureLabel::FederationDenied
@@ -148,7 +147,7 @@ async fn a_thousand_who_wait_cost_one_lookup() {
     for name in ["a.com", "unlisted.com"] {
         let told = Told::held(found("fed.a.com"));
         let list = listing(&["a.com"]).await;
-        list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+        list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
         let verdicts = Verdicts::new(list, told.clone(), 1, "store");
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..1000 {
@@ -174,7 +173,7 @@ async fn a_removed_domain_is_refused_even_while_its_lookup_waits() {
         async move { verdicts.verdict(domain("a.com"), Asker::Ours).await }
     });
     told.until_asked(1).await;
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
     told.gate.add_permits(1);
     assert_eq!(label(&waiter.await.unwrap()), FailureLabel::FederationDenied);
 }
@@ -236,7 +235,7 @@ async fn trouble_ends_after_two_seconds() {
 /// Everybody is allowed, and `a.com` is listed.
 async fn open_to_all(told: &Arc<Told>) -> Verdicts {
     let list = listing(&["a.com"]).await;
-    list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
     Verdicts::new(list, told.clone(), 1, "store")
 }
 
@@ -297,13 +296,13 @@ async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
     let list = in_memory();
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
-    let put = |name| list.put(domain(name), None, Condition::None, SystemTime::now());
+    let put = |name| list.put(domain(name), terms::Change::default(), Condition::None, us());
     put("a.com").await.unwrap();
     told.until_asked(1).await;
     // Shared with the refresher's lookup, or served from what that found.
     assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
     assert_eq!(told.asked(), 1);
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
     put("b.com").await.unwrap();
     told.until_asked(2).await;
     put("a.com").await.unwrap();
@@ -316,7 +315,7 @@ async fn the_refresher_looks_up_what_is_listed_and_forgets_what_is_not() {
 async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     let told = Told::at_once(found("one.a.com"));
     let list = listing(&["a.com"]).await;
-    list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let page = async || verdicts.changes("", Duration::ZERO).await;
     assert_eq!((page().await.verdicts.len(), page().await.verdicts[0].ttl_ms), (1, 0));
@@ -329,8 +328,8 @@ async fn every_lookup_of_a_listed_domain_reaches_the_feed() {
     assert_eq!(hosts(&page().await.verdicts[0]), ["two.a.com"]);
 
     // Listed anew, the cache may still know it; the feed then learns it when it is asked for.
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
-    list.put(domain("a.com"), None, Condition::None, SystemTime::now()).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
+    list.put(domain("a.com"), terms::Change::default(), Condition::None, us()).await.unwrap();
     assert_eq!(page().await.verdicts[0].ttl_ms, 0);
     verdicts.verdict(domain("a.com"), Asker::Ours).await;
     assert_eq!((hosts(&page().await.verdicts[0]), told.asked()), (vec!["two.a.com"], 3));
@@ -366,8 +365,8 @@ async fn the_refresher_fills_the_feed() {
         known.extend(page.verdicts.into_iter().filter(|it| it.ttl_ms > 0).map(|it| it.domain));
         cursor = page.cursor;
     }
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
-    list.put(domain("a.com"), None, Condition::None, SystemTime::now()).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
+    list.put(domain("a.com"), terms::Change::default(), Condition::None, us()).await.unwrap();
     told.until_asked(3).await;
     refresher.abort();
 }
@@ -376,14 +375,14 @@ async fn the_refresher_fills_the_feed() {
 async fn under_allow_none_the_refresher_rests() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com"]).await;
-    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let refresher = tokio::spawn(refresher::keep_fresh(verdicts.clone(), || 0.0));
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     assert_eq!(told.asked(), 0);
-    list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowDynamic, Condition::None, us()).await.unwrap();
     told.until_asked(1).await;
     refresher.abort();
 }
@@ -437,12 +436,12 @@ async fn a_strategy_that_allows_nobody_forgets_nothing() {
         verdicts.verdict(domain(name), Asker::Ours).await;
     }
     told.tell(Discovered::transient("SERVFAIL".to_owned()));
-    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
-    list.remove(domain("b.com"), Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
+    list.remove(domain("b.com"), Condition::None, us()).await.unwrap();
     while verdicts.cache.peek(&domain("b.com"), true).await.is_some() {
         tokio::task::yield_now().await;
     }
-    list.set_strategy(Strategy::AllowDynamic, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowDynamic, Condition::None, us()).await.unwrap();
     assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
     refresher.abort();
 }

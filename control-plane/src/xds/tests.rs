@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::google::rpc;
 use fedgate_allow_list::Condition;
+use fedgate_allow_list::testing::us;
 use fedgate_discovery::Family;
 use fedgate_policy::Strategy;
 use prost::Name;
@@ -204,10 +205,10 @@ async fn a_strategy_counts_at_once() {
     envoy.connect("federation/a.com").await;
     envoy.subscribe::<Cluster>(&["federation/b.com"]).await;
     assert_eq!(envoy.removed::<Cluster>().await, ["federation/b.com"]);
-    world.list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    world.list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
     assert_eq!(envoy.removed::<Cluster>().await, ["federation/a.com"]);
     assert_eq!(envoy.removed::<ClusterLoadAssignment>().await, ["federation/a.com"]);
-    world.list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    world.list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
     let mut clusters = std::collections::BTreeSet::new();
     while clusters.len() < 2 {
         let response = envoy.next().await;
@@ -221,7 +222,7 @@ async fn a_strategy_counts_at_once() {
 #[tokio::test]
 async fn a_domain_that_is_not_listed_is_looked_up_until_it_has_a_federator() {
     let world = World::listing(&[]).await;
-    world.list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    world.list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
     world.zones.target("a.com", None);
     let mut envoy = world.envoy().await;
     envoy.subscribe::<Cluster>(&["federation/a.com"]).await;
@@ -386,7 +387,7 @@ async fn a_flood_of_names_is_bounded_and_those_that_are_good_stay() {
 #[tokio::test]
 async fn of_too_many_good_names_the_first_are_kept() {
     let world = World::listing(&[]).await;
-    world.list.set_strategy(Strategy::AllowAll, Condition::None).await.unwrap();
+    world.list.set_strategy(Strategy::AllowAll, Condition::None, us()).await.unwrap();
     let mut envoy = world.envoy().await;
     let names: Vec<_> = (0..MAX_NAMES).map(|n| format!("federation/d{n}.com")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -58,6 +58,37 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE finding ADD COLUMN boot TEXT NOT NULL DEFAULT '';
     ALTER TABLE finding ADD COLUMN booted_ms INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- What the operator says of a domain, as JSON.
+    ALTER TABLE domain ADD COLUMN terms TEXT NOT NULL DEFAULT '{}';
+    UPDATE domain SET terms = json_object('note', note) WHERE note <> '';
+    ALTER TABLE domain DROP COLUMN note;
+    -- By whom; empty where that was not written down.
+    ALTER TABLE domain ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE domain ADD COLUMN updated_by TEXT NOT NULL DEFAULT '';
+    CREATE TABLE token (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL,
+        sha256 BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL, -- milliseconds since 1970, as all moments
+        created_by TEXT NOT NULL,
+        expires_at INTEGER,
+        last_used_at INTEGER,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        revision INTEGER,
+        at INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        deed TEXT NOT NULL,
+        domain TEXT,
+        before TEXT, -- JSON
+        after TEXT,
+        request_id TEXT
+    ) STRICT;
+    CREATE INDEX audit_of_domain ON audit (domain, id);
+",
 ];
 
 /// How long to wait for a process that is just closing the file.

@@ -38,17 +38,17 @@ use std::str::FromStr;
 use anchors::Anchors;
 pub(super) use validator::Validator;
 
-/// Whether answers are to be proven.
-#[derive(Clone, Debug)]
-pub enum Dnssec {
-    /// No: whatever DNS says counts.
-    Off,
-    /// So far, from these trust anchors.
-    On(Demand, Anchors),
+/// Whether answers are to be proven. The default is that they are not.
+#[derive(Clone, Debug, Default)]
+pub struct Dnssec {
+    /// How far, of all domains; none: whatever DNS says counts.
+    pub demand: Option<Demand>,
+    /// From where on; for domains that need proof, whatever holds of the others.
+    pub anchors: Anchors,
 }
 
 /// How far answers are to be proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     /// Where their zone is signed.
     Opportunistic,
@@ -63,10 +63,10 @@ pub struct Mode(pub Option<Demand>);
 /// The value of `discovery.dnssec`.
 impl fmt::Display for Dnssec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::On(Demand::Opportunistic, _) => "opportunistic",
-            Self::On(Demand::Require, _) => "require",
+        f.write_str(match self.demand {
+            None => "off",
+            Some(Demand::Opportunistic) => "opportunistic",
+            Some(Demand::Require) => "require",
         })
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedgate_discovery::Certainty;
-use fedgate_policy::{Domain, Failure, FailureLabel, FeedPage, Outcome, Strategy, Verdict};
+use fedgate_policy::{Domain, FailureLabel, FeedPage, Outcome, Strategy, Verdict};
 
+use super::super::binding::Binding;
 use super::super::known::Known;
 use super::cursor::Cursor;
 
@@ -41,9 +42,16 @@ struct Entry {
 }
 
 enum Standing {
-    /// With what is known of it; the log holds no copy of its own.
-    Listed(Option<Arc<Known>>),
+    Listed(Listed),
     Removed,
+}
+
+#[derive(Clone, Default)]
+struct Listed {
+    /// What is known of the domain; the log holds no copy of its own.
+    known: Option<Arc<Known>>,
+    /// On what terms, where they are not plain: few are not.
+    binding: Option<Box<Binding>>,
 }
 
 /// When those who wait have to hear of a change.
@@ -74,10 +82,14 @@ impl Log {
     }
 
     /// Takes in a whole list.
-    pub(super) fn fill<'a>(&mut self, strategy: Strategy, listed: impl Iterator<Item = &'a Domain>) {
+    pub(super) fn fill<'a>(
+        &mut self,
+        strategy: Strategy,
+        listed: impl Iterator<Item = (&'a Domain, Option<Binding>)>,
+    ) {
         self.set_strategy(strategy);
-        for domain in listed {
-            self.add(domain);
+        for (domain, binding) in listed {
+            self.put(domain, binding);
         }
     }
 
@@ -86,12 +98,16 @@ impl Log {
         self.sequence
     }
 
-    /// Lists a domain, of which nothing is known so far. Whether that is a change.
-    pub(super) fn add(&mut self, domain: &Domain) -> bool {
-        match self.entries.get(domain).map(|entry| &entry.standing) {
-            Some(Standing::Listed(_)) => return false,
-            Some(Standing::Removed) | None => self.stamp(domain, Standing::Listed(None)),
-        }
+    /// Lists a domain, of which nothing is known so far, or changes its terms. Whether that is a change.
+    pub(super) fn put(&mut self, domain: &Domain, binding: Option<Binding>) -> bool {
+        let known = match self.entries.get(domain).map(|entry| &entry.standing) {
+            Some(Standing::Listed(listed)) if listed.binding.as_deref() == binding.as_ref() => {
+                return false;
+            }
+            Some(Standing::Listed(listed)) => listed.known.clone(),
+            Some(Standing::Removed) | None => None,
+        };
+        self.stamp(domain, Standing::Listed(Listed { known, binding: binding.map(Box::new) }));
         true
     }
 
@@ -126,16 +142,20 @@ impl Log {
     /// Takes in what is known of a domain, where it is listed, and nothing later is known.
     pub(super) fn learn(&mut self, domain: &Domain, known: &Arc<Known>, now: Instant) -> Urgency {
         let Some(entry) = self.entries.get_mut(domain) else { return Urgency::None };
-        let Standing::Listed(before) = &mut entry.standing else { return Urgency::None };
-        let urgency = match before {
-            Some(before) if before.tried_at >= known.tried_at => return Urgency::None,
-            Some(before) => urgency(before, known, now),
-            None if !is_word(known) => Urgency::None,
-            None => Urgency::Soon,
+        let Standing::Listed(listed) = &mut entry.standing else { return Urgency::None };
+        let urgency = match (&listed.known, &listed.binding) {
+            (Some(before), _) if before.tried_at >= known.tried_at => return Urgency::None,
+            (Some(before), Some(binding)) => {
+                urgency(&binding.applied(before), &binding.applied(known), now)
+            }
+            (Some(before), None) => urgency(before, known, now),
+            (None, _) if !is_word(known) => Urgency::None,
+            (None, _) => Urgency::Soon,
         };
-        match urgency {
-            Urgency::None => *before = Some(known.clone()),
-            Urgency::Soon | Urgency::Now => self.stamp(domain, Standing::Listed(Some(known.clone()))),
+        listed.known = Some(known.clone());
+        if urgency != Urgency::None {
+            let listed = listed.clone();
+            self.stamp(domain, Standing::Listed(listed));
         }
         urgency
     }
@@ -157,7 +177,7 @@ impl Log {
         for (&sequence, domain) in rest {
             let Some(entry) = self.entries.get(domain) else { continue };
             let verdict = match &entry.standing {
-                Standing::Listed(known) => Some(told(domain, known.as_deref(), now)),
+                Standing::Listed(listed) => Some(told(domain, listed, now)),
                 Standing::Removed if sequence <= began => continue,
                 Standing::Removed => None,
             };
@@ -230,13 +250,20 @@ fn is_word(known: &Known) -> bool {
 }
 
 /// The verdict on a listed domain. Where there is none, it says what to do: look it up.
-fn told(domain: &Domain, known: Option<&Known>, now: Instant) -> Verdict {
-    let known = known.filter(|known| is_word(known));
-    let verdict = known.map(|known| known.verdict(domain.clone(), now));
+///
+/// That takes nothing away from what a filter holds, except where terms bind: then that may be more than they
+/// allow.
+fn told(domain: &Domain, listed: &Listed, now: Instant) -> Verdict {
+    let Listed { known, binding } = listed;
+    let verdict = match (binding, known) {
+        (Some(binding), known) => binding.standing_verdict(domain, known.as_deref(), now),
+        (None, Some(known)) if is_word(known) => Some(known.verdict(domain.clone(), now)),
+        (None, Some(_) | None) => None,
+    };
     verdict.filter(|verdict| verdict.ttl_ms > 0).unwrap_or_else(|| {
         let message = "nothing is known of it at the moment".to_owned();
-        let failure = Failure { label: FailureLabel::DiscoveryFailure, message };
-        Verdict { domain: domain.clone(), outcome: Outcome::Failure(failure), ttl_ms: 0 }
+        let ttl_ms = u64::from(binding.is_some());
+        Verdict::failed(domain.clone(), FailureLabel::DiscoveryFailure, message, ttl_ms)
     })
 }
 
@@ -245,13 +272,15 @@ fn weigh(verdict: &Verdict) -> usize {
     // Members' names, the longest label, punctuation, ten digits of life (115 days; none lives so long).
     const WITH_HOSTS: usize = 44;
     const WITH_FAILURE: usize = 84;
+    const SHADOW: usize = 14;
     let outcome = match &verdict.outcome {
         Outcome::Hosts(hosts) => {
             hosts.iter().fold(WITH_HOSTS, |sum, host| sum.saturating_add(quoted(host.as_str())))
         }
         Outcome::Failure(failure) => quoted(&failure.message).saturating_add(WITH_FAILURE),
     };
-    outcome.saturating_add(quoted(verdict.domain.as_str()))
+    let shadow = if verdict.shadow { SHADOW } else { 0 };
+    outcome.saturating_add(quoted(verdict.domain.as_str())).saturating_add(shadow)
 }
 
 /// The bytes that a text takes as JSON, with a comma.

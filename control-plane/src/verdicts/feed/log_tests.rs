@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use fedgate_discovery::Certainty;
-use fedgate_policy::{MAX_HOSTS, MAX_PAGE};
+use fedgate_policy::{Failure, MAX_HOSTS, MAX_PAGE};
 
 use super::*;
 
@@ -28,13 +28,22 @@ fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
     let certainty = Certainty::Answered;
     let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
     let expires_at = tried_at + life;
-    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
+    Arc::new(Known {
+        outcome,
+        targets,
+        expires_at,
+        certainty,
+        tried_at,
+        trouble,
+        is_proven: false,
+        passed_over,
+    })
 }
 
 fn listing(names: &[&str]) -> Log {
     let mut log = Log::new(7);
     let names: Vec<_> = names.iter().map(|name| domain(name)).collect();
-    log.fill(Strategy::AllowDynamic, names.iter());
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
     log
 }
 
@@ -83,7 +92,7 @@ fn a_new_filter_gets_the_whole_table_and_then_only_what_changes() {
     let nothing = FeedPage { reset: false, verdicts: vec![], ..first };
     assert_eq!(second, nothing);
 
-    log.add(&domain("c.com"));
+    log.put(&domain("c.com"), None);
     log.remove(&domain("a.com"));
     let third = log.page(&second.cursor, now);
     assert_eq!((third.verdicts.len(), &third.removed), (1, &vec![domain("a.com")]));
@@ -102,8 +111,8 @@ fn only_the_last_word_on_a_domain_is_told() {
     let mut log = listing(&["a.com"]);
     let cursor = log.page("", now).cursor;
     assert!(log.remove(&domain("a.com")));
-    assert!(log.add(&domain("a.com")));
-    assert!(!log.add(&domain("a.com")), "it is listed already");
+    assert!(log.put(&domain("a.com"), None));
+    assert!(!log.put(&domain("a.com"), None), "it is listed already");
     let page = log.page(&cursor, now);
     assert_eq!((page.verdicts.len(), page.removed.len()), (1, 0));
     log.remove(&domain("a.com"));
@@ -200,7 +209,7 @@ fn what_is_learned_of_a_domain_that_has_gone_is_passed_over() {
         assert_eq!(log.learn(&domain(name), &known(hosts("x.com"), now, SECOND), now), Urgency::None);
     }
     assert!(log.page("", now).verdicts.is_empty());
-    log.add(&domain("a.com"));
+    log.put(&domain("a.com"), None);
     assert_eq!(log.page("", now).verdicts[0].ttl_ms, 0, "listed anew, it is looked up anew");
 }
 
@@ -224,7 +233,7 @@ fn who_has_missed_a_forgotten_removal_begins_anew() {
     let late = log.page("", now).cursor;
     for number in 0..REMOVALS {
         assert!(log.awaits(&early).is_some(), "{number}");
-        log.add(&numbered(number));
+        log.put(&numbered(number), None);
         log.remove(&numbered(number));
     }
     assert!(log.page(&early, now).reset);
@@ -240,7 +249,7 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
     let now = Instant::now();
     let mut log = Log::new(7);
     let names: Vec<_> = (0..2000).map(numbered).collect();
-    log.fill(Strategy::AllowDynamic, names.iter());
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
     log.remove(&names[1999]);
     let mut filter = Filter::default();
     let mut turn = 0;
@@ -249,9 +258,9 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
         log.remove(&names[turn]);
         log.remove(&names[1998 - turn]);
         log.remove(&names[900 + turn]);
-        log.add(&names[900 + turn]);
+        log.put(&names[900 + turn], None);
         log.learn(&names[20 + turn], &known(hosts("fed.a.com"), now, SECOND), now);
-        log.add(&numbered(3000 + turn));
+        log.put(&numbered(3000 + turn), None);
         turn += 1;
     }
     assert!(turn > 10, "{turn}");
@@ -264,7 +273,7 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
     // One that comes back after a long time gets its pages too, and the removals with them.
     let away = filter.cursor.clone();
     assert!(names[..1000].iter().filter(|name| log.remove(name)).count() > 900);
-    assert!((4000..5000).all(|number| log.add(&numbered(number))));
+    assert!((4000..5000).all(|number| log.put(&numbered(number), None)));
     assert!(!log.page(&away, now).reset);
     assert!(filter.turn(&log, now));
     assert_eq!(log.awaits(&filter.cursor), None, "more is ready, so nobody waits");
@@ -278,7 +287,7 @@ fn no_page_is_longer_than_it_may_be() {
     let now = Instant::now();
     let mut log = Log::new(7);
     let names: Vec<_> = (0..300).map(numbered).collect();
-    log.fill(Strategy::AllowDynamic, names.iter());
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
     let longest = format!("{}.example", ["x".repeat(60).as_str(); 4].join("."));
     for (number, name) in names.iter().enumerate() {
         let outcome = match number % 3 {
@@ -299,7 +308,8 @@ fn the_weight_of_a_verdict_is_never_below_its_json() {
         let label = FailureLabel::FederationDenied;
         let denied = Outcome::Failure(Failure { label, message: String::new() });
         for outcome in [outcome, denied] {
-            let verdict = Verdict { domain: domain("a.com"), outcome, ttl_ms: 9_999_999_999 };
+            let verdict =
+                Verdict { domain: domain("a.com"), outcome, ttl_ms: 9_999_999_999, shadow: true };
             let bytes = serde_json::to_string(&verdict).unwrap().len();
             assert!((bytes + 1..bytes + 99).contains(&weigh(&verdict)), "{verdict:?}");
         }

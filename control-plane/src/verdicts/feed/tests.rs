@@ -1,7 +1,5 @@
-use std::time::SystemTime;
-
-use fedgate_allow_list::Condition;
-use fedgate_allow_list::testing::listing;
+use fedgate_allow_list::testing::{listing, us};
+use fedgate_allow_list::{Condition, terms};
 use fedgate_discovery::Certainty;
 use fedgate_policy::{Outcome, Strategy};
 use tokio::task::JoinSet;
@@ -20,7 +18,16 @@ fn known(host: &str) -> Arc<Known> {
     let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
     let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
     let expires_at = tried_at + MINUTE;
-    Arc::new(Known { outcome, targets, expires_at, certainty, tried_at, trouble, passed_over })
+    Arc::new(Known {
+        outcome,
+        targets,
+        expires_at,
+        certainty,
+        tried_at,
+        trouble,
+        is_proven: false,
+        passed_over,
+    })
 }
 
 /// Starts as many watchers as that, all of whom wait.
@@ -42,18 +49,18 @@ async fn an_edit_is_published_before_the_write_returns() {
     let list = listing(&["a.com"]).await;
     let feed = Feed::of(&list, 1, "", "store");
     let cursor = feed.page("", MINUTE).await.cursor;
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
     let removed = feed.page(&cursor, Duration::ZERO).await;
     assert_eq!(removed.removed, [domain("a.com")]);
-    list.put(domain("b.com"), None, Condition::None, SystemTime::now()).await.unwrap();
+    list.put(domain("b.com"), terms::Change::default(), Condition::None, us()).await.unwrap();
     let added = feed.page(&removed.cursor, Duration::ZERO).await;
     assert_eq!(added.verdicts[0].domain, domain("b.com"));
-    list.set_strategy(Strategy::AllowNone, Condition::None).await.unwrap();
+    list.set_strategy(Strategy::AllowNone, Condition::None, us()).await.unwrap();
     assert_eq!(feed.page(&added.cursor, Duration::ZERO).await.strategy, Strategy::AllowNone);
-    let note = Some("a note is no news".to_owned());
+    let note = serde_json::from_str(r#"{"note":"a note is no news"}"#).unwrap();
     let sequence = || feed.log.read().unwrap().sequence();
     let before = sequence();
-    list.put(domain("b.com"), note, Condition::None, SystemTime::now()).await.unwrap();
+    list.put(domain("b.com"), note, Condition::None, us()).await.unwrap();
     assert_eq!(sequence(), before);
 }
 
@@ -62,7 +69,7 @@ async fn ten_thousand_who_wait_all_hear_of_a_removal() {
     let list = listing(&["a.com", "b.com"]).await;
     let feed = Feed::of(&list, 1, "", "store");
     let mut watchers = watchers(&feed, 10_000).await;
-    list.remove(domain("a.com"), Condition::None).await.unwrap();
+    list.remove(domain("a.com"), Condition::None, us()).await.unwrap();
     let all = async {
         while let Some(page) = watchers.join_next().await {
             assert_eq!(page.unwrap().removed, [domain("a.com")]);

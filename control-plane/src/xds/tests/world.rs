@@ -5,17 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use fedgate_allow_list::testing::listing;
-use fedgate_allow_list::{AllowList, Condition};
+use fedgate_allow_list::testing::{listing, us};
+use fedgate_allow_list::{AllowList, Condition, terms};
 use fedgate_discovery::{
-    Addresses, Certainty, Discover, Discovered, Discovering, Family, Resolving, TRANSIENT_TTL, Target,
+    Addresses, Certainty, Discover, Discovered, Discovering, Family, Proof, Resolving, TRANSIENT_TTL,
+    Target,
 };
 use fedgate_policy::{Domain, HostName, Outcome};
 use prost::{Message, Name};
@@ -78,7 +78,7 @@ impl Zones {
 }
 
 impl Discover for Zones {
-    fn discover<'a>(&'a self, domain: &'a Domain) -> Discovering<'a> {
+    fn discover<'a>(&'a self, domain: &'a Domain, _: Proof) -> Discovering<'a> {
         self.lookups.fetch_add(1, Ordering::SeqCst);
         if self.silent_domains.lock().unwrap().contains(domain) {
             return Box::pin(std::future::pending());
@@ -98,6 +98,7 @@ impl Discover for Zones {
                 passed_over: Vec::new(),
                 ttl: FOREVER,
                 certainty: Certainty::Answered,
+                is_proven: false,
             }
         };
         Box::pin(std::future::ready(found))
@@ -206,12 +207,12 @@ impl World {
     }
 
     pub(super) async fn put(&self, name: &str) {
-        let put = self.list.put(name.parse().unwrap(), None, Condition::None, SystemTime::now());
+        let put = self.list.put(name.parse().unwrap(), terms::Change::default(), Condition::None, us());
         put.await.unwrap();
     }
 
     pub(super) async fn remove(&self, name: &str) {
-        self.list.remove(name.parse().unwrap(), Condition::None).await.unwrap();
+        self.list.remove(name.parse().unwrap(), Condition::None, us()).await.unwrap();
     }
 }
 
