@@ -233,8 +233,9 @@ fn a_path_that_cannot_be_opened_is_named_with_a_cure() {
 fn records(number: u64) -> Vec<Record> {
     let record = |n: u64| {
         let at = moment() + Duration::from_secs(n);
-        let author = Author { by: if n % 2 == 0 { "even" } else { "odd" }.into(), at, request_id: None };
-        let domain = (n % 3 == 0).then(|| domain("a.com"));
+        let author =
+            Author { by: if n.is_multiple_of(2) { "even" } else { "odd" }.into(), at, request_id: None };
+        let domain = n.is_multiple_of(3).then(|| domain("a.com"));
         Record { domain, ..author.did(Deed::CallsRefused, serde_json::json!({"n": n})) }
     };
     (0..number).map(record).collect()

@@ -137,8 +137,8 @@ fn many_are_put_together_with_a_revision_for_each_change() {
     let twice = vec![(domain("a.com"), given("{}")), (domain("a.com"), given("{}"))];
     let refused = state.put_all(twice, false, &Condition::None, &by("alice"));
     assert!(matches!(refused, Err(WriteError::Twice(_))));
-    let stale = state.put_all(wanted(), false, &Condition::Revision(vec![2]), &by("alice"));
-    assert!(matches!(stale, Err(WriteError::Precondition)));
+    let refused = state.put_all(wanted(), false, &Condition::Revision(vec![2]), &by("alice"));
+    assert!(matches!(refused, Err(WriteError::Precondition)));
 }
 
 #[test]

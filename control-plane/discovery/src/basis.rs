@@ -43,6 +43,7 @@ mod tests {
 
     #[test]
     fn whatever_findings_rest_on_makes_another_basis_and_nothing_else_does() {
+        let on = |demand, anchors| Dnssec { demand: Some(demand), anchors };
         let bounds =
             |min, max| TtlBounds { min: Duration::from_secs(min), max: Duration::from_secs(max) };
         let servers = |text: &str| text.split(' ').map(|it| it.parse().unwrap()).collect::<Vec<_>>();
