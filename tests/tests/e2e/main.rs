@@ -42,6 +42,7 @@ mod startup;
 mod store;
 mod strangers;
 mod targets;
+mod terms;
 mod tls;
 mod trouble;
 mod two_stores;
