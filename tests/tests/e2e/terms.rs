@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use fedgate_tests::World;
 use fedgate_tests::caller::Caller;
+use fedgate_tests::clock::WallClock;
 use fedgate_tests::control_plane::ADMIN_TOKEN;
 use fedgate_tests::dns::srv;
 use fedgate_tests::peer::Peer;
@@ -153,6 +154,25 @@ fn an_entry_ends_at_its_second_even_while_the_control_plane_is_away() {
     assert_eq!(scene.incoming(), "verdict-unavailable");
     scene.world.control_plane().restart();
     scene.until("federation-denied", "federation-denied");
+}
+
+#[test]
+fn an_end_comes_with_the_wall_clock_wherever_that_is_set_and_does_not_go_with_it() {
+    let clock = WallClock::new();
+    let world = caller().records([srv("c.com", 60, "infra.c.com.")]).clock(&clock).start();
+    let partner = world.caller(&world.identity(&["infra.c.com"]));
+    let label = || world.run(partner.call("clock", &[origin("c.com")])).unwrap().label();
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+    assert_eq!(put(&world, "c.com", &json!({"expires_at": rfc_3339(in_an_hour)})), 201);
+    eventually("permitted", || label().is_empty().then_some(()));
+    clock.set(3700);
+    let set = SystemTime::now();
+    eventually("ended", || (label() == "federation-denied").then_some(()));
+    assert!(set.elapsed().unwrap() < 2 * SOON, "{:?}", set.elapsed());
+    clock.set(0);
+    for _ in 0..20 {
+        assert_eq!(label(), "federation-denied", "what has ended does not come back");
+    }
 }
 
 #[test]
