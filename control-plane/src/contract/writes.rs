@@ -107,7 +107,7 @@ pub(crate) enum StrategyAnswer {
     /// It was done.
     Done(StrategyBody),
     /// It was asked about.
-    DryRun(Outcome),
+    DryRun(Box<Outcome>),
 }
 
 // === impl PutDomain ===
