@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use fedgate_allow_list::audit::Retention;
 use fedgate_discovery::TtlBounds;
 use fedgate_discovery::dnssec::anchors::Anchors;
 use fedgate_discovery::dnssec::{Dnssec, Mode};
 use fedgate_store::rights;
 use tracing_subscriber::EnvFilter;
 
-use crate::auth::{Token, Tokens};
+use crate::auth::{Token, TokenError};
 use crate::xds::Egress;
 use file::File;
 use tls::Certificates;
@@ -60,8 +61,12 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
-    /// Who may call.
-    pub(crate) tokens: Tokens,
+    /// Who may call, beside those whose tokens are in the store.
+    pub(crate) tokens: Vec<Token>,
+    /// Where the first token is put, or is found.
+    pub(crate) bootstrap_token_file: Option<PathBuf>,
+    /// How long records are kept.
+    pub(crate) audit: Retention,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged.
@@ -187,6 +192,15 @@ impl Config {
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
         };
         let tokens = reader.tokens(tokens);
+        let bootstrap_token_file = given(settings.bootstrap_token_file).or(file.bootstrap_token_file);
+        let max_age = one(settings.audit_max_age, file.audit_max_age, "400d");
+        let max_records = one(settings.audit_max_records, file.audit_max_records, "100000");
+        let audit = Retention {
+            age: reader.time("audit.max_age", &max_age),
+            count: reader.parse("audit.max_records", &max_records, 1),
+        };
+        reader.check("audit.max_age", !audit.age.is_zero(), "is no time");
+        reader.check("audit.max_records", audit.count > 0, "is not 1 or more");
         reader.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
         reader.check(
             "discovery.timeout",
@@ -217,6 +231,8 @@ impl Config {
             egress,
             dnssec,
             tokens,
+            bootstrap_token_file: bootstrap_token_file.map(PathBuf::from),
+            audit,
             log_format,
             log,
         })
@@ -277,7 +293,7 @@ impl Reader {
         })
     }
 
-    fn tokens(&mut self, tokens: Vec<Result<Token, crate::auth::TokenError>>) -> Tokens {
+    fn tokens(&mut self, tokens: Vec<Result<Token, TokenError>>) -> Vec<Token> {
         let mut good: Vec<Token> = Vec::new();
         for token in tokens {
             let token = match token {
@@ -297,7 +313,7 @@ impl Reader {
             }
             good.push(token);
         }
-        good.into_iter().collect()
+        good
     }
 
     fn check(&mut self, key: &str, holds: bool, otherwise: &str) {

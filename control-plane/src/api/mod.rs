@@ -4,12 +4,14 @@
 //! role (401, 403), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
+mod audit;
 mod extract;
 mod guard;
 mod health;
 mod lookups;
 mod number;
 mod problem;
+mod tokens;
 mod verdicts;
 
 use std::time::{Duration, SystemTime};
@@ -26,7 +28,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::Guard;
+use crate::auth::{Guard, Issuer};
 use crate::contract::Kind;
 use crate::listener::Listener;
 use crate::reload::Reload;
@@ -55,12 +57,15 @@ pub(crate) struct Api {
     pub(crate) refresher: AbortHandle,
     /// Who may call.
     pub(crate) guard: Guard,
+    /// Makes and revokes tokens.
+    pub(crate) issuer: Issuer,
 }
 
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
-    let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
+    let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
+    let guarded = within(TIME_LIMIT, guarded.route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
@@ -135,6 +140,10 @@ fn about(title: &str) -> OpenApi {
 }
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod lookups_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tokens_tests;

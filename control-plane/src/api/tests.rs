@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::auth::{Digest, Token};
+use crate::auth::{Digest, Token, Tokens};
 use crate::verdicts::tests::{Told, found};
 use crate::xds::Xds;
 
@@ -18,11 +18,11 @@ pub(super) struct Service {
 
 pub(super) struct Answer {
     pub(super) status: u16,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Value,
 }
 
-fn service_on(list: AllowList) -> Service {
+pub(super) fn service_on(list: AllowList) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
     let api = api(list, told.clone(), refresher);
@@ -39,12 +39,13 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     };
     let (_, stopped) = tokio::sync::watch::channel(false);
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
-    let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
+    let tokens = Tokens::new(&["admin", "viewer", "filter"].map(token), &list).unwrap();
+    let (guard, issuer) = (Guard::new(tokens.clone()), Issuer::new(tokens.clone(), list.clone()));
     let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), stopped).targets();
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
-    let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
-    Api { list, verdicts, targets, reload, refresher, guard }
+    let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
+    Api { list, verdicts, targets, reload, refresher, guard, issuer }
 }
 
 pub(super) fn service() -> Service {
@@ -89,6 +90,16 @@ impl Service {
         send(router, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
+    /// What stands at `path` on the admin listener, and of which type it is.
+    pub(super) async fn text(&self, token: &str, path: &str) -> (String, String) {
+        let request = axum::http::Request::builder().uri(path);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let response = self.admin.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (kind, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     pub(super) async fn admin(&self, line: &str, body: &str) -> Answer {
         self.call("admin", line, &[], body).await
     }
@@ -110,6 +121,10 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("GET /v1/verdicts/a.com", [401, 401, 403, 200, 403]),
         ("GET /v1/verdicts", [401, 401, 403, 200, 403]),
         ("GET /v1/verdicts?wait=61", [401, 401, 403, 400, 403]),
+        ("GET /v1/tokens", [401, 401, 200, 403, 200]),
+        ("POST /v1/tokens", [401, 401, 403, 403, 400]),
+        ("DELETE /v1/tokens/nobody", [401, 401, 403, 403, 404]),
+        ("GET /v1/audit", [401, 401, 200, 403, 200]),
         ("GET /v1/nothing", [404, 404, 404, 404, 404]),
         ("GET /healthz", [200, 200, 200, 200, 200]),
         ("GET /readyz", [200, 200, 200, 200, 200]),
@@ -360,11 +375,14 @@ async fn the_openapi_documents_know_every_route() {
     let expected = [
         "/healthz",
         "/readyz",
+        "/v1/audit",
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
         "/v1/reload",
         "/v1/strategy",
+        "/v1/tokens",
+        "/v1/tokens/{name}",
     ];
     assert_eq!(paths, expected);
     assert!(admin["components"]["schemas"]["Verdict"].is_object());

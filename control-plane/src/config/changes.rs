@@ -21,6 +21,8 @@ impl Config {
             egress,
             dnssec,
             tokens: _,
+            bootstrap_token_file,
+            audit,
             log_format,
             log: _,
         } = self;
@@ -46,6 +48,9 @@ impl Config {
                 egress.client_certificate_sds != next.egress.client_certificate_sds,
             ),
             ("egress.trust_sds", egress.trust_sds != next.egress.trust_sds),
+            ("api.bootstrap_token_file", *bootstrap_token_file != next.bootstrap_token_file),
+            ("audit.max_age", audit.age != next.audit.age),
+            ("audit.max_records", audit.count != next.audit.count),
             ("log.format", *log_format != next.log_format),
         ];
         keys.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
