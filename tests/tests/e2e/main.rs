@@ -6,6 +6,7 @@
 mod addresses;
 mod allow_list;
 mod answers;
+mod audit;
 mod balancer;
 mod claim;
 mod client_certificate;
@@ -43,6 +44,7 @@ mod store;
 mod strangers;
 mod targets;
 mod tls;
+mod tokens;
 mod trouble;
 mod two_stores;
 mod wire;
