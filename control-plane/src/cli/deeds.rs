@@ -30,8 +30,8 @@ fn what(record: &RecordBody) -> String {
             if was.is_empty() { was } else { format!("was: {was}") }
         }
         Deed::StrategySet => format!("{} → {}", text(before), text(after)),
-        Deed::TokenMade => members(&null, after),
-        Deed::TokenRevoked => members(&null, before),
+        Deed::TokenMade => token(after),
+        Deed::TokenRevoked => token(before),
         Deed::CallsRefused => refused(after),
     }
 }
@@ -57,6 +57,12 @@ fn members(default: &Value, object: &Value) -> String {
 fn differing<'a>(one: &'a Value, other: &'a Value) -> BTreeSet<&'a String> {
     let keys = [one, other].into_iter().filter_map(Value::as_object).flat_map(|it| it.keys());
     keys.filter(|key| one.get(key.as_str()) != other.get(key.as_str())).collect()
+}
+
+fn token(token: &Value) -> String {
+    let of = |key| token.get(key).filter(|value| !value.is_null()).map(text);
+    let end = of("expires_at").map(|end| format!(", until {end}")).unwrap_or_default();
+    format!("{}, role {}{end}", of("name").unwrap_or_default(), of("role").unwrap_or_default())
 }
 
 fn refused(calls: &Value) -> String {
@@ -134,8 +140,8 @@ mod tests {
                 json!("allowAll"),
                 "strategy-set    allowDynamic → allowAll",
             ),
-            ("token-made", None, Value::Null, token.clone(), "token-made      name bob, role viewer"),
-            ("token-revoked", None, token, Value::Null, "token-revoked   name bob, role viewer"),
+            ("token-made", None, Value::Null, token.clone(), "token-made      bob, role viewer"),
+            ("token-revoked", None, token, Value::Null, "token-revoked   bob, role viewer"),
             (
                 "calls-refused",
                 None,

@@ -83,7 +83,7 @@ fn every_change_has_its_record_with_what_was_before_and_is_since() {
         "{shown}"
     );
     let last = control_plane.cli(&["audit", "-n", "1", "--action", "token-made,token-revoked"]).unwrap();
-    assert!(last.contains("token-revoked   name bob, role viewer"), "{last}");
+    assert!(last.contains("token-revoked   bob, role viewer"), "{last}");
     assert_eq!(control_plane.cli(&["audit", "--by", "nobody"]).unwrap(), "");
 }
 
