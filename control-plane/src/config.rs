@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
+    /// Whether the admin API takes a change of what is there only with a condition.
+    pub(crate) require_match: bool,
     /// Who may call, beside those whose tokens are in the store.
     pub(crate) tokens: Vec<Token>,
     /// Where the first token is put, or is found.
@@ -160,6 +162,8 @@ impl Config {
         let timeout = reader.time("discovery.timeout", &timeout);
         let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
         let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
+        let require_match = one(settings.api_require_match, file.require_match, "false");
+        let require_match = reader.parse("api.require_match", &require_match, false);
         let connect_timeout = one(settings.egress_connect_timeout, file.connect_timeout, "2s");
         let egress = Egress {
             connect_timeout: reader.time("egress.connect_timeout", &connect_timeout),
@@ -230,6 +234,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            require_match,
             tokens,
             bootstrap_token_file: bootstrap_token_file.map(PathBuf::from),
             audit,

@@ -118,7 +118,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
-    let certificates = config.tls.clone();
+    let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let reload = Reload::new(settings, config, tokens, set_filter);
     let api = Api {
         list: list.clone(),
@@ -128,6 +128,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         refresher: refresher.abort_handle(),
         guard,
         issuer,
+        rates: Arc::default(),
+        require_match,
     };
     let budget = Budget::secure();
     let serving = [

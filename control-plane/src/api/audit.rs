@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use fedgate_allow_list::audit::{Order, Query as Records};
+use fedgate_allow_list::schema::MomentText;
 use fedgate_allow_list::{Deed, Moment, Record, StoreError};
 use fedgate_policy::Domain;
 use futures_util::stream;
@@ -19,7 +20,7 @@ use super::Api;
 use super::extract::Query;
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::contract::{AuditPage, Details, RecordBody};
+use crate::contract::{AuditPage, Details, DomainText, RecordBody};
 
 /// How many records a page holds, unless the caller says otherwise; and at most.
 const PAGE: usize = 100;
@@ -36,32 +37,37 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
     /// Those with a number above this one.
+    #[param(nullable = false)]
     after: Option<i64>,
     /// Those with a number below this one.
+    #[param(nullable = false)]
     before: Option<i64>,
     /// The newest first, or the oldest.
     #[serde(default)]
+    #[param(required = false)]
     order: Order,
     /// How many records: 1 to 1000, 100 by default; as JSON lines, all of them by default.
-    #[param(minimum = 1, maximum = 1000)]
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
     limit: Option<usize>,
     /// Those about this domain.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<DomainText>, nullable = false)]
     domain: Option<Domain>,
     /// Those by this author: a token's name, or `brig`, or `system`.
+    #[param(nullable = false)]
     by: Option<String>,
     /// Those of these kinds, separated by commas.
     #[serde(default, deserialize_with = "deeds")]
-    #[param(value_type = Vec<Deed>, style = Form, explode = false, required = false)]
+    #[param(value_type = Vec<Deed>, style = Form, explode = false, required = false, min_items = 1)]
     action: Vec<Deed>,
     /// Those from then on (RFC 3339).
-    #[param(value_type = Option<String>, format = DateTime)]
+    #[param(value_type = Option<MomentText>, nullable = false)]
     since: Option<Moment>,
     /// Those before then (RFC 3339).
-    #[param(value_type = Option<String>, format = DateTime)]
+    #[param(value_type = Option<MomentText>, nullable = false)]
     until: Option<Moment>,
     /// A page, or JSON lines.
     #[serde(default)]
+    #[param(inline, required = false)]
     format: Format,
 }
 
@@ -78,10 +84,10 @@ enum Format {
 
 /// What was done to the list and its tokens, by whom and when, and who was refused.
 #[utoipa::path(
-    get, path = "/v1/audit", tag = "admin", params(AuditQuery),
+    get, path = "/v1/audit", tag = "audit", params(AuditQuery),
     responses(
         (status = 200, content((AuditPage = "application/json"), (RecordBody = "application/jsonl"))),
-        (status = 400, body = Details, content_type = "application/problem+json"),
+        (status = 503, body = Details, content_type = "application/problem+json"),
     ),
 )]
 async fn audit(

@@ -34,9 +34,10 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 struct PageQuery {
     /// The name behind which the page begins.
     #[serde(default)]
+    #[param(required = false)]
     after: String,
     /// How many tokens: 1 to 1000, 100 by default.
-    #[param(minimum = 1, maximum = 1000)]
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
     limit: Option<usize>,
 }
 
@@ -46,15 +47,15 @@ struct PageQuery {
 struct RevokeQuery {
     /// Even if nobody is left who may make another one, until the next start.
     #[serde(default)]
+    #[param(required = false)]
     force: bool,
 }
 
 /// All tokens, of the configuration and of the store, page by page. None can be called with by what is told.
 #[utoipa::path(
-    get, path = "/v1/tokens", tag = "admin", params(PageQuery),
+    get, path = "/v1/tokens", tag = "tokens", params(PageQuery),
     responses(
         (status = 200, body = TokenPage),
-        (status = 400, body = Details, content_type = "application/problem+json"),
     ),
 )]
 async fn tokens(
@@ -77,11 +78,10 @@ async fn tokens(
 
 /// Makes a token, which is accepted from now on. Its secret is told this once.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "admin", request_body = MakeToken,
+    post, path = "/v1/tokens", tag = "tokens", request_body = MakeToken,
     responses(
         (status = 201, body = MadeToken, description = "made; nobody can have the secret again"),
         (status = 409, body = Details, content_type = "application/problem+json", description = "there is one of this name, or there are too many"),
-        (status = 422, body = Details, content_type = "application/problem+json"),
     ),
 )]
 async fn make_token(
@@ -99,7 +99,7 @@ async fn make_token(
 
 /// Revokes a token: it is refused from now on, and what is held open with it ends.
 #[utoipa::path(
-    delete, path = "/v1/tokens/{name}", tag = "admin",
+    delete, path = "/v1/tokens/{name}", tag = "tokens",
     params(("name" = String, Path, description = "a token's name"), RevokeQuery),
     responses(
         (status = 204),

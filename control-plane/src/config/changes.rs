@@ -20,6 +20,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            require_match,
             tokens: _,
             bootstrap_token_file,
             audit,
@@ -51,6 +52,7 @@ impl Config {
             ("api.bootstrap_token_file", *bootstrap_token_file != next.bootstrap_token_file),
             ("audit.max_age", audit.age != next.audit.age),
             ("audit.max_records", audit.count != next.audit.count),
+            ("api.require_match", *require_match != next.require_match),
             ("log.format", *log_format != next.log_format),
         ];
         keys.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()

@@ -1,9 +1,12 @@
 //! The audit: who did what, when.
 
+use fedgate_allow_list::schema::MomentText;
 use fedgate_allow_list::{Deed, Moment};
 use fedgate_policy::Domain;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::text::DomainText;
 
 /// A record of the audit.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -15,14 +18,14 @@ pub(crate) struct RecordBody {
     /// The list's revision since then; null where the list stayed as it was.
     pub(crate) revision: Option<i64>,
     /// RFC 3339.
-    #[schema(value_type = String, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[schema(value_type = MomentText)]
     pub(crate) at: Moment,
     /// The name of a token, or `brig`, or `system`.
     #[schema(example = "alice")]
     pub(crate) by: String,
     pub(crate) action: Deed,
     /// The domain that it is about.
-    #[schema(value_type = Option<String>, example = "a.com")]
+    #[schema(value_type = Option<DomainText>)]
     pub(crate) domain: Option<Domain>,
     /// What was there before; null where there was nothing.
     #[schema(value_type = Option<Value>)]

@@ -1,5 +1,6 @@
 //! Tokens, of which nothing is told by which one could call.
 
+use fedgate_allow_list::schema::MomentText;
 use fedgate_allow_list::{Moment, Role};
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +14,17 @@ pub(crate) struct TokenBody {
     pub(crate) role: Role,
     pub(crate) source: TokenSource,
     /// RFC 3339; null for one of the configuration.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[schema(value_type = Option<MomentText>)]
     pub(crate) created_at: Option<Moment>,
     /// The name of a token, or `system`; null for one of the configuration.
     pub(crate) created_by: Option<String>,
     /// From then on it is refused; null: never.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2030-04-30T12:00:00Z")]
+    #[schema(value_type = Option<MomentText>)]
     pub(crate) expires_at: Option<Moment>,
     /// Whether that has come.
     pub(crate) expired: bool,
     /// When it was last accepted; null: never, or for one of the configuration, not since the start.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2030-02-28T12:00:00Z")]
+    #[schema(value_type = Option<MomentText>)]
     pub(crate) last_used_at: Option<Moment>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct MakeToken {
     pub(crate) role: Role,
     /// From then on it is refused; without it, never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, example = "2030-04-30T12:00:00Z")]
+    #[schema(value_type = Option<MomentText>)]
     pub(crate) expires_at: Option<Moment>,
 }
 
