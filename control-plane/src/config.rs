@@ -196,29 +196,14 @@ impl Config {
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
         };
         let tokens = reader.tokens(tokens);
-        let bootstrap_token_file = given(settings.bootstrap_token_file).or(file.bootstrap_token_file);
-        let max_age = one(settings.audit_max_age, file.audit_max_age, "400d");
-        let max_records = one(settings.audit_max_records, file.audit_max_records, "100000");
-        let audit = Retention {
-            age: reader.time("audit.max_age", &max_age),
-            count: reader.parse("audit.max_records", &max_records, 1),
-        };
-        reader.check("audit.max_age", !audit.age.is_zero(), "is no time");
-        reader.check("audit.max_records", audit.count > 0, "is not 1 or more");
-        reader.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
-        reader.check(
-            "discovery.timeout",
-            (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
-            "is not between 100ms and 20s",
+        let bootstrap_token_file = given(settings.bootstrap_token_file).or(file.bootstrap_token);
+        let audit = reader.audit(
+            &one(settings.audit_max_age, file.audit_max_age, "400d"),
+            &one(settings.audit_max_records, file.audit_max_records, "100000"),
         );
+        reader.check_discovery(ttl, timeout);
         reader.check_egress(&egress);
-        let same = |one: SocketAddr, other| one.port() != 0 && one == other;
-        reader.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
-        reader.check(
-            "listen.xds",
-            !same(xds, admin) && !same(xds, verdicts),
-            "is the same address as listen.admin or listen.verdicts",
-        );
+        reader.check_addresses(admin, verdicts, xds);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
@@ -267,6 +252,33 @@ impl Reader {
 
     fn accept<T, E: fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.errors.push(format!("{key}: {error}"))).ok()
+    }
+
+    fn check_discovery(&mut self, ttl: TtlBounds, timeout: Duration) {
+        self.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
+        self.check(
+            "discovery.timeout",
+            (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
+            "is not between 100ms and 20s",
+        );
+    }
+
+    fn audit(&mut self, age: &str, count: &str) -> Retention {
+        let age = self.time("audit.max_age", age);
+        let count = self.parse("audit.max_records", count, 1);
+        self.check("audit.max_age", !age.is_zero(), "is no time");
+        self.check("audit.max_records", count > 0, "is not 1 or more");
+        Retention { age, count }
+    }
+
+    fn check_addresses(&mut self, admin: SocketAddr, verdicts: SocketAddr, xds: SocketAddr) {
+        let same = |one: SocketAddr, other| one.port() != 0 && one == other;
+        self.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
+        self.check(
+            "listen.xds",
+            !same(xds, admin) && !same(xds, verdicts),
+            "is the same address as listen.admin or listen.verdicts",
+        );
     }
 
     fn check_egress(&mut self, egress: &Egress) {

@@ -44,7 +44,7 @@ struct AuditQuery {
     before: Option<i64>,
     /// The newest first, or the oldest.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(inline, required = false)]
     order: Order,
     /// How many records: 1 to 1000, 100 by default; as JSON lines, all of them by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]

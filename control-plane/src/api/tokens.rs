@@ -81,7 +81,7 @@ async fn tokens(
     post, path = "/v1/tokens", tag = "tokens", request_body = MakeToken,
     responses(
         (status = 201, body = MadeToken, description = "made; nobody can have the secret again"),
-        (status = 409, body = Details, content_type = "application/problem+json", description = "there is one of this name, or there are too many"),
+        (status = 409, body = Details, content_type = "application/problem+json", description = "there is one of this name, or there are too many, or its end is over"),
     ),
 )]
 async fn make_token(
@@ -141,8 +141,9 @@ impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         let kind = match error {
             IssueError::Write(error) => return error.into(),
-            IssueError::Name(_) | IssueError::Over(_) => Kind::UnprocessableContent,
-            IssueError::Configured(_)
+            IssueError::Name(_) => Kind::UnprocessableContent,
+            IssueError::Over(_)
+            | IssueError::Configured(_)
             | IssueError::NotOurs(_)
             | IssueError::LastAdmin(_)
             | IssueError::TooMany => Kind::Conflict,

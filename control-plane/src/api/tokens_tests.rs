@@ -49,7 +49,7 @@ async fn what_cannot_be_made_or_revoked_is_a_problem_with_its_cure() {
         (json!({"name": "carol", "role": "viewer", "token": "x"}), 422, "unknown field"),
         (
             json!({"name": "carol", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}),
-            422,
+            409,
             "2020-01-01T00:00:00Z is over",
         ),
         (json!({"name": "carol", "role": "viewer", "expires_at": "soon"}), 422, "2030"),

@@ -159,7 +159,9 @@ impl Failures {
         let written = list.record(records).await;
         if written.is_err() {
             let mut ledger = lock(&self.ledger);
-            entries.iter().for_each(|(source, calls)| ledger.count(source.as_ref(), *calls));
+            for (source, calls) in &entries {
+                ledger.count(source.as_ref(), *calls);
+            }
         }
         written
     }
