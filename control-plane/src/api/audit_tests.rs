@@ -10,13 +10,12 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::tests::{Service, service, service_on};
+use super::tests::{Service, service, service_on, stored_service};
 
 /// A service whose list is on disk, on which eight deeds were done.
 async fn busy() -> (Service, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite(Database::open(&dir.path().join("fedgate.db")).unwrap());
-    let service = service_on(AllowList::open(Box::new(store), SystemTime::now()).unwrap());
+    let service = stored_service(dir.path());
     for (line, body) in [
         ("PUT /v1/domains/a.com", ""),
         ("PUT /v1/domains/b.com", r#"{"note":"one"}"#),
