@@ -36,6 +36,7 @@ mod serve;
 mod signals;
 mod spelling;
 mod startup;
+mod upkeep;
 mod verdicts;
 mod xds;
 

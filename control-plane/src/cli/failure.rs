@@ -104,6 +104,7 @@ impl Error {
             }
             Self::Serve(
                 ServeError::Bind { .. }
+                | ServeError::Bootstrap(_)
                 | ServeError::Store(_)
                 | ServeError::Discovery(_)
                 | ServeError::System(_),

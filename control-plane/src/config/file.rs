@@ -37,6 +37,9 @@ pub(super) struct File {
     pub(super) trust_sds: Option<String>,
     pub(super) dnssec: Option<String>,
     pub(super) trust_anchor: Option<String>,
+    pub(super) bootstrap_token: Option<String>,
+    pub(super) audit_max_age: Option<String>,
+    pub(super) audit_max_records: Option<String>,
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) log: Option<String>,
@@ -55,8 +58,8 @@ impl File {
                 Section { name: name.to_owned(), table: Table::new() }
             }
         };
-        let [mut store, mut listen, mut tls, mut discovery, mut egress, mut api, mut log] =
-            ["store", "listen", "tls", "discovery", "egress", "api", "log"].map(&mut section);
+        let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
+            ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
@@ -77,12 +80,15 @@ impl File {
             trust_sds: egress.string("trust_sds", errors),
             dnssec: discovery.string("dnssec", errors),
             trust_anchor: discovery.string("trust_anchor", errors),
+            bootstrap_token: api.string("bootstrap_token_file", errors),
+            audit_max_age: audit.string("max_age", errors),
+            audit_max_records: audit.number("max_records", errors),
             require_match: api.boolean("require_match", errors),
             log_format: log.string("format", errors),
             log: log.string("filter", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, tls, discovery, egress, api, log] {
+        for section in [store, listen, tls, api, audit, discovery, egress, log] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));
@@ -109,6 +115,15 @@ impl Section {
     fn boolean(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
         let Value::Boolean(value) = self.table.remove(key)? else {
             errors.push(format!("{}.{key}: is neither true nor false, without quotes", self.name));
+            return None;
+        };
+        Some(value.to_string())
+    }
+
+    /// A whole number, as flags and variables write it.
+    fn number(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
+        let Value::Integer(value) = self.table.remove(key)? else {
+            errors.push(format!("{}.{key}: is no whole number, without quotes", self.name));
             return None;
         };
         Some(value.to_string())

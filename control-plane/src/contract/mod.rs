@@ -3,21 +3,25 @@
 //! The two may differ in version. Whoever reads an answer passes over members that he does not know; whoever reads
 //! a request refuses them, so that nobody takes for done what was not understood.
 
+mod audit;
 mod domains;
 mod lookups;
 mod problem;
 mod reloaded;
 mod strategy;
 mod text;
+mod tokens;
 mod verdict;
 mod writes;
 
+pub(crate) use audit::{AuditPage, RecordBody};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};
 pub(crate) use reloaded::Reloaded;
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;
+pub(crate) use tokens::{MadeToken, MakeToken, TokenBody, TokenPage, TokenSource};
 pub(crate) use verdict::{FailureSchema, VerdictSchema};
 pub(crate) use writes::{
     Access, ChangedDomain, ChangedStrategy, Outcome, PutAnswer, PutDomain, PutDomains, StrategyAnswer,
