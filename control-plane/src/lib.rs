@@ -19,6 +19,7 @@
 
 mod api;
 mod auth;
+mod brig;
 mod cli;
 mod config;
 #[cfg(feature = "fuzzing")]

@@ -1,0 +1,86 @@
+//! One round where we are the master: GET, compare, note what is to be written, write it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::client::CallError;
+use super::ledger::Written;
+use super::plan::{self, Write};
+use super::{Brig, Tried};
+
+/// Rows that are written before brig's list is looked at anew: its API knows no conditions, so what we know of
+/// it is to be young.
+const BATCH: usize = 64;
+/// Rows that are written at one time.
+const AT_ONCE: usize = 8;
+/// For how long a row is left alone that brig does not take: one that it has, and a new one.
+const HOLD: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(9));
+
+/// Does it; whether there may be more to do at once. Otherwise why not.
+pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
+    let seen = Arc::new(brig.0.client.list().await.map_err(|error| error.to_string())?);
+    let before = {
+        let mut known = brig.known();
+        // What came to be needs no patience, should it change once more.
+        known.tried.retain(|domain, tried| {
+            tried.at.elapsed() < super::UNCERTAIN && seen.rows.get(domain) != Some(&tried.policy)
+        });
+        known.seen = Some(seen);
+        known.ledger.clone()
+    };
+    let mut plan = brig.compare();
+    brig.tell_drift(&plan);
+    plan.writes.truncate(BATCH);
+    let (settled, intended) = (plan.settled, plan.writes.clone());
+    brig.note(move |ledger| {
+        // Not where somebody has taken the row over meanwhile.
+        let settled = settled.into_iter().filter(|(domain, _)| ledger.get(domain) == before.get(domain));
+        let mut changes: Vec<_> = settled.collect();
+        for Write { domain, policy, .. } in intended {
+            let settled = changes.iter().rev().find(|(settled, _)| *settled == domain);
+            let known = settled.map_or_else(|| ledger.get(&domain), |(_, written)| written.as_ref());
+            let confirmed = known.is_some_and(|written| written.confirmed);
+            changes.push((domain, Some(Written { policy, confirmed })));
+        }
+        changes
+    })
+    .await
+    .map_err(|error| format!("what is to be written to brig cannot be noted: {error}"))?;
+
+    let mut ahead = plan.writes.iter();
+    let mut under_way: FuturesUnordered<_> =
+        ahead.by_ref().take(AT_ONCE).map(|it| write(brig, it)).collect();
+    while let Some(written) = under_way.next().await {
+        written.map_err(|error| error.to_string())?;
+        under_way.extend(ahead.next().map(|it| write(brig, it)));
+    }
+    Ok(!plan.writes.is_empty())
+}
+
+/// Writes one row, if our list still says so. Fails where brig cannot be asked.
+async fn write(brig: &Brig, write: &Write) -> Result<(), CallError> {
+    let Write { domain, policy, exists } = write;
+    if brig.0.list.look(|state| plan::wish(state, domain)) != *policy {
+        return Ok(());
+    }
+    let try_of = |cause: String, hold: Duration| {
+        let at = Instant::now();
+        let until = at.checked_add(hold).unwrap_or(at);
+        Tried { policy: policy.clone(), at, until, cause }
+    };
+    let hold = if *exists { HOLD.0 } else { HOLD.1 };
+    brig.known().tried.insert(domain.clone(), try_of(String::new(), Duration::ZERO));
+    let cause = match brig.0.client.write(write).await {
+        Ok(()) => "brig answers that it is written, and shows another row".to_owned(),
+        Err(CallError::Refused(said)) => {
+            tracing::debug!(%domain, said, "brig refuses a row");
+            said
+        }
+        Err(error @ (CallError::Away(_) | CallError::Strange(_))) => return Err(error),
+    };
+    brig.known().tried.insert(domain.clone(), try_of(cause, hold));
+    Ok(())
+}

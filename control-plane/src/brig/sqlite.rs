@@ -1,0 +1,86 @@
+//! The ledger's part of the store's file.
+
+use std::collections::BTreeMap;
+
+use fedgate_policy::Domain;
+use fedgate_store::StoreError;
+use fedgate_store::sqlite::Database;
+use rusqlite::TransactionBehavior;
+
+use super::ledger::{Keep, Written};
+
+/// What we wrote, one row of brig's to a row.
+pub(crate) struct Sqlite(pub(crate) Database);
+
+impl Keep for Sqlite {
+    fn recall(&mut self) -> Result<BTreeMap<Domain, Written>, StoreError> {
+        self.0.with(|connection| {
+            let mut rows = connection.prepare("SELECT domain, policy, confirmed FROM brig_row")?;
+            let rows = rows.query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
+            })?;
+            rows.map(|row| {
+                let (name, policy, confirmed) = row?;
+                let strange = |what, value: &str, error: &dyn std::fmt::Display| StoreError::Row {
+                    what,
+                    value: value.to_owned(),
+                    reason: error.to_string(),
+                };
+                let domain: Domain =
+                    name.parse().map_err(|error| strange("brig's domain", &name, &error))?;
+                let policy = serde_json::from_str(&policy)
+                    .map_err(|error| strange("brig's policy", &policy, &error))?;
+                Ok((domain, Written { policy, confirmed }))
+            })
+            .collect()
+        })
+    }
+
+    fn write(&mut self, changes: &[(Domain, Option<Written>)]) -> Result<(), StoreError> {
+        let text = |written: &Written| {
+            serde_json::to_string(&written.policy).map_err(|error| StoreError::Failed(error.to_string()))
+        };
+        self.0.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut put =
+                transaction.prepare_cached("INSERT OR REPLACE INTO brig_row VALUES (?1, ?2, ?3)")?;
+            let mut remove = transaction.prepare_cached("DELETE FROM brig_row WHERE domain = ?1")?;
+            for (domain, written) in changes {
+                match written {
+                    Some(written) => {
+                        put.execute((domain.as_str(), text(written)?, written.confirmed))?
+                    }
+                    None => remove.execute([domain.as_str()])?,
+                };
+            }
+            drop((put, remove));
+            Ok(transaction.commit()?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::brig::row::Policy;
+
+    #[test]
+    fn what_was_written_is_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fedgate.db");
+        let [a, b]: [Domain; 2] = ["a.com", "b.com"].map(|name| name.parse().unwrap());
+        let written = |policy, confirmed| Some(Written { policy, confirmed });
+        let store = Database::open(&path).unwrap();
+        let mut keep = Sqlite(store.clone());
+        keep.write(&[
+            (a.clone(), written(Policy::closed(), false)),
+            (b.clone(), written(Policy::default(), true)),
+        ])
+        .unwrap();
+        keep.write(&[(a.clone(), written(Policy::closed(), true)), (b, None)]).unwrap();
+        store.close().unwrap();
+        let mut keep = Sqlite(Database::open(&path).unwrap());
+        let found: Vec<_> = keep.recall().unwrap().into_iter().collect();
+        assert_eq!(found, [(a, Written { policy: Policy::closed(), confirmed: true })]);
+    }
+}
