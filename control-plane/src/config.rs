@@ -2,6 +2,7 @@
 //!
 //! The whole of it is read before anything is said, so that one run shows every error.
 
+mod brig;
 mod changes;
 mod file;
 #[cfg(feature = "fuzzing")]
@@ -46,6 +47,12 @@ pub(crate) struct Config {
     pub(crate) verdicts: SocketAddr,
     /// Address of the xDS service.
     pub(crate) xds: SocketAddr,
+    /// Address of Wire's list API, where there is one.
+    pub(crate) wire: Option<SocketAddr>,
+    /// Whether that needs no token.
+    pub(crate) wire_open: bool,
+    /// Brig, and how our list is kept in step with its.
+    pub(crate) brig: Option<crate::brig::Settings>,
     /// Which listeners speak TLS.
     pub(crate) tls: Certificates,
     /// DNS servers; the system's where empty.
@@ -126,6 +133,7 @@ impl Config {
         });
         let mut reader = Reader { errors };
         let tls = Certificates::read(&mut settings, &mut file, &mut reader);
+        let brig = brig::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -143,6 +151,10 @@ impl Config {
         let verdicts = reader.parse("listen.verdicts", &verdicts, loopback);
         let xds = one(settings.listen_xds, file.listen_xds, "127.0.0.1:8602");
         let xds = reader.parse("listen.xds", &xds, loopback);
+        let wire = given(settings.listen_wire).or(file.listen_wire);
+        let wire = wire.map(|wire| reader.parse("listen.wire", &wire, loopback));
+        let open = one(settings.wire_list_open, file.wire_list_open, "false");
+        let wire_open = reader.parse("wire_list.open", &open, false);
         let servers = list(settings.discovery_servers, file.servers)
             .iter()
             .map(|text| reader.parse("discovery.servers", text, Server(loopback)).0)
@@ -201,6 +213,11 @@ impl Config {
             !same(xds, admin) && !same(xds, verdicts),
             "is the same address as listen.admin or listen.verdicts",
         );
+        reader.check(
+            "listen.wire",
+            wire.is_none_or(|wire| [admin, verdicts, xds].iter().all(|other| !same(wire, *other))),
+            "is the same address as another listener's",
+        );
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
@@ -209,6 +226,9 @@ impl Config {
             admin,
             verdicts,
             xds,
+            wire,
+            wire_open,
+            brig,
             tls,
             servers,
             ttl,

@@ -16,9 +16,11 @@ use fedgate_store::StoreError;
 use fedgate_store::sqlite::Database;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
 use crate::auth::Guard;
+use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
@@ -37,7 +39,7 @@ pub(crate) enum ServeError {
     /// An address cannot be had.
     #[error("cannot listen on {address} ({listener}): {cause}; {}", startup::cure(listener, *address, cause))]
     Bind {
-        /// `admin`, `verdicts` or `xds`.
+        /// `admin`, `verdicts`, `xds` or `wire`.
         listener: &'static str,
         /// The address.
         address: SocketAddr,
@@ -66,6 +68,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
     let xds = bind("xds", config.xds).await?;
+    let wire = match config.wire {
+        Some(address) => Some(bind("wire", address).await?),
+        None => None,
+    };
 
     let path = config.store.clone();
     let (store, identity, list) = blocking(move || {
@@ -86,6 +92,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec.clone(),
     )?;
+    let in_step = match config.brig.clone() {
+        Some(settings) => Some(keep_in_step(settings, list.clone(), store.clone()).await?),
+        None => None,
+    };
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
@@ -109,7 +119,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
-    let certificates = config.tls.clone();
+    let (certificates, wire_open) = (config.tls.clone(), config.wire_open);
     let reload = Reload::new(settings, config, set_filter);
     let api = Api {
         list: list.clone(),
@@ -118,13 +128,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         reload: reload.clone(),
         refresher: refresher.abort_handle(),
         guard,
+        brig: in_step.clone(),
     };
     let budget = Budget::secure();
+    let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
         (Listener::Admin, admin, api::admin(api.clone())),
         (Listener::Verdicts, verdicts, api::verdicts(api)),
         (Listener::Xds, xds, envoys.router()),
     ]
+    .into_iter()
+    .chain(wire)
     .map(|(listener, socket, router)| {
         let tls = certificates.of(listener);
         if let Some(tls) = tls {
@@ -132,12 +146,15 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         }
         listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
     });
+    let serving: Vec<_> = serving.collect();
+    let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
     let signal = reload.until_stopped(&mut signals).await;
     tracing::info!(signal, "stopping");
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
     judge.end_waiting();
     listener::drain(serving).await;
+    keeping_step.inspect(JoinHandle::abort);
     teller.abort();
     refresher.abort();
     timekeeper.abort();
@@ -182,6 +199,16 @@ fn remember(
     };
     list.follow(|_| (), forget);
     memory
+}
+
+/// Our list and brig's, from now on; the rows that we wrote are known from `store`.
+async fn keep_in_step(
+    settings: brig::Settings,
+    list: AllowList,
+    store: Database,
+) -> Result<Brig, ServeError> {
+    let keep = Box::new(brig::sqlite::Sqlite(store));
+    Ok(blocking(move || Brig::new(settings, list, keep)).await??)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {

@@ -1,9 +1,11 @@
-//! The HTTP API, on two listeners: `admin` for people and their tools, `verdicts` for the filters.
+//! The HTTP API: `admin` for people and their tools, `verdicts` for the filters, and `wire` for scripts that know
+//! Wire's own list API.
 //!
 //! A request goes through the layers from the outside in: route (404, 405), time limit, token and
 //! role (401, 403), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
+mod brig;
 mod extract;
 mod guard;
 mod health;
@@ -11,6 +13,7 @@ mod lookups;
 mod number;
 mod problem;
 mod verdicts;
+mod wire;
 
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +30,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement}
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Guard;
+use crate::brig::Brig;
 use crate::contract::Kind;
 use crate::listener::Listener;
 use crate::reload::Reload;
@@ -55,12 +59,14 @@ pub(crate) struct Api {
     pub(crate) refresher: AbortHandle,
     /// Who may call.
     pub(crate) guard: Guard,
+    /// Keeps our list in step with brig's, where that is wanted.
+    pub(crate) brig: Option<Brig>,
 }
 
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
-    let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
+    let guarded = within(TIME_LIMIT, admin::guarded().merge(brig::guarded()).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
@@ -77,6 +83,15 @@ pub(crate) fn verdicts(api: Api) -> Router {
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
     common(Listener::Verdicts, described(router, &openapi).with_state(api))
+}
+
+/// The service behind the listener `wire`; where it is `open`, it needs no token.
+pub(crate) fn wire(api: Api, open: bool) -> Router {
+    let guard = from_fn_with_state((api.guard.clone(), open), wire::authorize);
+    let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: Wire's list API"))
+        .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
+        .split_for_parts();
+    common(Listener::Wire, described(router, &openapi).with_state(api))
 }
 
 /// With its own description, which is written once: anybody may have it.

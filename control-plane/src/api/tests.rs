@@ -14,6 +14,7 @@ pub(super) struct Service {
     admin: Router,
     verdicts: Router,
     pub(super) told: std::sync::Arc<Told>,
+    pub(super) api: Api,
 }
 
 pub(super) struct Answer {
@@ -22,11 +23,11 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
-fn service_on(list: AllowList) -> Service {
+pub(super) fn service_on(list: AllowList) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
     let api = api(list, told.clone(), refresher);
-    Service { admin: admin(api.clone()), verdicts: verdicts(api), told }
+    Service { admin: admin(api.clone()), verdicts: verdicts(api.clone()), told, api }
 }
 
 fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
@@ -44,7 +45,7 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
-    Api { list, verdicts, targets, reload, refresher, guard }
+    Api { list, verdicts, targets, reload, refresher, guard, brig: None }
 }
 
 pub(super) fn service() -> Service {
@@ -360,6 +361,8 @@ async fn the_openapi_documents_know_every_route() {
     let expected = [
         "/healthz",
         "/readyz",
+        "/v1/brig",
+        "/v1/brig/import",
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",

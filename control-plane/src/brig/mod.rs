@@ -15,28 +15,29 @@
 
 mod client;
 mod follow;
+mod import;
 mod ledger;
 mod plan;
 mod push;
 mod report;
 pub(crate) mod row;
 pub(crate) mod sqlite;
-#[cfg(test)]
-mod tests;
+mod steps;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use fedgate_allow_list::{AllowList, Author, Change, Condition, Effects, WriteError};
+use fedgate_allow_list::{AllowList, Change};
 use fedgate_policy::Domain;
 use fedgate_store::StoreError;
 use tokio::sync::Notify;
 
-pub(crate) use client::{Address, Authorities, CallError};
+pub(crate) use client::{Address, Authorities};
+pub(crate) use import::ImportError;
 pub(crate) use ledger::Keep;
 use ledger::Written;
 use plan::{Claim, Facts, Plan};
@@ -109,27 +110,6 @@ struct Tried {
     cause: String,
 }
 
-/// Why brig's rows cannot be taken over.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
-    /// They come by themselves.
-    #[error(
-        "brig is the master (`[brig] mode = \"follow\"`): its rows come by themselves, and there is nothing to import"
-    )]
-    Follows,
-    /// Brig cannot be asked.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// Some mean nothing to us.
-    #[error(
-        "brig's list has rows that mean nothing to us: mend them in brig first; nothing was imported"
-    )]
-    Rows(Vec<String>),
-    /// Our list does not take them.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
 // === impl Brig ===
 
 impl Brig {
@@ -173,7 +153,7 @@ impl Brig {
         loop {
             let ended = match mode {
                 Mode::Push => push::round(self).await,
-                Mode::Follow => self.follow().await,
+                Mode::Follow => follow::round(self).await,
             };
             self.known().trouble.heard(ended.as_ref().err());
             match ended {
@@ -198,77 +178,6 @@ impl Brig {
                 }
             }
         }
-    }
-
-    /// Takes brig's rows over into our list, all or none, and notes them as ours to change. What it did
-    /// to each, or would do.
-    pub(crate) async fn import(&self, author: Author, dry_run: bool) -> Result<Effects, ImportError> {
-        if self.0.settings.mode == Mode::Follow {
-            return Err(ImportError::Follows);
-        }
-        let seen = self.0.client.list().await?;
-        if seen.count() > seen.rows.len() {
-            let unreadable = seen.unreadable.iter().map(Domain::to_string);
-            return Err(ImportError::Rows(unreadable.chain(seen.strange).collect()));
-        }
-        let rows: BTreeMap<_, _> =
-            seen.rows.into_iter().filter(|(_, policy)| !policy.is_closed()).collect();
-        let wanted = rows.iter().map(|(domain, policy)| (domain.clone(), policy.change())).collect();
-        if dry_run {
-            let put = |state: &fedgate_allow_list::State| {
-                state.put_all(wanted, false, &Condition::None, &author)
-            };
-            return Ok(self.0.list.look(put)?.0);
-        }
-        let effects = self.0.list.put_all(wanted, false, Condition::None, author).await?;
-        // After the list: a row that is ours, and of which the list has nothing, would be closed.
-        let note =
-            rows.into_iter().map(|(domain, policy)| (domain, Some(Written { policy, confirmed: true })));
-        let note = note.collect();
-        self.note(move |_| note).await.map_err(WriteError::from)?;
-        self.0.changed.notify_one();
-        Ok(effects)
-    }
-
-    /// One round where brig is the master.
-    async fn follow(&self) -> Result<bool, String> {
-        let seen = Arc::new(self.0.client.list().await.map_err(|error| error.to_string())?);
-        let absent = std::mem::take(&mut self.known().absent);
-        let (steps, revision) =
-            self.0.list.look(|state| (follow::steps(state, &seen, &absent), state.revision));
-        let mut known = self.known();
-        known.seen = Some(seen);
-        known.absent = steps.absent;
-        let doubted = std::mem::replace(&mut known.doubt, steps.doubt);
-        drop(known);
-        match (doubted, steps.doubt) {
-            (None, Some((gone, of))) => tracing::error!(
-                gone,
-                of,
-                "brig's list lacks more rows than are believed to be removed: what came from brig stays. If they \
-                 are meant to be gone, take them off with `fedgate domain remove`"
-            ),
-            (Some(_), None) => tracing::info!("brig's list has its rows again"),
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-        let author = Author { by: follow::BY.into(), at: SystemTime::now(), request_id: None };
-        let (put, removed) = (steps.put.len(), steps.remove.len());
-        // Removals first. Who changed an entry meanwhile is heard in the next round.
-        let mut raced = false;
-        for (domain, revision) in steps.remove {
-            let at = Condition::Revision(vec![revision]);
-            raced |= write(self.0.list.remove(domain, at, author.clone()).await)?;
-        }
-        if removed == 0 && put > 0 {
-            let wanted = steps.put.iter().map(|(domain, row)| (domain.clone(), row.change())).collect();
-            let at = Condition::Revision(vec![revision]);
-            raced |= write(self.0.list.put_all(wanted, false, at, author).await)?;
-        }
-        if put > 0 || removed > 0 {
-            tracing::info!(put, removed, "our list follows brig's");
-        }
-        self.tell_drift(&self.compare());
-        Ok(raced || (removed > 0 && put > 0))
     }
 
     /// What differs now, by brig's last answer.
@@ -343,12 +252,12 @@ impl Brig {
     }
 }
 
-/// Whether somebody else was faster.
-fn write<T>(written: Result<T, WriteError>) -> Result<bool, String> {
-    match written {
-        Ok(_) => Ok(false),
-        Err(WriteError::Precondition) => Ok(true),
-        Err(error) => Err(error.to_string()),
+// === impl Settings ===
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.mode, self.address.url)?;
+        if self.overwrite { f.write_str(", overwriting others' rows") } else { Ok(()) }
     }
 }
 

@@ -194,14 +194,6 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
     plan
 }
 
-// === impl Kind ===
-
-impl Kind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Missing, Self::Differing, Self::Open, Self::NotOurs, Self::OfTheFile, Self::Unreadable];
-}
-
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;

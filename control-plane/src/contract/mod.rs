@@ -3,6 +3,7 @@
 //! The two may differ in version. Whoever reads an answer passes over members that he does not know; whoever reads
 //! a request refuses them, so that nobody takes for done what was not understood.
 
+mod brig;
 mod domains;
 mod lookups;
 mod problem;
@@ -10,6 +11,7 @@ mod reloaded;
 mod strategy;
 mod verdict;
 
+pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};

@@ -1,0 +1,57 @@
+//! How our list is kept in step with brig's.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::{File, Reader, Settings};
+use crate::brig::{self, Address, Authorities, Mode};
+
+/// Between these is the time that one call may take.
+const TIMES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// None where no URL is set.
+pub(super) fn read(
+    settings: &mut Settings,
+    file: &mut File,
+    reader: &mut Reader,
+) -> Option<brig::Settings> {
+    let one = |flag: &mut Option<String>, file: &mut Option<String>| {
+        flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
+    };
+    let url = one(&mut settings.brig_url, &mut file.brig.url);
+    let mode = one(&mut settings.brig_mode, &mut file.brig.mode);
+    let timeout = one(&mut settings.brig_timeout, &mut file.brig.timeout);
+    let ca = one(&mut settings.brig_ca, &mut file.brig.ca);
+    let overwrite = one(&mut settings.brig_overwrite, &mut file.brig.overwrite);
+    let Some(url) = url else {
+        let others = [("mode", &mode), ("timeout", &timeout), ("ca", &ca), ("overwrite", &overwrite)];
+        for (key, _) in others.iter().filter(|(_, given)| given.is_some()) {
+            reader.errors.push(format!("brig.{key}: is set, and brig.url is not"));
+        }
+        return None;
+    };
+    let url = reader.accept("brig.url", parse_url(&url));
+    let mode = reader.parse("brig.mode", mode.as_deref().unwrap_or("push"), Mode::Push);
+    let timeout = reader.time("brig.timeout", timeout.as_deref().unwrap_or("5s"));
+    reader.check("brig.timeout", (TIMES.0..=TIMES.1).contains(&timeout), "is not between 100ms and 60s");
+    let overwrite = reader.parse("brig.overwrite", overwrite.as_deref().unwrap_or("false"), false);
+    let ca = ca.and_then(|file| reader.accept("brig.ca", Authorities::load(file.into())));
+    Some(brig::Settings { address: Address { url: url?, timeout, ca }, mode, overwrite })
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    // It is not repeated where it might hold a password.
+    let url = Url::parse(text.trim())
+        .map_err(|error| format!("is no URL ({error}); write e.g. http://brig:8080"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
+        return Err("is neither http:// nor https://; write e.g. http://brig:8080".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user's name or password, and brig knows none".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment; write e.g. http://brig:8080".to_owned());
+    }
+    Ok(url)
+}
