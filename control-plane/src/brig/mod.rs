@@ -104,6 +104,8 @@ struct Known {
 /// A write, and what came of it.
 struct Tried {
     policy: Policy,
+    /// How often brig did not take it.
+    times: u32,
     at: Instant,
     /// Until when it is not tried again.
     until: Instant,

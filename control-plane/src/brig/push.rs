@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use super::client::CallError;
 use super::ledger::Written;
 use super::plan::{self, Write};
+use super::row::Policy;
 use super::{Brig, Tried};
 
 /// Rows that are written before brig's list is looked at anew: its API knows no conditions, so what we know of
@@ -16,8 +17,11 @@ use super::{Brig, Tried};
 const BATCH: usize = 64;
 /// Rows that are written at one time.
 const AT_ONCE: usize = 8;
-/// For how long a row is left alone that brig does not take: one that it has, and a new one.
-const HOLD: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(9));
+/// For how long a row is left alone that brig did not take: at first, which doubles with each try, and at most.
+const HOLD: (Duration, Duration) = (Duration::from_secs(9), Duration::from_secs(5 * 60));
+
+/// After so long it is forgotten that a row was tried.
+const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
 /// Does it; whether there may be more to do at once. Otherwise why not.
 pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
@@ -26,7 +30,7 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
         let mut known = brig.known();
         // What came to be needs no patience, should it change once more.
         known.tried.retain(|domain, tried| {
-            tried.at.elapsed() < super::UNCERTAIN && seen.rows.get(domain) != Some(&tried.policy)
+            tried.at.elapsed() < FORGOTTEN && seen.rows.get(domain) != Some(&tried.policy)
         });
         known.seen = Some(seen);
         known.ledger.clone()
@@ -62,17 +66,17 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
 
 /// Writes one row, if our list still says so. Fails where brig cannot be asked.
 async fn write(brig: &Brig, write: &Write) -> Result<(), CallError> {
-    let Write { domain, policy, exists } = write;
+    let Write { domain, policy, .. } = write;
     if brig.0.list.look(|state| plan::wish(state, domain)) != *policy {
         return Ok(());
     }
-    let try_of = |cause: String, hold: Duration| {
-        let at = Instant::now();
-        let until = at.checked_add(hold).unwrap_or(at);
-        Tried { policy: policy.clone(), at, until, cause }
+    let times = {
+        let mut known = brig.known();
+        let earlier = known.tried.get(domain).filter(|tried| tried.policy == *policy);
+        let times = earlier.map_or(0, |tried| tried.times);
+        known.tried.insert(domain.clone(), tried(policy, times, Duration::ZERO, String::new()));
+        times
     };
-    let hold = if *exists { HOLD.0 } else { HOLD.1 };
-    brig.known().tried.insert(domain.clone(), try_of(String::new(), Duration::ZERO));
     let cause = match brig.0.client.write(write).await {
         Ok(()) => "brig answers that it is written, and shows another row".to_owned(),
         Err(CallError::Refused(said)) => {
@@ -81,6 +85,13 @@ async fn write(brig: &Brig, write: &Write) -> Result<(), CallError> {
         }
         Err(error @ (CallError::Away(_) | CallError::Strange(_))) => return Err(error),
     };
-    brig.known().tried.insert(domain.clone(), try_of(cause, hold));
+    let hold = HOLD.0.saturating_mul(2_u32.saturating_pow(times)).min(HOLD.1);
+    let tried = tried(policy, times.saturating_add(1), hold, cause);
+    brig.known().tried.insert(domain.clone(), tried);
     Ok(())
+}
+
+fn tried(policy: &Policy, times: u32, hold: Duration, cause: String) -> Tried {
+    let at = Instant::now();
+    Tried { policy: policy.clone(), times, at, until: at.checked_add(hold).unwrap_or(at), cause }
 }

@@ -7,6 +7,7 @@ mod addresses;
 mod allow_list;
 mod answers;
 mod balancer;
+mod brig;
 mod claim;
 mod client_certificate;
 mod clock;
