@@ -49,6 +49,9 @@ pub(crate) enum ServeError {
     /// The store cannot be had.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Brig cannot be kept in step with.
+    #[error(transparent)]
+    Brig(#[from] brig::StartError),
     /// DNS cannot be asked.
     #[error(transparent)]
     Discovery(#[from] NoServers),

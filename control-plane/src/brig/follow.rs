@@ -28,8 +28,11 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
     if put > 0 || removed > 0 {
         tracing::info!(put, removed, "our list follows brig's");
     }
-    brig.tell_drift(&brig.compare());
-    Ok(raced || (removed > 0 && put > 0))
+    let again = raced || (removed > 0 && put > 0);
+    if !again {
+        brig.tell_drift(&brig.compare());
+    }
+    Ok(again)
 }
 
 /// Takes an answer in, and says what it makes of our list, which is at that revision.

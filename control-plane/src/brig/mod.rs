@@ -112,17 +112,27 @@ struct Tried {
     cause: String,
 }
 
+/// Why brig cannot be kept in step with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// TLS cannot be spoken.
+    #[error("brig.url: TLS cannot be spoken: {0}; name the authorities to trust with brig.ca")]
+    Tls(String),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 // === impl Brig ===
 
 impl Brig {
-    /// Reads what we wrote earlier. Blocks. Fails where the store does, or TLS cannot be spoken.
+    /// Reads what we wrote earlier. Blocks.
     pub(crate) fn new(
         settings: Settings,
         list: AllowList,
         mut keep: Box<dyn Keep>,
-    ) -> Result<Self, StoreError> {
-        let client = client::Client::new(&settings.address)
-            .map_err(|error| StoreError::Failed(format!("brig cannot be spoken to: {error}")))?;
+    ) -> Result<Self, StartError> {
+        let client = client::Client::new(&settings.address).map_err(StartError::Tls)?;
         let known = Known { ledger: Arc::new(keep.recall()?), ..Known::default() };
         let brig = Self(Arc::new(Inner {
             settings,
@@ -213,10 +223,14 @@ impl Brig {
 
     /// Says in the log that there is drift which nobody mends, or that there is none any more.
     fn tell_drift(&self, plan: &Plan) {
-        let stands = plan.drift.iter().filter(|it| it.stands()).count();
-        let first = plan.drift.iter().find(|it| it.stands()).map(|it| it.domain.to_string());
         let strategy = self.0.list.strategy().0.name();
         let mut known = self.known();
+        let stands = |it: &&Difference| match self.0.settings.mode {
+            Mode::Push => it.stands(),
+            Mode::Follow => !known.absent.contains(&it.domain),
+        };
+        let first = plan.drift.iter().find(stands).map(|it| it.domain.to_string());
+        let stands = plan.drift.iter().filter(stands).count();
         let theirs = known.seen.as_ref().map(|seen| seen.strategy.clone()).unwrap_or_default();
         known.trouble.differs(stands, first, (strategy, &theirs));
     }

@@ -9,12 +9,12 @@ use futures_util::stream::FuturesUnordered;
 use super::client::CallError;
 use super::ledger::Written;
 use super::plan::{self, Write};
-use super::row::Policy;
-use super::{Brig, Tried};
+use super::row::{Policy, Seen};
+use super::{Brig, Known, Tried};
 
 /// Rows that are written before brig's list is looked at anew: its API knows no conditions, so what we know of
 /// it is to be young.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 /// Rows that are written at one time.
 const AT_ONCE: usize = 8;
 /// For how long a row is left alone that brig did not take: at first, which doubles with each try, and at most.
@@ -32,7 +32,8 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
         known.tried.retain(|domain, tried| {
             tried.at.elapsed() < FORGOTTEN && seen.rows.get(domain) != Some(&tried.policy)
         });
-        known.seen = Some(seen);
+        let before = known.seen.replace(seen.clone());
+        leave_alone(brig, &mut known, before.as_deref(), &seen);
         known.ledger.clone()
     };
     let mut plan = brig.compare();
@@ -62,6 +63,20 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
         under_way.extend(ahead.next().map(|it| write(brig, it)));
     }
     Ok(!plan.writes.is_empty())
+}
+
+/// Rows of others that are gone since the answer before are not written at once: should that be brig's mistake, they
+/// would be written over.
+fn leave_alone(brig: &Brig, known: &mut Known, before: Option<&Seen>, seen: &Seen) {
+    let others = before.into_iter().flat_map(|before| before.rows.keys());
+    let gone = others.filter(|domain| !seen.rows.contains_key(*domain));
+    for domain in gone.filter(|domain| !known.ledger.contains_key(*domain)).cloned().collect::<Vec<_>>()
+    {
+        let policy = brig.0.list.look(|state| plan::wish(state, &domain));
+        let cause =
+            "a row that we did not write is gone from brig's list; the next answer decides".to_owned();
+        known.tried.insert(domain, tried(&policy, 0, HOLD.0, cause));
+    }
 }
 
 /// Writes one row, if our list still says so. Fails where brig cannot be asked.

@@ -108,6 +108,7 @@ impl Error {
             Self::Serve(
                 ServeError::Bind { .. }
                 | ServeError::Store(_)
+                | ServeError::Brig(_)
                 | ServeError::Discovery(_)
                 | ServeError::System(_),
             ) => kind("fedgate:serve", "The control plane does not run", 1),

@@ -159,6 +159,26 @@ fn a_row_that_we_did_not_write_stays_untouched_unless_we_are_told() {
 }
 
 #[test]
+fn a_row_of_others_that_is_gone_for_once_is_not_written_over() {
+    let site = Site::start("", |brig| {
+        brig.rows().rows.insert("listed.com".to_owned(), row("full_search", None));
+    });
+    site.put("listed.com", &row("no_search", None));
+    eventually("it is told", || (site.kind("listed.com")? == "not-ours").then_some(()));
+    site.brig.rows().rows.remove("listed.com");
+    for n in 0..2 {
+        let other = format!("other{n}.com");
+        site.put(&other, &json!({}));
+        eventually("a round is over", || site.row(&other));
+    }
+    assert_eq!(site.row("listed.com"), None);
+    eventually("it is told", || (site.kind("listed.com")? == "missing").then_some(()));
+    eventually("gone for good, it is written", || {
+        (site.row("listed.com")? == row("no_search", None)).then_some(())
+    });
+}
+
+#[test]
 fn what_comes_to_its_end_or_back_is_so_in_brig_too() {
     let site = Site::start("", |_| {});
     let soon = std::time::SystemTime::now() + Duration::from_secs(2);
