@@ -134,6 +134,7 @@ impl Config {
         let mut reader = Reader { errors };
         let tls = Certificates::read(&mut settings, &mut file, &mut reader);
         let brig = brig::read(&mut settings, &mut file, &mut reader);
+        let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -151,10 +152,6 @@ impl Config {
         let verdicts = reader.parse("listen.verdicts", &verdicts, loopback);
         let xds = one(settings.listen_xds, file.listen_xds, "127.0.0.1:8602");
         let xds = reader.parse("listen.xds", &xds, loopback);
-        let wire = given(settings.listen_wire).or(file.listen_wire);
-        let wire = wire.map(|wire| reader.parse("listen.wire", &wire, loopback));
-        let open = one(settings.wire_list_open, file.wire_list_open, "false");
-        let wire_open = reader.parse("wire_list.open", &open, false);
         let servers = list(settings.discovery_servers, file.servers)
             .iter()
             .map(|text| reader.parse("discovery.servers", text, Server(loopback)).0)
@@ -206,18 +203,8 @@ impl Config {
             "is not between 100ms and 20s",
         );
         reader.check_egress(&egress);
-        let same = |one: SocketAddr, other| one.port() != 0 && one == other;
-        reader.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
-        reader.check(
-            "listen.xds",
-            !same(xds, admin) && !same(xds, verdicts),
-            "is the same address as listen.admin or listen.verdicts",
-        );
-        reader.check(
-            "listen.wire",
-            wire.is_none_or(|wire| [admin, verdicts, xds].iter().all(|other| !same(wire, *other))),
-            "is the same address as another listener's",
-        );
+        let listeners = [("listen.admin", admin), ("listen.verdicts", verdicts), ("listen.xds", xds)];
+        reader.check_addresses(listeners.into_iter().chain(wire.map(|wire| ("listen.wire", wire))));
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
@@ -266,6 +253,17 @@ impl Reader {
 
     fn accept<T, E: fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.errors.push(format!("{key}: {error}"))).ok()
+    }
+
+    /// No two have one address.
+    fn check_addresses(&mut self, listeners: impl Iterator<Item = (&'static str, SocketAddr)>) {
+        let mut before = Vec::new();
+        for (key, address) in listeners {
+            let is_taken = before.iter().any(|(_, other)| address.port() != 0 && *other == address);
+            let others: Vec<_> = before.iter().map(|(key, _)| *key).collect();
+            self.check(key, !is_taken, &format!("is the same address as {}", others.join(" or ")));
+            before.push((key, address));
+        }
     }
 
     fn check_egress(&mut self, egress: &Egress) {

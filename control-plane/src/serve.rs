@@ -71,10 +71,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
     let xds = bind("xds", config.xds).await?;
-    let wire = match config.wire {
-        Some(address) => Some(bind("wire", address).await?),
-        None => None,
-    };
+    let wire = bind_wire(config.wire).await?;
 
     let path = config.store.clone();
     let (store, identity, list) = blocking(move || {
@@ -95,10 +92,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec.clone(),
     )?;
-    let in_step = match config.brig.clone() {
-        Some(settings) => Some(keep_in_step(settings, list.clone(), store.clone()).await?),
-        None => None,
-    };
+    let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
@@ -206,12 +200,13 @@ fn remember(
 
 /// Our list and brig's, from now on; the rows that we wrote are known from `store`.
 async fn keep_in_step(
-    settings: brig::Settings,
+    settings: Option<brig::Settings>,
     list: AllowList,
     store: Database,
-) -> Result<Brig, ServeError> {
+) -> Result<Option<Brig>, ServeError> {
+    let Some(settings) = settings else { return Ok(None) };
     let keep = Box::new(brig::sqlite::Sqlite(store));
-    Ok(blocking(move || Brig::new(settings, list, keep)).await??)
+    Ok(Some(blocking(move || Brig::new(settings, list, keep)).await??))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
@@ -226,6 +221,12 @@ async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener
     })?;
     tracing::info!(listener, address = %bound.local_addr()?, "listening");
     Ok(bound)
+}
+
+/// Wire's list API has an address only where it is to have one.
+async fn bind_wire(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    bind("wire", address).await.map(Some)
 }
 
 /// Runs the refresher, and says so if it ends: then `readyz` turns 503 for whoever supervises us,

@@ -268,8 +268,9 @@ fn read(body: &[u8]) -> Option<(String, Value)> {
     let policies = ["no_search", "exact_handle_search", "full_search"];
     let policy = body["search_policy"].as_str().filter(|policy| policies.contains(policy))?;
     let restriction = match (body["restriction"]["tag"].as_str(), &body["restriction"]["value"]) {
-        (Some("allow_all"), Value::Null) => body["restriction"].clone(),
-        (Some("restrict_by_team"), Value::Array(_)) => body["restriction"].clone(),
+        (Some("allow_all"), Value::Null) | (Some("restrict_by_team"), Value::Array(_)) => {
+            body["restriction"].clone()
+        }
         _ => return None,
     };
     let domain = body["domain"].as_str()?.to_owned();

@@ -299,12 +299,11 @@ fn done() -> impl IntoResponse {
 
 impl From<WriteError> for Refusal {
     fn from(error: WriteError) -> Self {
-        Self::Problem(match error {
-            WriteError::Precondition => {
-                Problem::new(Kind::Conflict, "others change this domain all the time: try again")
-            }
-            error => error.into(),
-        })
+        if matches!(error, WriteError::Precondition) {
+            let detail = "others change this domain all the time: try again";
+            return Self::Problem(Problem::new(Kind::Conflict, detail));
+        }
+        Self::Problem(error.into())
     }
 }
 

@@ -168,26 +168,23 @@ impl Brig {
                 Mode::Follow => follow::round(self).await,
             };
             self.known().trouble.heard(ended.as_ref().err());
-            match ended {
-                Ok(more) => {
-                    failures = 0;
-                    let due = if more { COALESCE } else { INTERVAL };
-                    let woken = async {
-                        match mode {
-                            Mode::Push => self.0.changed.notified().await,
-                            Mode::Follow => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        () = tokio::time::sleep(due) => {}
-                        () = woken => tokio::time::sleep(COALESCE).await,
-                    }
+            let Ok(again) = ended else {
+                let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSES.1);
+                failures = failures.saturating_add(1);
+                tokio::time::sleep(pause).await;
+                continue;
+            };
+            failures = 0;
+            let due = if again { COALESCE } else { INTERVAL };
+            let woken = async {
+                match mode {
+                    Mode::Push => self.0.changed.notified().await,
+                    Mode::Follow => std::future::pending().await,
                 }
-                Err(_) => {
-                    let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSES.1);
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(pause).await;
-                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(due) => {}
+                () = woken => tokio::time::sleep(COALESCE).await,
             }
         }
     }
@@ -229,7 +226,7 @@ impl Brig {
             Mode::Push => it.stands(),
             Mode::Follow => !known.absent.contains(&it.domain),
         };
-        let first = plan.drift.iter().find(stands).map(|it| it.domain.to_string());
+        let first = plan.drift.iter().find(stands).map(|it| it.domain.as_str());
         let stands = plan.drift.iter().filter(stands).count();
         let theirs = known.seen.as_ref().map(|seen| seen.strategy.clone()).unwrap_or_default();
         known.trouble.differs(stands, first, (strategy, &theirs));

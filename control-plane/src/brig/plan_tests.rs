@@ -1,5 +1,11 @@
 //! What is written, told and noted in each case.
 
+#![allow(
+    clippy::option_option,
+    clippy::unnecessary_wraps,
+    reason = "each part of a case may be missing"
+)]
+
 use fedgate_allow_list::terms::SearchPolicy;
 
 use super::*;
@@ -58,47 +64,47 @@ fn intended(policy: Policy) -> Option<Written> {
 
 #[test]
 fn each_case_has_its_write_and_what_is_told() {
-    let plain = Policy::default;
+    let usual = Policy::default;
     let closed = Policy::closed;
     let listed = |policy| Some(Some(policy));
     let no_entry = None;
     let blocked = Some(None);
     for (name, wish, row, written, expected) in [
-        ("new", listed(plain()), None, None, (Some((plain(), false)), Some(Kind::Missing), false, None)),
+        ("new", listed(usual()), None, None, (Some((usual(), false)), Some(Kind::Missing), false, None)),
         (
             "ours, gone from brig",
-            listed(plain()),
+            listed(usual()),
             None,
-            ours(plain()),
-            (Some((plain(), false)), Some(Kind::Missing), false, None),
+            ours(usual()),
+            (Some((usual(), false)), Some(Kind::Missing), false, None),
         ),
-        ("in step, ours", listed(plain()), Some(plain()), ours(plain()), (None, None, false, None)),
+        ("in step, ours", listed(usual()), Some(usual()), ours(usual()), (None, None, false, None)),
         (
             "in step, intended",
-            listed(plain()),
-            Some(plain()),
-            intended(plain()),
+            listed(usual()),
+            Some(usual()),
+            intended(usual()),
             (None, None, false, Some(Some(true))),
         ),
-        ("in step, not ours", listed(plain()), Some(plain()), None, (None, None, false, None)),
+        ("in step, not ours", listed(usual()), Some(usual()), None, (None, None, false, None)),
         (
             "changed, ours",
             listed(full()),
-            Some(plain()),
-            ours(plain()),
+            Some(usual()),
+            ours(usual()),
             (Some((full(), true)), Some(Kind::Differing), false, None),
         ),
         (
             "changed by hand in brig, ours",
-            listed(plain()),
+            listed(usual()),
             Some(full()),
-            ours(plain()),
-            (Some((plain(), true)), Some(Kind::Differing), false, None),
+            ours(usual()),
+            (Some((usual(), true)), Some(Kind::Differing), false, None),
         ),
         (
             "differs, not ours",
             listed(full()),
-            Some(plain()),
+            Some(usual()),
             None,
             (None, Some(Kind::NotOurs), false, None),
         ),
@@ -113,42 +119,42 @@ fn each_case_has_its_write_and_what_is_told() {
         (
             "intended, others were first",
             listed(full()),
-            Some(plain()),
+            Some(usual()),
             intended(full()),
             (None, Some(Kind::NotOurs), false, Some(None)),
         ),
         (
             "intended, changed since",
             listed(full()),
-            Some(plain()),
-            intended(plain()),
+            Some(usual()),
+            intended(usual()),
             (Some((full(), true)), Some(Kind::Differing), false, Some(Some(true))),
         ),
         (
             "removed, ours",
             no_entry.clone(),
-            Some(plain()),
-            ours(plain()),
+            Some(usual()),
+            ours(usual()),
             (Some((closed(), true)), Some(Kind::Open), false, None),
         ),
         (
             "blocked, ours",
             blocked.clone(),
-            Some(plain()),
-            ours(plain()),
+            Some(usual()),
+            ours(usual()),
             (Some((closed(), true)), Some(Kind::Open), false, None),
         ),
         (
             "removed, not ours",
             no_entry.clone(),
-            Some(plain()),
+            Some(usual()),
             None,
             (None, Some(Kind::NotOurs), false, None),
         ),
         (
             "blocked, not ours",
             blocked.clone(),
-            Some(plain()),
+            Some(usual()),
             None,
             (None, Some(Kind::NotOurs), false, None),
         ),
@@ -157,13 +163,13 @@ fn each_case_has_its_write_and_what_is_told() {
         ("closed by others", no_entry.clone(), Some(closed()), None, (None, None, false, None)),
         (
             "listed again after it was closed",
-            listed(plain()),
+            listed(usual()),
             Some(closed()),
             ours(closed()),
-            (Some((plain(), true)), Some(Kind::Differing), false, None),
+            (Some((usual(), true)), Some(Kind::Differing), false, None),
         ),
-        ("nowhere", no_entry.clone(), None, ours(plain()), (None, None, false, Some(None))),
-        ("nowhere, intended", no_entry, None, intended(plain()), (None, None, false, Some(None))),
+        ("nowhere", no_entry.clone(), None, ours(usual()), (None, None, false, Some(None))),
+        ("nowhere, intended", no_entry, None, intended(usual()), (None, None, false, Some(None))),
     ] {
         let plan = planned(&Case { wish, row, written }, Claim::Written, false, false);
         assert_eq!(told(&plan), expected, "{name}");
@@ -173,18 +179,18 @@ fn each_case_has_its_write_and_what_is_told() {
 #[test]
 fn to_overwrite_takes_rows_of_listed_domains_and_no_others() {
     let closed = Policy::closed;
-    let plain = Policy::default;
+    let usual = Policy::default;
     for (name, wish, row, expected) in [
         (
             "differs",
             Some(Some(full())),
-            plain(),
+            usual(),
             (Some((full(), true)), Some(Kind::Differing), false, None),
         ),
-        ("same", Some(Some(plain())), plain(), (None, None, false, Some(Some(true)))),
-        ("blocked", Some(None), plain(), (Some((closed(), true)), Some(Kind::Open), false, None)),
+        ("same", Some(Some(usual())), usual(), (None, None, false, Some(Some(true)))),
+        ("blocked", Some(None), usual(), (Some((closed(), true)), Some(Kind::Open), false, None)),
         // An empty list of ours is no word on what brig has.
-        ("no entry", None, plain(), (None, Some(Kind::NotOurs), false, None)),
+        ("no entry", None, usual(), (None, Some(Kind::NotOurs), false, None)),
     ] {
         let plan = planned(&Case { wish, row: Some(row), written: None }, Claim::Listed, false, false);
         assert_eq!(told(&plan), expected, "{name}");

@@ -33,6 +33,7 @@ pub(crate) struct Remote {
 }
 
 /// All of brig's list.
+#[allow(clippy::struct_field_names, reason = "brig's names")]
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Remotes<R = Remote> {
     /// Its rows.

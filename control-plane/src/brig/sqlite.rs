@@ -22,13 +22,12 @@ impl Keep for Sqlite {
             let mut ledger = BTreeMap::new();
             for row in rows {
                 let (name, policy, confirmed) = row?;
-                match (name.parse(), serde_json::from_str(&policy)) {
-                    (Ok(domain), Ok(policy)) => {
-                        ledger.insert(domain, Written { policy, confirmed });
-                    }
+                let (Ok(domain), Ok(policy)) = (name.parse(), serde_json::from_str(&policy)) else {
                     // The border does not hang on it: then the row is not ours, and stays as it is.
-                    _ => tracing::error!(name, policy, "a note on a row of brig's means nothing to us"),
-                }
+                    tracing::error!(name, policy, "a note on a row of brig's means nothing to us");
+                    continue;
+                };
+                ledger.insert(domain, Written { policy, confirmed });
             }
             Ok(ledger)
         })

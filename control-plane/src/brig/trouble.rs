@@ -38,7 +38,7 @@ impl Trouble {
     }
 
     /// So many rows differ and stay so, of which one is `first`; and these are the strategies.
-    pub(super) fn differs(&mut self, stands: usize, first: Option<String>, strategies: (&str, &str)) {
+    pub(super) fn differs(&mut self, stands: usize, first: Option<&str>, strategies: (&str, &str)) {
         let (ours, brigs) = strategies;
         let differs = stands > 0 || ours != brigs;
         match (self.told, differs) {

@@ -1,5 +1,6 @@
-//! How our list is kept in step with brig's.
+//! How our list is kept in step with brig's, and where it can be reached as brig's can.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -16,9 +17,6 @@ pub(super) fn read(
     file: &mut File,
     reader: &mut Reader,
 ) -> Option<brig::Settings> {
-    let one = |flag: &mut Option<String>, file: &mut Option<String>| {
-        flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
-    };
     let url = one(&mut settings.brig_url, &mut file.brig.url);
     let mode = one(&mut settings.brig_mode, &mut file.brig.mode);
     let timeout = one(&mut settings.brig_timeout, &mut file.brig.timeout);
@@ -38,6 +36,24 @@ pub(super) fn read(
     let overwrite = reader.parse("brig.overwrite", overwrite.as_deref().unwrap_or("false"), false);
     let ca = ca.and_then(|file| reader.accept("brig.ca", Authorities::load(file.into())));
     Some(brig::Settings { address: Address { url: url?, timeout, ca }, mode, overwrite })
+}
+
+/// The address of Wire's list API, where it has one, and whether it needs no token.
+pub(super) fn read_wire(
+    settings: &mut Settings,
+    file: &mut File,
+    reader: &mut Reader,
+) -> (Option<SocketAddr>, bool) {
+    let wire = one(&mut settings.listen_wire, &mut file.listen_wire);
+    let wire =
+        wire.map(|wire| reader.parse("listen.wire", &wire, SocketAddr::from(([127, 0, 0, 1], 0))));
+    let open = one(&mut settings.wire_list_open, &mut file.wire_list_open);
+    (wire, reader.parse("wire_list.open", open.as_deref().unwrap_or("false"), false))
+}
+
+/// What is given in a flag or variable, or else in the file.
+fn one(flag: &mut Option<String>, file: &mut Option<String>) -> Option<String> {
+    flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {

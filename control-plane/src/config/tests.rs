@@ -291,5 +291,10 @@ fn wires_list_api_is_off_until_it_has_an_address_of_its_own() {
     assert_eq!(config.wire.unwrap().to_string(), "127.0.0.1:8603");
     assert!(config.wire_open);
     let errors = read(Settings::default(), "[listen]\nwire = \"127.0.0.1:8600\"").unwrap_err();
-    assert!(errors.contains("listen.wire: is the same address as another listener's"), "{errors}");
+    assert!(
+        errors.contains(
+            "listen.wire: is the same address as listen.admin or listen.verdicts or listen.xds"
+        ),
+        "{errors}"
+    );
 }

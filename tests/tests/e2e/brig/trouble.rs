@@ -50,10 +50,10 @@ fn a_brig_that_hangs_or_answers_nonsense_keeps_no_removal_waiting() {
         eventually("it is closed", || (site.row(&domain)? == closed()).then_some(()));
     }
     site.in_step();
-    let log = site.control_plane.log();
-    assert!(!log.contains("panicked"), "{log}");
-    let began = log.matches("we are not in step with brig").count();
-    assert_eq!((began, log.matches("heard of again").count()), (8, 8), "once each: {log}");
+    let told = site.control_plane.log();
+    assert!(!told.contains("panicked"), "{told}");
+    let began = told.matches("we are not in step with brig").count();
+    assert_eq!((began, told.matches("heard of again").count()), (8, 8), "once each: {told}");
 }
 
 #[test]
