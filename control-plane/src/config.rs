@@ -4,6 +4,7 @@
 
 mod brig;
 mod changes;
+mod egress;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
+    /// Whether the admin API takes a change of what is there only with a condition.
+    pub(crate) require_match: bool,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -134,6 +137,7 @@ impl Config {
         let mut reader = Reader { errors };
         let tls = Certificates::read(&mut settings, &mut file, &mut reader);
         let brig = brig::read(&mut settings, &mut file, &mut reader);
+        let egress = egress::read(&mut settings, &mut file, &mut reader);
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
@@ -164,20 +168,8 @@ impl Config {
         let timeout = reader.time("discovery.timeout", &timeout);
         let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
         let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
-        let connect_timeout = one(settings.egress_connect_timeout, file.connect_timeout, "2s");
-        let egress = Egress {
-            connect_timeout: reader.time("egress.connect_timeout", &connect_timeout),
-            client_certificate_sds: one(
-                settings.egress_client_certificate_sds,
-                file.client_certificate_sds,
-                "/etc/fedgate/secrets/federation-client.yaml",
-            ),
-            trust_sds: one(
-                settings.egress_trust_sds,
-                file.trust_sds,
-                "/etc/fedgate/secrets/federation-trust.yaml",
-            ),
-        };
+        let require_match = one(settings.api_require_match, file.require_match, "false");
+        let require_match = reader.parse("api.require_match", &require_match, false);
         let mode = reader.parse(
             "discovery.dnssec",
             &one(settings.discovery_dnssec, file.dnssec, "off"),
@@ -202,7 +194,6 @@ impl Config {
             (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
             "is not between 100ms and 20s",
         );
-        reader.check_egress(&egress);
         let listeners = [("listen.admin", admin), ("listen.verdicts", verdicts), ("listen.xds", xds)];
         reader.check_addresses(listeners.into_iter().chain(wire.map(|wire| ("listen.wire", wire))));
         if !reader.errors.is_empty() {
@@ -223,6 +214,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            require_match,
             tokens,
             log_format,
             log,
@@ -263,20 +255,6 @@ impl Reader {
             let others: Vec<_> = before.iter().map(|(key, _)| *key).collect();
             self.check(key, !is_taken, &format!("is the same address as {}", others.join(" or ")));
             before.push((key, address));
-        }
-    }
-
-    fn check_egress(&mut self, egress: &Egress) {
-        self.check(
-            "egress.connect_timeout",
-            (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&egress.connect_timeout),
-            "is not between 100ms and 60s",
-        );
-        for (key, path) in [
-            ("egress.client_certificate_sds", &egress.client_certificate_sds),
-            ("egress.trust_sds", &egress.trust_sds),
-        ] {
-            self.check(key, path.starts_with('/'), "is no absolute path of a file on Envoy's side");
         }
     }
 
@@ -328,6 +306,11 @@ impl Reader {
 
 fn cannot_read(key: &str, path: &Path, error: &std::io::Error) -> String {
     format!("{key}: cannot read {}: {}", path.display(), rights::unreadable(path, error))
+}
+
+/// What is given in a flag or variable, or else in the file.
+fn either(flag: &mut Option<String>, file: &mut Option<String>) -> Option<String> {
+    flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
 }
 
 fn split(text: &str) -> Vec<String> {

@@ -116,7 +116,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
-    let (certificates, wire_open) = (config.tls.clone(), config.wire_open);
+    let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let wire_open = config.wire_open;
     let reload = Reload::new(settings, config, set_filter);
     let api = Api {
         list: list.clone(),
@@ -125,6 +126,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         reload: reload.clone(),
         refresher: refresher.abort_handle(),
         guard,
+        rates: Arc::default(),
+        require_match,
         brig: in_step.clone(),
     };
     let budget = Budget::secure();

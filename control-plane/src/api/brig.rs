@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use fedgate_allow_list::Effect;
-use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::extract::{By, Query};
+use super::extract::{By, DryRun, Query};
 use super::problem::Problem;
 use crate::brig::{Difference, ImportError, Kind as Differs, Report};
 use crate::contract::{BrigStatus, Details, Drift, DriftCounts, Imported, ImportedDomain, Kind};
@@ -23,15 +22,6 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(import))
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ImportQuery {
-    /// Only say what would be done.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// How our list stands to brig's, by brig's last answer.
 #[utoipa::path(get, path = "/v1/brig", tag = "admin", responses((status = 200, body = BrigStatus)))]
 async fn status(State(api): State<Api>) -> Json<BrigStatus> {
@@ -42,7 +32,7 @@ async fn status(State(api): State<Api>) -> Json<BrigStatus> {
 /// Takes brig's rows over into our list, all or none, and notes them as ours to change. What is closed in brig is
 /// passed over.
 #[utoipa::path(
-    post, path = "/v1/brig/import", tag = "admin", params(ImportQuery),
+    post, path = "/v1/brig/import", tag = "admin", params(DryRun),
     responses(
         (status = 200, body = Imported),
         (status = 400, body = Details, content_type = "application/problem+json"),
@@ -54,7 +44,7 @@ async fn status(State(api): State<Api>) -> Json<BrigStatus> {
 async fn import(
     State(api): State<Api>,
     By(author): By,
-    Query(ImportQuery { dry_run }): Query<ImportQuery>,
+    Query(DryRun { dry_run }): Query<DryRun>,
 ) -> Result<Json<Imported>, Problem> {
     let Some(brig) = &api.brig else {
         let detail = "there is no brig to import from: set `[brig] url`, and restart";

@@ -68,7 +68,7 @@ struct Team {
 /// An error as Wire's services write it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Error)]
-struct WireError {
+pub(super) struct WireError {
     code: u16,
     label: &'static str,
     message: String,

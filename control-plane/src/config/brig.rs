@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{File, Reader, Settings};
+use super::{File, Reader, Settings, either};
 use crate::brig::{self, Address, Authorities, Mode};
 
 /// Between these is the time that one call may take.
@@ -17,11 +17,11 @@ pub(super) fn read(
     file: &mut File,
     reader: &mut Reader,
 ) -> Option<brig::Settings> {
-    let url = one(&mut settings.brig_url, &mut file.brig.url);
-    let mode = one(&mut settings.brig_mode, &mut file.brig.mode);
-    let timeout = one(&mut settings.brig_timeout, &mut file.brig.timeout);
-    let ca = one(&mut settings.brig_ca, &mut file.brig.ca);
-    let overwrite = one(&mut settings.brig_overwrite, &mut file.brig.overwrite);
+    let url = either(&mut settings.brig_url, &mut file.brig.url);
+    let mode = either(&mut settings.brig_mode, &mut file.brig.mode);
+    let timeout = either(&mut settings.brig_timeout, &mut file.brig.timeout);
+    let ca = either(&mut settings.brig_ca, &mut file.brig.ca);
+    let overwrite = either(&mut settings.brig_overwrite, &mut file.brig.overwrite);
     let Some(url) = url else {
         let others = [("mode", &mode), ("timeout", &timeout), ("ca", &ca), ("overwrite", &overwrite)];
         for (key, _) in others.iter().filter(|(_, given)| given.is_some()) {
@@ -44,16 +44,11 @@ pub(super) fn read_wire(
     file: &mut File,
     reader: &mut Reader,
 ) -> (Option<SocketAddr>, bool) {
-    let wire = one(&mut settings.listen_wire, &mut file.listen_wire);
+    let wire = either(&mut settings.listen_wire, &mut file.listen_wire);
     let wire =
         wire.map(|wire| reader.parse("listen.wire", &wire, SocketAddr::from(([127, 0, 0, 1], 0))));
-    let open = one(&mut settings.wire_list_open, &mut file.wire_list_open);
+    let open = either(&mut settings.wire_list_open, &mut file.wire_list_open);
     (wire, reader.parse("wire_list.open", open.as_deref().unwrap_or("false"), false))
-}
-
-/// What is given in a flag or variable, or else in the file.
-fn one(flag: &mut Option<String>, file: &mut Option<String>) -> Option<String> {
-    flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
