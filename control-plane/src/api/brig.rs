@@ -63,10 +63,12 @@ async fn import(
         imported.domains.extend(told);
     }
     let Imported { created, changed, same, .. } = imported;
-    tracing::info!(
-        by = %author.by, request_id = author.request_id.as_deref(), dry_run, created, changed, same,
-        "brig's rows imported"
-    );
+    if !dry_run {
+        tracing::info!(
+            by = %author.by, request_id = author.request_id.as_deref(), created, changed, same,
+            "brig's rows imported"
+        );
+    }
     Ok(Json(imported))
 }
 

@@ -24,8 +24,7 @@ use super::extract::{self, By, DomainName};
 use super::problem::Problem;
 use super::{Api, guard};
 use crate::auth::{Caller, Guard};
-use crate::brig::row::{Policy, Remote, Remotes};
-use crate::contract::Kind;
+use crate::contract::{DomainText, Kind, Policy, Remote, Remotes};
 use crate::listener::Listener;
 
 /// Seconds after which Wire's services ask for the list again.
@@ -131,7 +130,7 @@ async fn add(
 /// Says on what terms a listed domain is so.
 #[utoipa::path(
     put, path = "/i/federation/remotes/{domain}", tag = "wire", request_body = Remote,
-    params(("domain" = String, Path, description = "a backend domain")),
+    params(("domain" = DomainText, Path, description = "a backend domain")),
     responses(
         (status = 200, description = "done, or it was so"),
         (status = 400, body = WireError),
@@ -155,7 +154,7 @@ async fn change(
 /// Takes a domain off the list. Brig has no such operation; this is ours.
 #[utoipa::path(
     delete, path = "/i/federation/remotes/{domain}", tag = "wire",
-    params(("domain" = String, Path, description = "a backend domain")),
+    params(("domain" = DomainText, Path, description = "a backend domain")),
     responses(
         (status = 200, description = "it is no remote any more"),
         (status = 400, body = WireError),
@@ -188,7 +187,7 @@ async fn remove(
 /// The teams to which a domain is restricted; none where it is not.
 #[utoipa::path(
     get, path = "/i/federation/remotes/{domain}/teams", tag = "wire",
-    params(("domain" = String, Path, description = "a backend domain")),
+    params(("domain" = DomainText, Path, description = "a backend domain")),
     responses((status = 200, body = Vec<Team>), (status = 400, body = WireError)),
 )]
 async fn teams(State(api): State<Api>, DomainName(domain): DomainName) -> Json<Vec<Team>> {
@@ -205,7 +204,7 @@ async fn teams(State(api): State<Api>, DomainName(domain): DomainName) -> Json<V
 /// Adds a team to those that a domain is restricted to.
 #[utoipa::path(
     post, path = "/i/federation/remotes/{domain}/teams", tag = "wire", request_body = Team,
-    params(("domain" = String, Path, description = "a backend domain")),
+    params(("domain" = DomainText, Path, description = "a backend domain")),
     responses(
         (status = 200, description = "done, or it was so"),
         (status = 400, body = WireError),
@@ -234,7 +233,7 @@ async fn add_team(
 #[utoipa::path(
     delete, path = "/i/federation/remotes/{domain}/teams/{team_id}", tag = "wire",
     params(
-        ("domain" = String, Path, description = "a backend domain"),
+        ("domain" = DomainText, Path, description = "a backend domain"),
         ("team_id" = String, Path, format = Uuid, description = "a team of that backend"),
     ),
     responses(

@@ -10,7 +10,8 @@ use reqwest::{
 use serde::Deserialize;
 
 use super::plan::Write;
-use super::row::{Policy, Remote, Seen};
+use super::seen::Seen;
+use crate::contract::{Policy, Remote};
 
 /// The longest answer that is read, in octets: 10,000 rows with some teams each.
 const MAX_LIST: usize = 32 << 20;

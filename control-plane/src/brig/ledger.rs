@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fedgate_policy::Domain;
 use fedgate_store::StoreError;
 
-use super::row::Policy;
+use crate::contract::Policy;
 
 /// A row that we wrote, or were about to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ mod ledger;
 mod plan;
 mod push;
 mod report;
-pub(crate) mod row;
+mod seen;
 pub(crate) mod sqlite;
 mod steps;
 mod trouble;
@@ -43,8 +43,10 @@ use ledger::Written;
 use plan::{Claim, Facts, Plan};
 pub(crate) use plan::{Difference, Kind};
 pub(crate) use report::Report;
-use row::{Policy, Seen};
+use seen::Seen;
 use trouble::Trouble;
+
+use crate::contract::Policy;
 
 /// From one round to the next, where nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -6,7 +6,8 @@ use fedgate_allow_list::State;
 use fedgate_policy::Domain;
 
 use super::ledger::Written;
-use super::row::{Policy, Seen};
+use super::seen::Seen;
+use crate::contract::Policy;
 
 /// As many rows as brig takes.
 pub(crate) const MAX_ROWS: usize = 10_000;

@@ -9,8 +9,9 @@ use futures_util::stream::FuturesUnordered;
 use super::client::CallError;
 use super::ledger::Written;
 use super::plan::{self, Write};
-use super::row::{Policy, Seen};
+use super::seen::Seen;
 use super::{Brig, Known, Tried};
+use crate::contract::Policy;
 
 /// Rows that are written before brig's list is looked at anew: its API knows no conditions, so what we know of
 /// it is to be young.
@@ -58,9 +59,13 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
     let mut ahead = plan.writes.iter();
     let mut under_way: FuturesUnordered<_> =
         ahead.by_ref().take(AT_ONCE).map(|it| write(brig, it)).collect();
+    let mut rows = 0_usize;
     while let Some(written) = under_way.next().await {
-        written.map_err(|error| error.to_string())?;
+        rows = rows.saturating_add(usize::from(written.map_err(|error| error.to_string())?));
         under_way.extend(ahead.next().map(|it| write(brig, it)));
+    }
+    if rows > 0 {
+        tracing::info!(rows, "brig's list follows ours");
     }
     Ok(!plan.writes.is_empty())
 }
@@ -79,11 +84,11 @@ fn leave_alone(brig: &Brig, known: &mut Known, before: Option<&Seen>, seen: &See
     }
 }
 
-/// Writes one row, if our list still says so. Fails where brig cannot be asked.
-async fn write(brig: &Brig, write: &Write) -> Result<(), CallError> {
+/// Writes one row, if our list still says so; whether brig took it. Fails where brig cannot be asked.
+async fn write(brig: &Brig, write: &Write) -> Result<bool, CallError> {
     let Write { domain, policy, .. } = write;
     if brig.0.list.look(|state| plan::wish(state, domain)) != *policy {
-        return Ok(());
+        return Ok(false);
     }
     let times = {
         let mut known = brig.known();
@@ -92,18 +97,18 @@ async fn write(brig: &Brig, write: &Write) -> Result<(), CallError> {
         known.tried.insert(domain.clone(), tried(policy, times, Duration::ZERO, String::new()));
         times
     };
-    let cause = match brig.0.client.write(write).await {
-        Ok(()) => "brig answers that it is written, and shows another row".to_owned(),
+    let (taken, cause) = match brig.0.client.write(write).await {
+        Ok(()) => (true, "brig answers that it is written, and shows another row".to_owned()),
         Err(CallError::Refused(said)) => {
             tracing::debug!(%domain, said, "brig refuses a row");
-            said
+            (false, said)
         }
         Err(error @ (CallError::Away(_) | CallError::Strange(_))) => return Err(error),
     };
     let hold = HOLD.0.saturating_mul(2_u32.saturating_pow(times)).min(HOLD.1);
     let tried = tried(policy, times.saturating_add(1), hold, cause);
     brig.known().tried.insert(domain.clone(), tried);
-    Ok(())
+    Ok(taken)
 }
 
 fn tried(policy: &Policy, times: u32, hold: Duration, cause: String) -> Tried {

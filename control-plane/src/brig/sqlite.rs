@@ -59,7 +59,7 @@ impl Keep for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::brig::row::Policy;
+    use crate::contract::Policy;
 
     #[test]
     fn what_was_written_is_known_after_a_restart() {

@@ -12,7 +12,8 @@ use fedgate_allow_list::State;
 use fedgate_allow_list::terms::Action;
 use fedgate_policy::Domain;
 
-use super::row::{Policy, Seen};
+use super::seen::Seen;
+use crate::contract::Policy;
 
 /// By whom the entries are that come from brig.
 pub(crate) const BY: &str = "brig";

@@ -6,8 +6,7 @@ use reqwest::Method;
 
 use super::client::Client;
 use super::{Error, Remote, print};
-use crate::brig::row::Policy;
-use crate::contract::{BrigStatus, Drift, Imported};
+use crate::contract::{BrigStatus, Drift, Imported, Policy};
 
 /// How many domains are named in one line.
 const NAMED: usize = 5;

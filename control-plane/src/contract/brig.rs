@@ -4,7 +4,7 @@ use fedgate_policy::Domain;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::brig::row::Policy;
+use super::{DomainText, Policy};
 
 /// How our list stands to brig's.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub(crate) struct BrigStatus {
     /// How many rows of domains that are off our list are closed, and still there: brig knows no removal.
     pub(crate) still_listed_count: usize,
     /// These domains; 1,000 at most.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<DomainText>)]
     pub(crate) still_listed: Vec<Domain>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct DriftCounts {
 /// A domain that stands otherwise in brig's list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Drift {
-    #[schema(value_type = String, example = "a.com")]
+    #[schema(value_type = DomainText)]
     pub(crate) domain: Domain,
     /// `missing`, `differing`, `open`, `not-ours`, `of-the-file` or `unreadable`.
     #[schema(example = "missing")]
@@ -103,7 +103,7 @@ pub(crate) struct Imported {
 /// What an import did to a domain.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ImportedDomain {
-    #[schema(value_type = String, example = "a.com")]
+    #[schema(value_type = DomainText)]
     pub(crate) domain: Domain,
     /// `created` or `changed`.
     #[schema(example = "created")]
