@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use fedgate_allow_list::audit::Retention;
 use fedgate_discovery::TtlBounds;
 use fedgate_discovery::dnssec::anchors::Anchors;
 use fedgate_discovery::dnssec::{Dnssec, Mode};
 use fedgate_store::rights;
 use tracing_subscriber::EnvFilter;
 
-use crate::auth::{Token, Tokens};
+use crate::auth::{Token, TokenError};
 use crate::xds::Egress;
 use file::File;
 use tls::Certificates;
@@ -70,8 +71,12 @@ pub(crate) struct Config {
     pub(crate) dnssec: Dnssec,
     /// Whether the admin API takes a change of what is there only with a condition.
     pub(crate) require_match: bool,
-    /// Who may call.
-    pub(crate) tokens: Tokens,
+    /// Who may call, beside those whose tokens are in the store.
+    pub(crate) tokens: Vec<Token>,
+    /// Where the first token is put, or is found.
+    pub(crate) bootstrap_token_file: Option<PathBuf>,
+    /// How long records are kept.
+    pub(crate) audit: Retention,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged.
@@ -188,14 +193,14 @@ impl Config {
             Some(text) => split(&text).iter().map(|text| text.parse()).collect(),
         };
         let tokens = reader.tokens(tokens);
-        reader.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
-        reader.check(
-            "discovery.timeout",
-            (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
-            "is not between 100ms and 20s",
+        let bootstrap_token_file = given(settings.bootstrap_token_file).or(file.bootstrap_token);
+        let audit = reader.audit(
+            &one(settings.audit_max_age, file.audit_max_age, "400d"),
+            &one(settings.audit_max_records, file.audit_max_records, "100000"),
         );
         let listeners = [("listen.admin", admin), ("listen.verdicts", verdicts), ("listen.xds", xds)];
         reader.check_addresses(listeners.into_iter().chain(wire.map(|wire| ("listen.wire", wire))));
+        reader.check_discovery(ttl, timeout);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
@@ -216,6 +221,8 @@ impl Config {
             dnssec,
             require_match,
             tokens,
+            bootstrap_token_file: bootstrap_token_file.map(PathBuf::from),
+            audit,
             log_format,
             log,
         })
@@ -247,6 +254,23 @@ impl Reader {
         result.map_err(|error| self.errors.push(format!("{key}: {error}"))).ok()
     }
 
+    fn check_discovery(&mut self, ttl: TtlBounds, timeout: Duration) {
+        self.check("discovery.min_ttl", ttl.min <= ttl.max, "is above discovery.max_ttl");
+        self.check(
+            "discovery.timeout",
+            (Duration::from_millis(100)..=Duration::from_secs(20)).contains(&timeout),
+            "is not between 100ms and 20s",
+        );
+    }
+
+    fn audit(&mut self, age: &str, count: &str) -> Retention {
+        let age = self.time("audit.max_age", age);
+        let count = self.parse("audit.max_records", count, 1);
+        self.check("audit.max_age", !age.is_zero(), "is no time");
+        self.check("audit.max_records", count > 0, "is not 1 or more");
+        Retention { age, count }
+    }
+
     /// No two have one address.
     fn check_addresses(&mut self, listeners: impl Iterator<Item = (&'static str, SocketAddr)>) {
         let mut before = Vec::new();
@@ -273,7 +297,7 @@ impl Reader {
         })
     }
 
-    fn tokens(&mut self, tokens: Vec<Result<Token, crate::auth::TokenError>>) -> Tokens {
+    fn tokens(&mut self, tokens: Vec<Result<Token, TokenError>>) -> Vec<Token> {
         let mut good: Vec<Token> = Vec::new();
         for token in tokens {
             let token = match token {
@@ -293,7 +317,7 @@ impl Reader {
             }
             good.push(token);
         }
-        good.into_iter().collect()
+        good
     }
 
     fn check(&mut self, key: &str, holds: bool, otherwise: &str) {

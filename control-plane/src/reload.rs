@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fedgate_discovery::dns;
 use tokio::sync::Mutex;
 
+use crate::auth::Tokens;
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::contract::Reloaded;
 use crate::logging::SetFilter;
@@ -19,8 +20,10 @@ pub(crate) struct Reload(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    /// What counts. Its tokens are those that the listeners go by.
+    /// What counts.
     config: Mutex<Config>,
+    /// What the listeners go by.
+    tokens: Tokens,
     set_filter: SetFilter,
 }
 
@@ -28,8 +31,13 @@ struct Inner {
 
 impl Reload {
     /// Reads what `settings` name; `config` is what they said at start, with the servers that are asked.
-    pub(crate) fn new(settings: Settings, config: Config, set_filter: SetFilter) -> Self {
-        Self(Arc::new(Inner { settings, config: Mutex::new(config), set_filter }))
+    pub(crate) fn new(
+        settings: Settings,
+        config: Config,
+        tokens: Tokens,
+        set_filter: SetFilter,
+    ) -> Self {
+        Self(Arc::new(Inner { settings, config: Mutex::new(config), tokens, set_filter }))
     }
 
     /// Does it, for `by`.
@@ -38,11 +46,17 @@ impl Reload {
         let settings = self.0.settings.clone();
         let read = tokio::task::spawn_blocking(move || read(&settings)).await;
         let read = read.unwrap_or_else(|error| Err(ConfigErrors::one(error.to_string())));
-        let next = read.inspect_err(|errors| {
+        let complain = |errors: &ConfigErrors| {
             for error in errors.list() {
                 tracing::error!(by, error, "the configuration cannot be used; the one before stays");
             }
-        })?;
+        };
+        let next = read.inspect_err(complain)?;
+        let has_others = now.tokens != next.tokens;
+        if has_others {
+            let replaced = self.0.tokens.replace(&next.tokens).await;
+            replaced.map_err(ConfigErrors::all).inspect_err(complain)?;
+        }
         let needs_restart = now.needs_restart(&next);
         let mut applied = Vec::new();
         if now.log.to_string() != next.log.to_string() {
@@ -50,8 +64,8 @@ impl Reload {
             now.log = next.log;
             applied.push("log.filter");
         }
-        if !now.tokens.are(&next.tokens) {
-            now.tokens.replace(&next.tokens);
+        if has_others {
+            now.tokens = next.tokens;
             applied.push("token");
         }
         tracing::info!(by, applied = applied.join(", "), "configuration read anew");

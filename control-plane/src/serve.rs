@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fedgate_allow_list::sqlite::Sqlite;
-use fedgate_allow_list::{AllowList, Change};
+use fedgate_allow_list::{AllowList, Author, Change};
 use fedgate_discovery::Discover;
 use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
 use fedgate_store::StoreError;
@@ -19,13 +19,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
-use crate::auth::Guard;
+use crate::auth::bootstrap::{BootstrapError, bootstrap};
+use crate::auth::{Guard, Issuer, Tokens};
 use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
 use crate::reload::Reload;
 use crate::signals::Signals;
+use crate::upkeep::Upkeep;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
 use crate::{logging, startup};
@@ -55,6 +57,9 @@ pub(crate) enum ServeError {
     /// DNS cannot be asked.
     #[error(transparent)]
     Discovery(#[from] NoServers),
+    /// There is nobody who could call, and nobody could be made.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
     /// The system lets us have no signals, or no connections.
     #[error("the system failed us: {0}")]
     System(#[from] io::Error),
@@ -84,6 +89,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         ))
     })
     .await??;
+    let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
+    let issuer = Issuer::new(tokens.clone(), list.clone());
+    let file = config.bootstrap_token_file.as_deref();
+    let author = Author::system(SystemTime::now());
+    bootstrap(&issuer, file, startup::show_first_token, author).await?;
     config.servers = dns::servers(&config.servers)?;
     let discovery = DnsDiscovery::new(
         &config.servers,
@@ -107,18 +117,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let refresher = tokio::spawn(refresh(judge.clone()));
     let timed = list.clone();
     let timekeeper = tokio::spawn(async move { timed.keep_time().await });
+    let guard = Guard::new(tokens.clone());
+    let upkeep = Upkeep::start(&list, &guard, config.audit);
 
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
-    let guard = Guard::new(config.tokens.clone());
-    let failures = guard.failures().clone();
-    let teller = tokio::spawn(async move { failures.tell().await });
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
-    let reload = Reload::new(settings, config, set_filter);
+    let reload = Reload::new(settings, config, tokens, set_filter);
     let api = Api {
         list: list.clone(),
         verdicts: judge.clone(),
@@ -126,6 +135,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         reload: reload.clone(),
         refresher: refresher.abort_handle(),
         guard,
+        issuer,
         rates: Arc::default(),
         require_match,
         brig: in_step.clone(),
@@ -155,11 +165,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     judge.end_waiting();
     listener::drain(serving).await;
     keeping_step.inspect(JoinHandle::abort);
-    teller.abort();
     refresher.abort();
     timekeeper.abort();
     keeper.abort();
     memory.write().await;
+    upkeep.end().await;
     list.close().await?;
     tracing::info!("stopped");
     Ok(())

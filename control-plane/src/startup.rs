@@ -1,6 +1,6 @@
 //! What is said at start: of settings that are odd, and of addresses that cannot be had.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What can be used, and is most likely not what was meant.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.tokens.is_empty() {
-        warnings.push("no tokens are configured, so every API call is refused: make one with `fedgate token new --name alice --role admin`".to_owned());
-    }
     if config.timeout > PATIENCE {
         warnings.push(format!(
             "discovery.timeout ({:?}) is longer than whoever asks waits ({PATIENCE:?}): what DNS says later counts for those who ask later",
@@ -37,6 +34,19 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Prints the first token, which nobody can have again.
+pub(crate) fn show_first_token(token: &str) -> io::Result<()> {
+    writeln!(
+        io::stdout(),
+        "\
+There was no token of role admin, so one is made now. It is shown this once; it counts when the log says `ready`:
+
+    export FEDGATE_TOKEN={token}
+
+Make one for yourself with it (`fedgate token make NAME --role admin`), then revoke it (`fedgate token revoke bootstrap`)."
+    )
 }
 
 /// The servers, as one text.

@@ -74,25 +74,31 @@ pub struct Query {
     pub domain: Option<Domain>,
     /// By this author.
     pub by: Option<String>,
-    /// Of this kind.
-    pub deed: Option<Deed>,
+    /// Of one of these kinds; where there are none, of any.
+    pub deeds: Vec<Deed>,
     /// From then on.
     pub since: Option<SystemTime>,
     /// Before then.
     pub until: Option<SystemTime>,
-    /// In which order, and from where on.
-    pub from: From,
+    /// With a number above this one.
+    pub after: Option<i64>,
+    /// With a number below this one.
+    pub before: Option<i64>,
+    /// In this order.
+    pub order: Order,
     /// How many at most.
     pub limit: usize,
 }
 
-/// The order of records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
-    /// The newest first, below this number.
-    Newest(Option<i64>),
-    /// The oldest first, above this number.
-    Oldest(i64),
+/// The order of records, which is that of their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
 }
 
 /// How long records are kept.
@@ -102,12 +108,6 @@ pub struct Retention {
     pub age: std::time::Duration,
     /// Of more than these, the oldest are deleted.
     pub count: u32,
-}
-
-impl Default for From {
-    fn default() -> Self {
-        Self::Newest(None)
-    }
 }
 
 // === impl Deed ===

@@ -45,7 +45,7 @@ pub trait Store: Send {
     fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError>;
     /// Records that were kept, each with its number, by which they are ordered.
     fn audit(&mut self, query: &audit::Query) -> Result<Vec<(i64, Record)>, StoreError>;
-    /// Deletes records that need not be kept any longer; says how many.
+    /// Deletes some of the records that need not be kept any longer; says how many, 0 being the end.
     fn trim_audit(&mut self, keep: audit::Retention, now: SystemTime) -> Result<usize, StoreError>;
     /// Notes when tokens were last used, by their names.
     fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError>;
@@ -286,7 +286,14 @@ impl AllowList {
         keep: audit::Retention,
         now: SystemTime,
     ) -> Result<usize, StoreError> {
-        self.with_store(move |store| open(store)?.trim_audit(keep, now)).await
+        let mut all = 0_usize;
+        // Piece by piece, so that nobody waits for long in between.
+        loop {
+            match self.with_store(move |store| open(store)?.trim_audit(keep, now)).await? {
+                0 => return Ok(all),
+                some => all = all.saturating_add(some),
+            }
+        }
     }
 
     /// Notes when tokens were last used, by their names.

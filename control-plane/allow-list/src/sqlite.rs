@@ -9,9 +9,12 @@ use fedgate_store::sqlite::{Database, millis, time};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params, params_from_iter};
 
-use crate::audit::{From, Query, Record, Retention};
+use crate::audit::{Order, Query, Record, Retention};
 use crate::state::{Stamp, shared};
 use crate::{Change, Entry, State, Store, StoreError, Token};
+
+/// How many records one transaction deletes at most: some milliseconds of work.
+const TRIMMED: u32 = 1000;
 
 /// The allow list's part of the file.
 pub struct Sqlite(pub Database);
@@ -40,9 +43,12 @@ impl Store for Sqlite {
         let oldest = now.checked_sub(keep.age).map_or(0, millis);
         self.0.with(|connection| {
             Ok(connection.execute(
-                "DELETE FROM audit WHERE at < ?1
-                 OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                (oldest, keep.count),
+                "DELETE FROM audit WHERE id IN (
+                     SELECT id FROM audit WHERE at < ?1
+                     OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)
+                     ORDER BY id LIMIT ?3
+                 )",
+                (oldest, keep.count, TRIMMED),
             )?)
         })
     }
@@ -146,28 +152,27 @@ fn token(row: &Row<'_>) -> Result<Token, StoreError> {
 }
 
 fn audit(connection: &Connection, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
-    let mut conditions = vec!["1"];
+    let mut conditions = vec!["1".to_owned()];
     let mut values: Vec<Sql> = Vec::new();
-    let mut wanted = |condition, value: Option<Sql>| {
+    let mut wanted = |condition: &str, value: Option<Sql>| {
         if let Some(value) = value {
-            conditions.push(condition);
+            conditions.push(condition.to_owned());
             values.push(value);
         }
     };
     wanted("domain = ?", query.domain.as_ref().map(|domain| Sql::Text(domain.to_string())));
     wanted("by = ?", query.by.clone().map(Sql::Text));
-    wanted("deed = ?", query.deed.map(|deed| Sql::Text(deed.name().to_owned())));
     wanted("at >= ?", query.since.map(|at| Sql::Integer(millis(at))));
     wanted("at < ?", query.until.map(|at| Sql::Integer(millis(at))));
-    let order = match query.from {
-        From::Newest(below) => {
-            wanted("id < ?", below.map(Sql::Integer));
-            "DESC"
-        }
-        From::Oldest(above) => {
-            wanted("id > ?", Some(Sql::Integer(above)));
-            "ASC"
-        }
+    wanted("id > ?", query.after.map(Sql::Integer));
+    wanted("id < ?", query.before.map(Sql::Integer));
+    if !query.deeds.is_empty() {
+        conditions.push(format!("deed IN (?{})", ", ?".repeat(query.deeds.len().saturating_sub(1))));
+        values.extend(query.deeds.iter().map(|deed| Sql::Text(deed.name().to_owned())));
+    }
+    let order = match query.order {
+        Order::Newest => "DESC",
+        Order::Oldest => "ASC",
     };
     let conditions = conditions.join(" AND ");
     let mut rows = connection.prepare_cached(&format!(

@@ -254,18 +254,20 @@ fn records_are_found_by_what_is_asked_for_in_either_order() {
     let at = |n| Some(moment() + Duration::from_secs(n));
     for (query, expected) in [
         (Query { limit: 3, ..everything.clone() }, vec![9, 8, 7]),
-        (Query { from: From::Newest(Some(8)), limit: 3, ..everything.clone() }, vec![6, 5, 4]),
-        (Query { from: From::Oldest(0), limit: 2, ..everything.clone() }, vec![0, 1]),
-        (Query { from: From::Oldest(9), ..everything.clone() }, vec![9]),
-        (Query { from: From::Oldest(10), ..everything.clone() }, vec![]),
+        (Query { before: Some(8), limit: 3, ..everything.clone() }, vec![6, 5, 4]),
+        (Query { order: Order::Oldest, limit: 2, ..everything.clone() }, vec![0, 1]),
+        (Query { after: Some(9), order: Order::Oldest, ..everything.clone() }, vec![9]),
+        (Query { after: Some(2), before: Some(5), ..everything.clone() }, vec![3, 2]),
+        (Query { after: Some(10), ..everything.clone() }, vec![]),
         (Query { by: Some("odd".to_owned()), since: at(4), ..everything.clone() }, vec![9, 7, 5]),
         (Query { domain: Some(domain("a.com")), until: at(6), ..everything.clone() }, vec![3, 0]),
-        (Query { deed: Some(Deed::DomainAdded), ..everything.clone() }, vec![]),
+        (Query { deeds: vec![Deed::DomainAdded, Deed::TokenMade], ..everything.clone() }, vec![]),
+        (Query { deeds: vec![Deed::CallsRefused], limit: 1, ..everything.clone() }, vec![9]),
         (Query { by: Some("'; DROP TABLE audit; --".to_owned()), ..everything.clone() }, vec![]),
     ] {
         assert_eq!(found(query.clone()), expected, "{query:?}");
     }
-    let read = store.audit(&Query { from: From::Oldest(0), ..everything }).unwrap();
+    let read = store.audit(&Query { order: Order::Oldest, ..everything }).unwrap();
     assert_eq!(read.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), all);
 }
 
@@ -285,6 +287,10 @@ fn records_go_by_age_and_by_number_and_their_numbers_never_come_again() {
     store.keep(&[], &records(1)).unwrap();
     let query = Query { limit: 9, ..Query::default() };
     assert_eq!(store.audit(&query).unwrap().first().map(|(id, _)| *id), Some(11));
+    store.keep(&[], &records(u64::from(TRIMMED) + 1)).unwrap();
+    let keep = Retention { age: Duration::MAX, count: 0 };
+    let trimmed: Vec<_> = (0..3).map(|_| store.trim_audit(keep, moment()).unwrap()).collect();
+    assert_eq!(trimmed, [1000, 2, 0], "piece by piece");
 }
 
 #[test]

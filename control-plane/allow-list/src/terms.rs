@@ -243,7 +243,10 @@ impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Before 1970 there is no text.
         let at = self.0.max(SystemTime::UNIX_EPOCH);
-        write!(f, "{}", humantime::format_rfc3339(at))
+        if at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_millis() == 0) {
+            return write!(f, "{}", humantime::format_rfc3339_seconds(at));
+        }
+        write!(f, "{}", humantime::format_rfc3339_millis(at))
     }
 }
 

@@ -32,8 +32,10 @@ pub(super) async fn authorize(
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match &refused {
-            Refused::NoToken | Refused::Unknown => Self::new(Kind::Unauthorized, refused.to_string())
-                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Refused::NoToken | Refused::Unknown | Refused::Expired { .. } => {
+                Self::new(Kind::Unauthorized, refused.to_string())
+                    .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
             Refused::Role { .. } => Self::new(Kind::Forbidden, refused.to_string()),
         }
     }

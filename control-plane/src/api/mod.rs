@@ -5,6 +5,7 @@
 //! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
+mod audit;
 mod brig;
 mod bulk;
 mod describe;
@@ -18,6 +19,7 @@ mod number;
 mod page;
 mod problem;
 mod rate;
+mod tokens;
 mod verdicts;
 mod wire;
 
@@ -35,7 +37,7 @@ use tokio::task::AbortHandle;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::Guard;
+use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
 use crate::contract::Kind;
 use crate::listener::Listener;
@@ -66,6 +68,8 @@ pub(crate) struct Api {
     pub(crate) refresher: AbortHandle,
     /// Who may call.
     pub(crate) guard: Guard,
+    /// Makes and revokes tokens.
+    pub(crate) issuer: Issuer,
     /// How often they do.
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
@@ -78,8 +82,9 @@ pub(crate) struct Api {
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
-    let guarded =
-        within(TIME_LIMIT, admin::guarded().merge(brig::guarded()).route_layer(rate).route_layer(guard));
+    let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
+    let guarded = guarded.merge(brig::guarded());
+    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
@@ -153,6 +158,10 @@ async fn with_headers(mut response: Response) -> Response {
 }
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod lookups_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tokens_tests;

@@ -82,7 +82,7 @@ pub(super) async fn limit(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if let Some(Caller(name)) = request.extensions().get::<Caller>() {
+    if let Some(name) = request.extensions().get::<Caller>().map(|caller| &caller.0) {
         rates.take(name, Instant::now()).map_err(|wait| {
             let detail = format!(
                 "the token '{name}' calls too often: {BURST} requests at once, and {} a second in the long run",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::auth::{Digest, Token};
+use crate::auth::{Digest, Token, Tokens};
 use crate::verdicts::tests::{Told, found};
 use crate::xds::Xds;
 
@@ -19,7 +19,7 @@ pub(super) struct Service {
 
 pub(super) struct Answer {
     pub(super) status: u16,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Value,
 }
 
@@ -40,13 +40,14 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     };
     let (_, stopped) = tokio::sync::watch::channel(false);
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
-    let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
+    let tokens = Tokens::new(&["admin", "viewer", "filter"].map(token), &list).unwrap();
+    let (guard, issuer) = (Guard::new(tokens.clone()), Issuer::new(tokens.clone(), list.clone()));
     let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), stopped).targets();
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
-    let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
-    let rates = Arc::default();
-    Api { list, verdicts, targets, reload, refresher, guard, rates, require_match: false, brig: None }
+    let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
+    let (rates, require_match) = (Arc::default(), false);
+    Api { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
 }
 
 pub(super) fn service() -> Service {
@@ -91,6 +92,16 @@ impl Service {
         send(router, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
+    /// What stands at `path` on the admin listener, and of which type it is.
+    pub(super) async fn text(&self, token: &str, path: &str) -> (String, String) {
+        let request = axum::http::Request::builder().uri(path);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let response = self.admin.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (kind, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     pub(super) async fn admin(&self, line: &str, body: &str) -> Answer {
         self.call("admin", line, &[], body).await
     }
@@ -112,6 +123,10 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("GET /v1/verdicts/a.com", [401, 401, 403, 200, 403]),
         ("GET /v1/verdicts", [401, 401, 403, 200, 403]),
         ("GET /v1/verdicts?wait=61", [401, 401, 403, 400, 403]),
+        ("GET /v1/tokens", [401, 401, 200, 403, 200]),
+        ("POST /v1/tokens", [401, 401, 403, 403, 400]),
+        ("DELETE /v1/tokens/nobody", [401, 401, 403, 403, 404]),
+        ("GET /v1/audit", [401, 401, 200, 403, 200]),
         ("GET /v1/nothing", [404, 404, 404, 404, 404]),
         ("GET /healthz", [200, 200, 200, 200, 200]),
         ("GET /readyz", [200, 200, 200, 200, 200]),
@@ -366,6 +381,7 @@ async fn the_openapi_documents_know_every_route() {
     let expected = [
         "/healthz",
         "/readyz",
+        "/v1/audit",
         "/v1/brig",
         "/v1/brig/import",
         "/v1/domains",
@@ -373,6 +389,8 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains/{domain}/refresh",
         "/v1/reload",
         "/v1/strategy",
+        "/v1/tokens",
+        "/v1/tokens/{name}",
     ];
     assert_eq!(paths, expected);
     assert!(admin["components"]["schemas"]["Verdict"].is_object());

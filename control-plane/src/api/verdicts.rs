@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use fedgate_policy::{Answer, Asker, Outcome, RequestId, Strategy};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::extract::{DomainName, Query};
 use super::problem::Problem;
 use super::{Api, MAX_WAIT, number};
+use crate::auth::Caller;
 use crate::contract::{DomainText, FailureSchema, VerdictSchema, strategy_schema};
 
 /// The verdict API's guarded routes, but for those that wait.
@@ -111,6 +112,7 @@ struct FeedQuery {
 )]
 async fn feed(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<FeedQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let wait = Duration::from_secs(query.wait);
@@ -118,7 +120,10 @@ async fn feed(
         let detail = format!("wait is 0 to {} seconds, not {}", MAX_WAIT.as_secs(), query.wait);
         return Err(Problem::bad_request(detail));
     }
-    let page = api.verdicts.changes(&query.cursor, wait).await;
+    let page = tokio::select! {
+        page = api.verdicts.changes(&query.cursor, wait) => page,
+        refused = api.guard.revoked(&caller) => return Err(refused.into()),
+    };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
 }
 

@@ -20,10 +20,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::extract::{self, By, DomainName};
+use super::extract::{self, By, DomainName, Nameless};
 use super::problem::Problem;
 use super::{Api, guard};
-use crate::auth::{Caller, Guard};
+use crate::auth::Guard;
 use crate::contract::{DomainText, Kind, Policy, Remote, Remotes};
 use crate::listener::Listener;
 
@@ -50,7 +50,7 @@ pub(super) async fn authorize(
     next: Next,
 ) -> Response {
     if open && !request.headers().contains_key(header::AUTHORIZATION) {
-        request.extensions_mut().insert(Caller(ANYBODY.into()));
+        request.extensions_mut().insert(Nameless(ANYBODY));
         return next.run(request).await;
     }
     guard::authorize(State((guard, Listener::Wire)), request, next).await.into_response()

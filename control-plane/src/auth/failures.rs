@@ -1,4 +1,4 @@
-//! Calls without a right token: logged, counted, slowed.
+//! Calls without a right token: logged, counted, slowed, written down.
 //!
 //! A token cannot be guessed, so this is for those who watch, and against those who try all the same. Whoever
 //! has a right token never waits, wherever he calls from: it is the refusal that comes late.
@@ -8,12 +8,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use fedgate_allow_list::{AllowList, Author, StoreError};
 use tokio::sync::Semaphore;
 
 use super::Refused;
+use super::ledger::{self, Ledger};
 use crate::listener::{Listener, Peer, network};
+use crate::seldom::Seldom;
 
 /// How late the first refusal comes, and how late the twentieth. Filters wait for half a second at least,
 /// and have to hear why they are refused.
@@ -28,21 +31,24 @@ const FORGOTTEN: Duration = Duration::from_secs(10 * 60);
 const SUMMARY: Duration = Duration::from_secs(60);
 /// Lines of the log until the next summary; and lines of a summary.
 const LINES: usize = 20;
+/// How long a call may be on its way into the audit.
+const WRITING: Duration = Duration::from_secs(1);
 
 /// All of them since the start.
 #[derive(Debug)]
 pub(crate) struct Failures {
     all: AtomicU64,
     table: Mutex<Table>,
+    ledger: Mutex<Ledger>,
     waiting: Semaphore,
 }
 
 /// Where calls come from, and why they are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Source {
-    network: IpAddr,
-    listener: Listener,
-    refused: Refused,
+pub(super) struct Source {
+    pub(super) network: IpAddr,
+    pub(super) listener: Listener,
+    pub(super) refused: Refused,
 }
 
 /// Those that were seen lately.
@@ -74,7 +80,8 @@ struct Summary {
 
 impl Default for Failures {
     fn default() -> Self {
-        Self { all: AtomicU64::new(0), table: Mutex::default(), waiting: Semaphore::new(WAITING) }
+        let (table, ledger) = Default::default();
+        Self { all: AtomicU64::new(0), table, ledger, waiting: Semaphore::new(WAITING) }
     }
 }
 
@@ -92,10 +99,11 @@ impl Failures {
             listener: peer.listener(),
             refused: refused.clone(),
         };
-        let (tell, delay) = self.table().count(source, Instant::now());
+        lock(&self.ledger).count(Some(&source), 1);
+        let (tell, delay) = lock(&self.table).count(source, Instant::now());
         if tell {
             tracing::warn!(
-                peer = %peer.address(), listener = peer.listener().name(), token = refused.name(),
+                peer = %peer.address(), listener = peer.listener().name(), token = refused.name().map(|name| &**name),
                 reason = %refused, "a call is refused"
             );
         }
@@ -108,11 +116,11 @@ impl Failures {
     pub(crate) async fn tell(&self) {
         loop {
             tokio::time::sleep(SUMMARY).await;
-            let summary = self.table().sum_up(Instant::now());
+            let summary = lock(&self.table).sum_up(Instant::now());
             for (source, times) in summary.sources {
                 let Source { network, listener, refused } = source;
                 tracing::warn!(
-                    %network, listener = listener.name(), token = refused.name(), reason = %refused, times,
+                    %network, listener = listener.name(), token = refused.name().map(|name| &**name), reason = %refused, times,
                     "calls were refused again within the last minute"
                 );
             }
@@ -122,10 +130,46 @@ impl Failures {
         }
     }
 
-    /// What is behind the lock is whole between any two of its changes, whoever panics.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes refused calls into the audit of `list`, for ever. Where that fails, they are tried again.
+    pub(crate) async fn write_down(&self, list: &AllowList) {
+        let mut failed = Seldom::default();
+        loop {
+            tokio::time::sleep(WRITING).await;
+            let due = lock(&self.ledger).due(Instant::now());
+            if let Err(error) = self.write(list, due).await
+                && let Some(times) = failed.tell(Instant::now())
+            {
+                tracing::warn!(%error, times, "refused calls cannot be written into the audit");
+            }
+        }
     }
+
+    /// Writes all of them that are left.
+    pub(crate) async fn write_rest(&self, list: &AllowList) -> Result<(), StoreError> {
+        let rest = lock(&self.ledger).rest(Instant::now());
+        self.write(list, rest).await
+    }
+
+    async fn write(&self, list: &AllowList, entries: Vec<ledger::Entry>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let system = Author::system(SystemTime::now());
+        let records = entries.iter().map(|entry| ledger::record(entry, &system)).collect();
+        let written = list.record(records).await;
+        if written.is_err() {
+            let mut ledger = lock(&self.ledger);
+            for (source, calls) in &entries {
+                ledger.count(source.as_ref(), *calls);
+            }
+        }
+        written
+    }
+}
+
+/// What is behind the lock is whole between any two of its changes, whoever panics.
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Table ===

@@ -1,6 +1,7 @@
 //! Lets in whoever shows a right token, and keeps account of those who do not.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::http::HeaderMap;
 
@@ -30,7 +31,7 @@ impl Guard {
         roles: &[Role],
         peer: Option<&Peer>,
     ) -> Result<Caller, Refused> {
-        let admitted = self.tokens.authorize(headers, roles);
+        let admitted = self.tokens.authorize(headers, roles, SystemTime::now());
         match (&admitted, peer) {
             (Ok(_), Some(peer)) => peer.becomes_known(),
             (Err(refused), Some(peer)) => self.failures.slow(peer, refused).await,
@@ -40,9 +41,19 @@ impl Guard {
         admitted
     }
 
-    /// Waits until the token that is shown here is none of ours any more, or another one.
-    pub(crate) async fn revoked(&self, headers: &HeaderMap) {
-        self.tokens.revoked(headers).await;
+    /// Waits until the token of a caller who was let in is refused, and says why.
+    pub(crate) async fn revoked(&self, caller: &Caller) -> Refused {
+        self.tokens.revoked(caller).await
+    }
+
+    /// Why that token is refused by now, if it is.
+    pub(crate) fn refuses(&self, caller: &Caller) -> Option<Refused> {
+        self.tokens.refuses(caller, SystemTime::now())
+    }
+
+    /// Whose calls are let in.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// What is refused, for those who watch over us.

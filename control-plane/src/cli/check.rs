@@ -9,6 +9,7 @@ use fedgate_store::sqlite::Database;
 use serde_json::json;
 
 use super::{Error, print};
+use crate::auth::{self, Role};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::plain::Plain;
 use crate::serve::ServeError;
@@ -22,6 +23,9 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
     let mut warnings = startup::warnings(&config);
     if let Err(error) = Database::look(&config.store) {
         errors.push(error.to_string());
+    }
+    if !config.tokens.iter().any(|token| token.role == Role::Admin) {
+        warnings.push("no token of role admin is configured: unless the store has one, it is made at start, and printed once, or put into api.bootstrap_token_file".to_owned());
     }
     let servers = dns::servers(&config.servers).unwrap_or_else(|error| {
         errors.push(error.to_string());
@@ -53,7 +57,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
         ("xds", config.xds.to_string()),
         ("wire", config.wire.map_or_else(|| "off".to_owned(), |wire| wire.to_string())),
         ("brig", config.brig.map_or_else(|| "off".to_owned(), |brig| brig.to_string())),
-        ("tokens", config.tokens.to_string()),
+        ("tokens", auth::listed(&config.tokens)),
         ("log", config.log.to_string()),
     ];
     if json {

@@ -85,11 +85,13 @@ pub(super) enum ClientError {
     },
     /// The token is unknown.
     #[error(
-        "{url} does not accept the token: set FEDGATE_TOKEN to one whose sha256 is among the tokens of `fedgate serve`"
+        "{url} does not accept the token: {detail}: have one made with `fedgate token make`, or put its sha256 into the configuration of `fedgate serve`"
     )]
     Unauthorized {
         /// Where we asked.
         url: Url,
+        /// What it says.
+        detail: String,
     },
     /// It says no.
     #[error("{}{}", .0.detail, listed(&.0.errors))]
@@ -179,7 +181,8 @@ impl Client {
             return Ok(answer);
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorized { url: answer.url });
+            let Details { detail, .. } = answer.read()?;
+            return Err(ClientError::Unauthorized { url: answer.url, detail });
         }
         Err(ClientError::Refused(Box::new(answer.read()?)))
     }

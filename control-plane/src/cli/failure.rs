@@ -107,6 +107,7 @@ impl Error {
             }
             Self::Serve(
                 ServeError::Bind { .. }
+                | ServeError::Bootstrap(_)
                 | ServeError::Store(_)
                 | ServeError::Brig(_)
                 | ServeError::Discovery(_)

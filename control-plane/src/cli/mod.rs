@@ -2,14 +2,18 @@
 //!
 //! Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used.
 
+mod audit;
 mod brig;
 mod check;
 mod client;
 mod commands;
+mod deeds;
 mod envoy;
 mod failure;
 mod print;
 mod token;
+mod tokens;
+mod when;
 mod words;
 
 use std::path::PathBuf;
@@ -31,9 +35,9 @@ use failure::Error;
     version,
     after_help = "\
 First steps:
-  fedgate token new --name me --role admin       make a token; keep what it prints
-  fedgate serve --tokens me:admin:…              run the control plane
+  fedgate serve                                  run the control plane; the first time it prints a token
   export FEDGATE_TOKEN=…                         let the other commands use the token
+  fedgate token make me --role admin             make one for yourself, and use that from now on
   fedgate domain add company-a.com               allow a backend domain
 
 Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used."
@@ -92,7 +96,11 @@ Examples:
 
 Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
     Envoy(envoy::EnvoyArgs),
-    /// Make the tokens with which people and filters call the API
+    /// Show who changed what, and when: domains, strategy, tokens, and calls that were refused
+    #[command(after_help = audit::HELP)]
+    Audit(audit::AuditArgs),
+    /// Make, list and revoke the tokens with which people and filters call the API
+    #[command(after_help = tokens::HELP)]
     Token {
         #[command(subcommand)]
         command: TokenCommand,
@@ -148,7 +156,15 @@ enum StrategyCommand {
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Make a random token; it is printed this once, the server needs its digest only
+    /// Make a token in the store of the running control plane; it counts at once, and is printed this once
+    #[command(after_help = tokens::MAKE_HELP)]
+    Make(tokens::MakeArgs),
+    /// List all tokens, of the store and of the configuration: whose, for what, until when, last used when
+    List(Remote),
+    /// Revoke a token of the store: it is refused at once, and what is held open with it ends
+    #[command(after_help = tokens::REVOKE_HELP)]
+    Revoke(tokens::RevokeArgs),
+    /// Make a random token for the configuration; it is printed this once, the server needs its digest only
     #[command(after_help = "\
 Examples:
   fedgate token new --name alice --role admin    a person who changes the list
@@ -194,7 +210,7 @@ struct TokenArgs {
     #[arg(long)]
     name: String,
     /// What its holder may do: admin reads and writes, viewer reads, filter asks for verdicts
-    #[arg(long)]
+    #[arg(long, value_parser = tokens::role())]
     role: Role,
 }
 
@@ -245,7 +261,14 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
-        Command::Token { command } => token::run(&command, json),
+        Command::Audit(args) => runtime()?.block_on(audit::run(&args, json)),
+        Command::Token { command } => match command {
+            TokenCommand::Make(args) => runtime()?.block_on(tokens::make(args, json)),
+            TokenCommand::List(remote) => runtime()?.block_on(tokens::list(&remote, json)),
+            TokenCommand::Revoke(args) => runtime()?.block_on(tokens::revoke(&args, json)),
+            TokenCommand::New(args) => token::new(&args, json),
+            TokenCommand::Hash(args) => token::hash(&args, json),
+        },
     }
 }
 

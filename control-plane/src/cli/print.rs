@@ -13,6 +13,16 @@ pub(super) fn line(text: impl Display) -> io::Result<()> {
     whole(&Plain(text))
 }
 
+/// A line of what does not end; a reader that is gone is an error, so that it does.
+pub(super) fn live_line(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{}", Plain(text))
+}
+
+/// JSON on a line of its own, of what does not end.
+pub(super) fn live_json(value: &Value) -> io::Result<()> {
+    writeln!(io::stdout(), "{}", plain::json(&value.to_string()))
+}
+
 /// JSON, readable for people also.
 pub(super) fn json(value: &Value) -> io::Result<()> {
     whole(&plain::json(&format!("{value:#}")))

@@ -1,8 +1,8 @@
-//! `fedgate token`: makes tokens, and what the server needs of them.
+//! `fedgate token new` and `hash`: makes tokens for the configuration, and what the server needs of them.
 
 use std::io::Read;
 
-use super::{Error, TokenArgs, TokenCommand, print};
+use super::{Error, TokenArgs, print};
 use crate::auth::{self, Digest, Token};
 
 /// The longest token that is read, in bytes.
@@ -27,30 +27,21 @@ pub(super) enum TokenError {
     Words,
 }
 
-/// Makes or hashes a token.
-pub(super) fn run(command: &TokenCommand, json: bool) -> Result<(), Error> {
-    match command {
-        TokenCommand::New(args) => {
-            let token = random()?;
-            show(args, json, Some(&token), Digest::of(token.as_bytes()))
-        }
-        TokenCommand::Hash(args) => {
-            let mut token = String::new();
-            std::io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
-            match token.trim() {
-                "" => Err(TokenError::Nothing.into()),
-                token if !token.bytes().all(|b| b.is_ascii_graphic()) => Err(TokenError::Words.into()),
-                token => show(args, json, None, Digest::of(token.as_bytes())),
-            }
-        }
-    }
+/// Makes a token.
+pub(super) fn new(args: &TokenArgs, json: bool) -> Result<(), Error> {
+    let token = auth::random().map_err(TokenError::from)?;
+    show(args, json, Some(&token), Digest::of(token.as_bytes()))
 }
 
-/// 256 random bits, in hexadecimal: every tool can carry that.
-fn random() -> Result<String, TokenError> {
-    let mut bits = [0; 32];
-    getrandom::fill(&mut bits)?;
-    Ok(hex::encode(bits))
+/// Hashes the token on standard input.
+pub(super) fn hash(args: &TokenArgs, json: bool) -> Result<(), Error> {
+    let mut token = String::new();
+    std::io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
+    match token.trim() {
+        "" => Err(TokenError::Nothing.into()),
+        token if !token.bytes().all(|b| b.is_ascii_graphic()) => Err(TokenError::Words.into()),
+        token => show(args, json, None, Digest::of(token.as_bytes())),
+    }
 }
 
 fn show(args: &TokenArgs, json: bool, token: Option<&str>, digest: Digest) -> Result<(), Error> {

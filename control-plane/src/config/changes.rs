@@ -25,6 +25,8 @@ impl Config {
             dnssec,
             require_match,
             tokens: _,
+            bootstrap_token_file,
+            audit,
             log_format,
             log: _,
         } = self;
@@ -54,6 +56,9 @@ impl Config {
                 egress.client_certificate_sds != next.egress.client_certificate_sds,
             ),
             ("egress.trust_sds", egress.trust_sds != next.egress.trust_sds),
+            ("api.bootstrap_token_file", *bootstrap_token_file != next.bootstrap_token_file),
+            ("audit.max_age", audit.age != next.audit.age),
+            ("audit.max_records", audit.count != next.audit.count),
             ("api.require_match", *require_match != next.require_match),
             ("log.format", *log_format != next.log_format),
         ];

@@ -42,6 +42,9 @@ pub(super) struct File {
     pub(super) trust_sds: Option<String>,
     pub(super) dnssec: Option<String>,
     pub(super) trust_anchor: Option<String>,
+    pub(super) bootstrap_token: Option<String>,
+    pub(super) audit_max_age: Option<String>,
+    pub(super) audit_max_records: Option<String>,
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) log: Option<String>,
@@ -70,8 +73,8 @@ impl File {
                 Section { name: name.to_owned(), table: Table::new() }
             }
         };
-        let [mut store, mut listen, mut tls, mut discovery, mut egress, mut api, mut log] =
-            ["store", "listen", "tls", "discovery", "egress", "api", "log"].map(&mut section);
+        let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
+            ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
         let [mut wire_list, mut brig] = ["wire_list", "brig"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
@@ -102,12 +105,15 @@ impl File {
             trust_sds: egress.string("trust_sds", errors),
             dnssec: discovery.string("dnssec", errors),
             trust_anchor: discovery.string("trust_anchor", errors),
+            bootstrap_token: api.string("bootstrap_token_file", errors),
+            audit_max_age: audit.string("max_age", errors),
+            audit_max_records: audit.number("max_records", errors),
             require_match: api.boolean("require_match", errors),
             log_format: log.string("format", errors),
             log: log.string("filter", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, tls, discovery, egress, api, log, wire_list, brig] {
+        for section in [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));
@@ -134,6 +140,15 @@ impl Section {
     fn boolean(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
         let Value::Boolean(value) = self.table.remove(key)? else {
             errors.push(format!("{}.{key}: is neither true nor false, without quotes", self.name));
+            return None;
+        };
+        Some(value.to_string())
+    }
+
+    /// A whole number, as flags and variables write it.
+    fn number(&mut self, key: &str, errors: &mut Vec<String>) -> Option<String> {
+        let Value::Integer(value) = self.table.remove(key)? else {
+            errors.push(format!("{}.{key}: is no whole number, without quotes", self.name));
             return None;
         };
         Some(value.to_string())

@@ -101,6 +101,16 @@ pub(crate) struct Settings {
     /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
     #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
     pub(crate) tokens: Option<String>,
+    /// The file of the first token, where there is none of role admin: one that is in it is taken in, else one is made
+    /// and put there; without this, it is printed
+    #[arg(long, env = "FEDGATE_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) bootstrap_token_file: Option<String>,
+    /// How long records of the audit are kept
+    #[arg(long, env = "FEDGATE_AUDIT_MAX_AGE", value_name = "TIME")]
+    pub(crate) audit_max_age: Option<String>,
+    /// How many records of the audit are kept
+    #[arg(long, env = "FEDGATE_AUDIT_MAX_RECORDS", value_name = "NUMBER")]
+    pub(crate) audit_max_records: Option<String>,
     /// How log lines look: `text` or `json`
     #[arg(long, env = "FEDGATE_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,

@@ -19,6 +19,8 @@ fn nothing_is_required() {
     assert_eq!(config.egress.client_certificate_sds, "/etc/fedgate/secrets/federation-client.yaml");
     assert_eq!(config.egress.trust_sds, "/etc/fedgate/secrets/federation-trust.yaml");
     assert!(config.servers.is_empty() && config.tokens.is_empty());
+    assert!(config.bootstrap_token_file.is_none());
+    assert_eq!((config.audit.age.as_secs(), config.audit.count), (400 * 86_400, 100_000));
     assert_eq!((config.ttl.min.as_secs(), config.ttl.max.as_secs()), (5, 86_400));
     assert_eq!((config.timeout.as_secs(), config.log_format), (3, LogFormat::Text));
     assert!(!config.private_addresses && config.dnssec.demand.is_none());
@@ -45,6 +47,11 @@ fn every_key_of_the_file_counts() {
         connect_timeout = "300ms"
         client_certificate_sds = "/run/client.yaml"
         trust_sds = "/run/trust.yaml"
+        [api]
+        bootstrap_token_file = "/run/token"
+        [audit]
+        max_age = "30d"
+        max_records = 5000
         [[token]]
         name = "alice"
         role = "admin"
@@ -66,6 +73,8 @@ fn every_key_of_the_file_counts() {
     assert_eq!(connect_timeout.as_millis(), 300);
     assert_eq!((&*client_certificate_sds, &*trust_sds), ("/run/client.yaml", "/run/trust.yaml"));
     assert!(!config.tokens.is_empty());
+    assert_eq!(config.bootstrap_token_file, Some(PathBuf::from("/run/token")));
+    assert_eq!((config.audit.age.as_secs(), config.audit.count), (30 * 86_400, 5000));
 }
 
 #[test]
@@ -170,6 +179,10 @@ fn values_that_contradict_each_other_are_refused() {
         ),
         ("[listen]\nxds = \"127.0.0.1:8601\"", "listen.xds: is the same"),
         ("[discovery]\ntimeout = \"1ms\"", "discovery.timeout: is not between"),
+        ("[audit]\nmax_records = 0", "audit.max_records: is not 1 or more"),
+        ("[audit]\nmax_records = -1", "audit.max_records: '-1'"),
+        ("[audit]\nmax_records = \"many\"", "audit.max_records: is no whole number"),
+        ("[audit]\nmax_age = \"0s\"", "audit.max_age: is no time"),
         ("[store]\nurl = \"sqlite://\"", "names no file"),
         ("[store]\nurl = \"fedgate.db\"", "is no URL"),
         ("[store", "config: is not TOML"),
@@ -234,6 +247,9 @@ fn every_key_but_tokens_and_filter_is_named_where_it_takes_a_restart() {
         ("egress.connect_timeout", "\"3s\""),
         ("egress.client_certificate_sds", "\"/c\""),
         ("egress.trust_sds", "\"/t\""),
+        ("api.bootstrap_token_file", "\"/t\""),
+        ("audit.max_age", "\"1d\""),
+        ("audit.max_records", "7"),
         ("log.format", "\"json\""),
     ] {
         assert_eq!(before.needs_restart(&of(&format!("{key} = {value}"))), [key]);

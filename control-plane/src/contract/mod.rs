@@ -3,6 +3,7 @@
 //! The two may differ in version. Whoever reads an answer passes over members that he does not know; whoever reads
 //! a request refuses them, so that nobody takes for done what was not understood.
 
+mod audit;
 mod brig;
 mod domains;
 mod lookups;
@@ -11,9 +12,11 @@ mod reloaded;
 mod remote;
 mod strategy;
 mod text;
+mod tokens;
 mod verdict;
 mod writes;
 
+pub(crate) use audit::{AuditPage, RecordBody};
 pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
@@ -22,6 +25,7 @@ pub(crate) use reloaded::Reloaded;
 pub(crate) use remote::{Policy, Remote, Remotes};
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;
+pub(crate) use tokens::{MadeToken, MakeToken, TokenBody, TokenPage, TokenSource};
 pub(crate) use verdict::{FailureSchema, VerdictSchema};
 pub(crate) use writes::{
     Access, ChangedDomain, ChangedStrategy, Outcome, PutAnswer, PutDomain, PutDomains, StrategyAnswer,

@@ -136,9 +136,9 @@ impl AggregatedDiscoveryService for Xds {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let shown = request.metadata().as_ref().clone();
         let peer = request.extensions().get::<Peer>();
-        let caller = self.guard.admit(&shown, &[Role::Filter], peer).await?;
+        let shown = request.metadata().as_ref();
+        let caller = self.guard.admit(shown, &[Role::Filter], peer).await?;
         let slot = self.streams.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, which is the most"))
         })?;
@@ -151,9 +151,9 @@ impl AggregatedDiscoveryService for Xds {
             tokio::select! {
                 () = stream.run(request.into_inner()) => {}
                 () = stop => {}
-                () = guard.revoked(&shown) => {
+                refused = guard.revoked(&caller) => {
                     // The other end may be gone already.
-                    let _ = over.try_send(Err(Refused::Unknown.into()));
+                    let _ = over.try_send(Err(refused.into()));
                 }
             }
             tracing::info!(by = %caller.0, "xDS stream closed");
@@ -166,7 +166,9 @@ impl AggregatedDiscoveryService for Xds {
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
         match &refused {
-            Refused::NoToken | Refused::Unknown => Self::unauthenticated(refused.to_string()),
+            Refused::NoToken | Refused::Unknown | Refused::Expired { .. } => {
+                Self::unauthenticated(refused.to_string())
+            }
             Refused::Role { .. } => Self::permission_denied(refused.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 mod addresses;
 mod allow_list;
 mod answers;
+mod audit;
 mod balancer;
 mod brig;
 mod claim;
@@ -44,6 +45,7 @@ mod store;
 mod strangers;
 mod targets;
 mod tls;
+mod tokens;
 mod trouble;
 mod two_stores;
 mod wire;

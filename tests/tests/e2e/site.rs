@@ -141,6 +141,15 @@ impl XdsStream {
     }
 }
 
+impl XdsStream {
+    /// Waits until the other end ends it; the gRPC status with which it does.
+    pub(crate) async fn ended(mut self) -> String {
+        while next(&mut self.responses).await.unwrap().is_some() {}
+        let trailers = self.responses.trailers().await.unwrap().unwrap_or_default();
+        trailers.get("grpc-status").unwrap().to_str().unwrap().to_owned()
+    }
+}
+
 /// A frame of HTTP/2 (RFC 9113 §4.1).
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();

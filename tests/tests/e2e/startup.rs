@@ -22,7 +22,7 @@ fn a_configuration_is_checked_without_leaving_a_trace() {
     let output = check(&ANY_PORTS);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && shown.contains("servers     192.0.2.53:53\n"), "{shown}");
-    assert!(complaint(&output).contains("warning: no tokens are configured"));
+    assert!(complaint(&output).contains("warning: no token of role admin is configured"));
     let output = check(&[&ANY_PORTS[..], &["--json"]].concat());
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&shown["dnssec"], &shown["log"]), (&json!("off"), &json!("info")));

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tonic::transport::Channel;
 
 use super::super::*;
-use crate::auth::{Digest, Token};
+use crate::auth::{Digest, Token, Tokens};
 use crate::listener::{Limits, Listener, Serving, serve};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,7 +167,7 @@ impl World {
         };
         let token =
             |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
-        let guard = Guard::new(["admin", "viewer", "filter"].map(token).into_iter().collect());
+        let guard = Guard::new(Tokens::of(&["admin", "viewer", "filter"].map(token)));
         let (stop, stopped) = watch::channel(false);
         let xds = Xds::new(&verdicts, zones.clone(), egress, guard, stopped.clone());
         let book = xds.book.clone();
