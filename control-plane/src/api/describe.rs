@@ -12,7 +12,7 @@ use utoipa::openapi::{
 
 use super::number;
 use super::wire::WireError;
-use crate::contract::{Details, Kind};
+use crate::contract::{Details, DomainText, Kind};
 use crate::listener::Listener;
 
 /// What holds for a listener as a whole.
@@ -38,6 +38,7 @@ pub(super) fn about(listener: Listener) -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme("token", SecurityScheme::Http(bearer))
         .schema_from::<Details>()
+        .schema_from::<DomainText>()
         .build();
     let version = env!("CARGO_PKG_VERSION");
     OpenApiBuilder::new()

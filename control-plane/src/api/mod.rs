@@ -162,6 +162,10 @@ mod audit_tests;
 #[cfg(test)]
 mod lookups_tests;
 #[cfg(test)]
+mod page_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tokens_tests;
+#[cfg(test)]
+mod writes_tests;
