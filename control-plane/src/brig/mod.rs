@@ -51,7 +51,7 @@ use crate::contract::Policy;
 /// From one round to the next, where nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Changes that come within this time are one.
-const COALESCE: Duration = Duration::from_millis(50);
+const COALESCE: Duration = Duration::from_millis(200);
 /// The pause after the first failure, which doubles, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// How long it may take until a write of which we did not hear comes to brig all the same.
