@@ -2,7 +2,9 @@
 //!
 //! The whole of it is read before anything is said, so that one run shows every error.
 
+mod brig;
 mod changes;
+mod egress;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -47,6 +49,12 @@ pub(crate) struct Config {
     pub(crate) verdicts: SocketAddr,
     /// Address of the xDS service.
     pub(crate) xds: SocketAddr,
+    /// Address of Wire's list API, where there is one.
+    pub(crate) wire: Option<SocketAddr>,
+    /// Whether that needs no token.
+    pub(crate) wire_open: bool,
+    /// Brig, and how our list is kept in step with its.
+    pub(crate) brig: Option<crate::brig::Settings>,
     /// Which listeners speak TLS.
     pub(crate) tls: Certificates,
     /// DNS servers; the system's where empty.
@@ -133,6 +141,9 @@ impl Config {
         });
         let mut reader = Reader { errors };
         let tls = Certificates::read(&mut settings, &mut file, &mut reader);
+        let brig = brig::read(&mut settings, &mut file, &mut reader);
+        let egress = egress::read(&mut settings, &mut file, &mut reader);
+        let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -164,20 +175,6 @@ impl Config {
         let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
         let require_match = one(settings.api_require_match, file.require_match, "false");
         let require_match = reader.parse("api.require_match", &require_match, false);
-        let connect_timeout = one(settings.egress_connect_timeout, file.connect_timeout, "2s");
-        let egress = Egress {
-            connect_timeout: reader.time("egress.connect_timeout", &connect_timeout),
-            client_certificate_sds: one(
-                settings.egress_client_certificate_sds,
-                file.client_certificate_sds,
-                "/etc/fedgate/secrets/federation-client.yaml",
-            ),
-            trust_sds: one(
-                settings.egress_trust_sds,
-                file.trust_sds,
-                "/etc/fedgate/secrets/federation-trust.yaml",
-            ),
-        };
         let mode = reader.parse(
             "discovery.dnssec",
             &one(settings.discovery_dnssec, file.dnssec, "off"),
@@ -198,9 +195,9 @@ impl Config {
             &one(settings.audit_max_age, file.audit_max_age, "400d"),
             &one(settings.audit_max_records, file.audit_max_records, "100000"),
         );
+        let listeners = [("listen.admin", admin), ("listen.verdicts", verdicts), ("listen.xds", xds)];
+        reader.check_addresses(listeners.into_iter().chain(wire.map(|wire| ("listen.wire", wire))));
         reader.check_discovery(ttl, timeout);
-        reader.check_egress(&egress);
-        reader.check_addresses(admin, verdicts, xds);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
@@ -209,6 +206,9 @@ impl Config {
             admin,
             verdicts,
             xds,
+            wire,
+            wire_open,
+            brig,
             tls,
             servers,
             ttl,
@@ -268,27 +268,14 @@ impl Reader {
         Retention { age, count }
     }
 
-    fn check_addresses(&mut self, admin: SocketAddr, verdicts: SocketAddr, xds: SocketAddr) {
-        let same = |one: SocketAddr, other| one.port() != 0 && one == other;
-        self.check("listen.verdicts", !same(verdicts, admin), "is the same address as listen.admin");
-        self.check(
-            "listen.xds",
-            !same(xds, admin) && !same(xds, verdicts),
-            "is the same address as listen.admin or listen.verdicts",
-        );
-    }
-
-    fn check_egress(&mut self, egress: &Egress) {
-        self.check(
-            "egress.connect_timeout",
-            (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&egress.connect_timeout),
-            "is not between 100ms and 60s",
-        );
-        for (key, path) in [
-            ("egress.client_certificate_sds", &egress.client_certificate_sds),
-            ("egress.trust_sds", &egress.trust_sds),
-        ] {
-            self.check(key, path.starts_with('/'), "is no absolute path of a file on Envoy's side");
+    /// No two have one address.
+    fn check_addresses(&mut self, listeners: impl Iterator<Item = (&'static str, SocketAddr)>) {
+        let mut before = Vec::new();
+        for (key, address) in listeners {
+            let is_taken = before.iter().any(|(_, other)| address.port() != 0 && *other == address);
+            let others: Vec<_> = before.iter().map(|(key, _)| *key).collect();
+            self.check(key, !is_taken, &format!("is the same address as {}", others.join(" or ")));
+            before.push((key, address));
         }
     }
 
@@ -340,6 +327,11 @@ impl Reader {
 
 fn cannot_read(key: &str, path: &Path, error: &std::io::Error) -> String {
     format!("{key}: cannot read {}: {}", path.display(), rights::unreadable(path, error))
+}
+
+/// What is given in a flag or variable, or else in the file.
+fn either(flag: &mut Option<String>, file: &mut Option<String>) -> Option<String> {
+    flag.take().filter(|text| !text.trim().is_empty()).or_else(|| file.take())
 }
 
 fn split(text: &str) -> Vec<String> {

@@ -20,6 +20,7 @@
 
 mod api;
 mod auth;
+mod brig;
 mod cli;
 mod config;
 mod contract;

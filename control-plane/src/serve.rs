@@ -16,10 +16,12 @@ use fedgate_store::StoreError;
 use fedgate_store::sqlite::Database;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
 use crate::auth::bootstrap::{BootstrapError, bootstrap};
 use crate::auth::{Guard, Issuer, Tokens};
+use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
@@ -39,7 +41,7 @@ pub(crate) enum ServeError {
     /// An address cannot be had.
     #[error("cannot listen on {address} ({listener}): {cause}; {}", startup::cure(listener, *address, cause))]
     Bind {
-        /// `admin`, `verdicts` or `xds`.
+        /// `admin`, `verdicts`, `xds` or `wire`.
         listener: &'static str,
         /// The address.
         address: SocketAddr,
@@ -49,6 +51,9 @@ pub(crate) enum ServeError {
     /// The store cannot be had.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Brig cannot be kept in step with.
+    #[error(transparent)]
+    Brig(#[from] brig::StartError),
     /// DNS cannot be asked.
     #[error(transparent)]
     Discovery(#[from] NoServers),
@@ -71,6 +76,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let admin = bind("admin", config.admin).await?;
     let verdicts = bind("verdicts", config.verdicts).await?;
     let xds = bind("xds", config.xds).await?;
+    let wire = bind_wire(config.wire).await?;
 
     let path = config.store.clone();
     let (store, identity, list) = blocking(move || {
@@ -96,6 +102,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec.clone(),
     )?;
+    let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
@@ -119,6 +126,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let wire_open = config.wire_open;
     let reload = Reload::new(settings, config, tokens, set_filter);
     let api = Api {
         list: list.clone(),
@@ -130,13 +138,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         issuer,
         rates: Arc::default(),
         require_match,
+        brig: in_step.clone(),
     };
     let budget = Budget::secure();
+    let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
         (Listener::Admin, admin, api::admin(api.clone())),
         (Listener::Verdicts, verdicts, api::verdicts(api)),
         (Listener::Xds, xds, envoys.router()),
     ]
+    .into_iter()
+    .chain(wire)
     .map(|(listener, socket, router)| {
         let tls = certificates.of(listener);
         if let Some(tls) = tls {
@@ -144,12 +156,15 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         }
         listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
     });
+    let serving: Vec<_> = serving.collect();
+    let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
     let signal = reload.until_stopped(&mut signals).await;
     tracing::info!(signal, "stopping");
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
     judge.end_waiting();
     listener::drain(serving).await;
+    keeping_step.inspect(JoinHandle::abort);
     refresher.abort();
     timekeeper.abort();
     keeper.abort();
@@ -196,6 +211,17 @@ fn remember(
     memory
 }
 
+/// Our list and brig's, from now on; the rows that we wrote are known from `store`.
+async fn keep_in_step(
+    settings: Option<brig::Settings>,
+    list: AllowList,
+    store: Database,
+) -> Result<Option<Brig>, ServeError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let keep = Box::new(brig::sqlite::Sqlite(store));
+    Ok(Some(blocking(move || Brig::new(settings, list, keep)).await??))
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::from)
 }
@@ -208,6 +234,12 @@ async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener
     })?;
     tracing::info!(listener, address = %bound.local_addr()?, "listening");
     Ok(bound)
+}
+
+/// Wire's list API has an address only where it is to have one.
+async fn bind_wire(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    bind("wire", address).await.map(Some)
 }
 
 /// Runs the refresher, and says so if it ends: then `readyz` turns 503 for whoever supervises us,

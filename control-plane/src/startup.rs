@@ -28,6 +28,11 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
             config.egress.connect_timeout
         ));
     }
+    if let Some(wire) = config.wire.filter(|wire| config.wire_open && !wire.ip().is_loopback()) {
+        warnings.push(format!(
+            "wire_list.open is true, so whoever reaches {wire} can change the allow list: see that the network lets through only who may"
+        ));
+    }
     warnings
 }
 

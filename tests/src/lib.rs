@@ -19,6 +19,7 @@
 pub mod address;
 pub mod artifacts;
 pub mod backend;
+pub mod brig;
 pub mod caller;
 pub mod clock;
 pub mod control_plane;

@@ -11,6 +11,7 @@ use utoipa::openapi::{
 };
 
 use super::number;
+use super::wire::WireError;
 use crate::contract::{Details, DomainText, Kind};
 use crate::listener::Listener;
 
@@ -22,6 +23,11 @@ pub(super) fn about(listener: Listener) -> OpenApi {
             "Who may federate with us. Roles: `viewer` reads, `admin` reads and writes. A write that needs nobody to \
              have been there in between carries `If-Match` with the `ETag` that was read; what would come of a write \
              is said with `dry_run=true`. Each answer carries `X-Request-Id`.",
+        ),
+        Listener::Wire => (
+            "Fedgate: Wire's list API",
+            "Our list by the API that brig has for its own. Roles: `viewer` reads, `admin` reads and writes; where \
+             `wire_list.open` is true, no token is needed.",
         ),
         Listener::Verdicts | Listener::Xds => (
             "Fedgate: verdict API",
@@ -47,6 +53,7 @@ pub(super) fn complete(openapi: &mut OpenApi, listener: Listener) {
     for operation in openapi.paths.paths.values_mut().flat_map(operations) {
         let (reads_body, is_open) = (operation.request_body.is_some(), operation.security.is_some());
         let has_input = reads_body || operation.parameters.is_some();
+        let is_ours = listener != Listener::Wire;
         let is_write = reads_body || operation.responses.responses.contains_key("204");
         for kind in Kind::ALL {
             let is_due = match kind {
@@ -57,20 +64,22 @@ pub(super) fn complete(openapi: &mut OpenApi, listener: Listener) {
                 Kind::RequestTimeout
                 | Kind::ContentTooLarge
                 | Kind::UnsupportedMediaType
-                | Kind::UnprocessableContent
                 | Kind::Conflict => reads_body,
-                Kind::PreconditionFailed | Kind::PreconditionRequired | Kind::StoreFull => is_write,
+                Kind::UnprocessableContent => reads_body && is_ours,
+                Kind::PreconditionFailed | Kind::PreconditionRequired => is_write && is_ours,
+                Kind::StoreFull => is_write,
                 // Where one of these may come, the operation says so itself; or it stands beside another.
                 Kind::NoSuchResource
                 | Kind::NotListed
                 | Kind::NotAllowed
                 | Kind::NoSuchToken
+                | Kind::BrigFailed
                 | Kind::InvalidConfiguration
                 | Kind::StoreFailed
                 | Kind::NotReady => false,
             };
             if is_due {
-                let answer = || RefOr::T(problem(kind));
+                let answer = || RefOr::T(if is_ours { problem(kind) } else { wires(kind) });
                 operation.responses.responses.entry(kind.status().to_string()).or_insert_with(answer);
             }
         }
@@ -79,7 +88,7 @@ pub(super) fn complete(openapi: &mut OpenApi, listener: Listener) {
             if answer.description.is_empty() {
                 answer.description = in_words(status);
             }
-            if listener == Listener::Admin {
+            if [Listener::Admin, Listener::Wire].contains(&listener) {
                 let text = ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
                 let header = HeaderBuilder::new()
                     .schema(Some(text))
@@ -107,6 +116,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn problem(kind: Kind) -> Response {
     let details = ContentBuilder::new().schema(Some(Ref::from_schema_name(Details::name()))).build();
     ResponseBuilder::new().description(kind.title()).content("application/problem+json", details).build()
+}
+
+/// The same in the shape of Wire's errors.
+fn wires(kind: Kind) -> Response {
+    let error = ContentBuilder::new().schema(Some(Ref::from_schema_name(WireError::name()))).build();
+    ResponseBuilder::new().description(kind.title()).content("application/json", error).build()
 }
 
 fn in_words(status: &str) -> String {

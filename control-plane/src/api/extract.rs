@@ -59,6 +59,10 @@ pub(crate) struct OptionalJson<T>(pub(crate) T);
 /// Who makes the request, when, and by which number.
 pub(crate) struct By(pub(crate) Author);
 
+/// What stands for the name of a caller who needs no token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nameless(pub(super) &'static str);
+
 /// A JSON body that may be large.
 pub(crate) struct LargeJson<T>(pub(crate) T);
 
@@ -170,7 +174,9 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         // The guard lets nobody past whom it does not name.
-        let by = parts.extensions.get::<Caller>().map_or_else(|| "nobody".into(), |it| it.0.clone());
+        let named = parts.extensions.get::<Caller>().map(|it| it.0.clone());
+        let nameless = parts.extensions.get::<Nameless>().map_or("nobody", |it| it.0);
+        let by = named.unwrap_or_else(|| nameless.into());
         let request_id = parts.extensions.get::<Number>().map(|it| it.0.clone());
         Ok(Self(Author { by, at: SystemTime::now(), request_id }))
     }

@@ -17,10 +17,10 @@ pub(super) async fn authorize(
     next: Next,
 ) -> Result<Response, Problem> {
     let roles: &[Role] = match listener {
-        Listener::Admin if [Method::GET, Method::HEAD].contains(request.method()) => {
+        Listener::Admin | Listener::Wire if [Method::GET, Method::HEAD].contains(request.method()) => {
             &[Role::Viewer, Role::Admin]
         }
-        Listener::Admin => &[Role::Admin],
+        Listener::Admin | Listener::Wire => &[Role::Admin],
         Listener::Verdicts | Listener::Xds => &[Role::Filter],
     };
     let peer = request.extensions().get::<Peer>().cloned();

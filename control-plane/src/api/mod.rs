@@ -1,10 +1,12 @@
-//! The HTTP API, on two listeners: `admin` for people and their tools, `verdicts` for the filters.
+//! The HTTP API: `admin` for people and their tools, `verdicts` for the filters, and `wire` for scripts that know
+//! Wire's own list API.
 //!
 //! A request goes through the layers from the outside in: number, route (404, 405), time limit, token and
 //! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
 mod audit;
+mod brig;
 mod bulk;
 mod describe;
 mod domains;
@@ -19,6 +21,7 @@ mod problem;
 mod rate;
 mod tokens;
 mod verdicts;
+mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -35,6 +38,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::{Guard, Issuer};
+use crate::brig::Brig;
 use crate::contract::Kind;
 use crate::listener::Listener;
 use crate::reload::Reload;
@@ -70,6 +74,8 @@ pub(crate) struct Api {
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
     pub(crate) require_match: bool,
+    /// Keeps our list in step with brig's, where that is wanted.
+    pub(crate) brig: Option<Brig>,
 }
 
 /// The service behind the listener `admin`.
@@ -77,6 +83,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
+    let guarded = guarded.merge(brig::guarded());
     let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
@@ -94,6 +101,15 @@ pub(crate) fn verdicts(api: Api) -> Router {
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
     common(Listener::Verdicts, described(Listener::Verdicts, router, openapi).with_state(api))
+}
+
+/// The service behind the listener `wire`; where it is `open`, it needs no token.
+pub(crate) fn wire(api: Api, open: bool) -> Router {
+    let guard = from_fn_with_state((api.guard.clone(), open), wire::authorize);
+    let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
+        .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
+        .split_for_parts();
+    common(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
 }
 
 /// With its own description, which is written once: anybody may have it.

@@ -33,7 +33,7 @@ pub(super) async fn number(
 ) -> Response {
     let number = given(request.headers()).map(|it| it.as_str().to_owned());
     let number = match listener {
-        Listener::Admin => Some(number.unwrap_or_else(made_up)),
+        Listener::Admin | Listener::Wire => Some(number.unwrap_or_else(made_up)),
         Listener::Verdicts | Listener::Xds => number,
     };
     if let Some(number) = &number {
@@ -42,10 +42,13 @@ pub(super) async fn number(
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers_mut().remove(axum::http::header::ALLOW);
-        response = problem.answer(number.clone());
+        response = match listener {
+            Listener::Wire => problem.answer_as_wire(),
+            Listener::Admin | Listener::Verdicts | Listener::Xds => problem.answer(number.clone()),
+        };
         response.headers_mut().extend(allow.map(|allow| (axum::http::header::ALLOW, allow)));
     }
-    let number = number.filter(|_| listener == Listener::Admin);
+    let number = number.filter(|_| [Listener::Admin, Listener::Wire].contains(&listener));
     if let Some(value) = number.and_then(|number| HeaderValue::from_str(&number).ok()) {
         response.headers_mut().insert(HEADER, value);
     }

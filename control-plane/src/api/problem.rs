@@ -58,6 +58,21 @@ impl Problem {
         response.extensions_mut().insert(self);
         response
     }
+
+    /// The same in the shape of Wire's errors, which know no 422.
+    pub(super) fn answer_as_wire(self) -> Response {
+        let code = match self.kind.status() {
+            422 => 400,
+            code => code,
+        };
+        let status = StatusCode::from_u16(code).unwrap_or_default();
+        let message = Plain(&self.detail).to_string();
+        let body =
+            Json(serde_json::json!({"code": code, "label": self.kind.name(), "message": message}));
+        let mut response = (status, body).into_response();
+        response.headers_mut().extend(self.header);
+        response
+    }
 }
 
 impl From<WriteError> for Problem {

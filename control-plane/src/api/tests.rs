@@ -15,6 +15,7 @@ pub(super) struct Service {
     verdicts: Router,
     pub(super) list: AllowList,
     pub(super) told: std::sync::Arc<Told>,
+    pub(super) api: Api,
 }
 
 pub(super) struct Answer {
@@ -43,7 +44,7 @@ fn service_that(list: AllowList, require_match: bool) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
     let api = Api { require_match, ..api(list.clone(), told.clone(), refresher) };
-    Service { admin: admin(api.clone()), verdicts: verdicts(api), list, told }
+    Service { admin: admin(api.clone()), verdicts: verdicts(api.clone()), list, told, api }
 }
 
 fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
@@ -63,7 +64,7 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
     let (rates, require_match) = (Arc::default(), false);
-    Api { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match }
+    Api { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
 }
 
 pub(super) fn service() -> Service {
@@ -396,6 +397,8 @@ async fn the_openapi_documents_know_every_route() {
         "/healthz",
         "/readyz",
         "/v1/audit",
+        "/v1/brig",
+        "/v1/brig/import",
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",

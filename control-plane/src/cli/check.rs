@@ -32,7 +32,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
         Vec::new()
     });
     let listeners = [("admin", config.admin), ("verdicts", config.verdicts), ("xds", config.xds)];
-    for (listener, address) in listeners {
+    for (listener, address) in listeners.into_iter().chain(config.wire.map(|wire| ("wire", wire))) {
         match TcpListener::bind(address) {
             Ok(_) => {}
             // As it is while a control plane runs, whose configuration is checked before it is read anew.
@@ -55,6 +55,8 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
         ("admin", config.admin.to_string()),
         ("verdicts", config.verdicts.to_string()),
         ("xds", config.xds.to_string()),
+        ("wire", config.wire.map_or_else(|| "off".to_owned(), |wire| wire.to_string())),
+        ("brig", config.brig.map_or_else(|| "off".to_owned(), |brig| brig.to_string())),
         ("tokens", auth::listed(&config.tokens)),
         ("log", config.log.to_string()),
     ];

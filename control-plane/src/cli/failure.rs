@@ -25,6 +25,9 @@ pub(super) enum Error {
     /// A lookup that was asked for came to nothing.
     #[error("{0}")]
     Lookup(String),
+    /// Our list and brig's are not the same, or nobody knows.
+    #[error("{0}")]
+    Drift(String),
     /// Envoy does not run.
     #[error(transparent)]
     Envoy(#[from] envoy::EnvoyError),
@@ -106,6 +109,7 @@ impl Error {
                 ServeError::Bind { .. }
                 | ServeError::Bootstrap(_)
                 | ServeError::Store(_)
+                | ServeError::Brig(_)
                 | ServeError::Discovery(_)
                 | ServeError::System(_),
             ) => kind("fedgate:serve", "The control plane does not run", 1),
@@ -136,6 +140,7 @@ impl Error {
                 },
             },
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
+            Self::Drift(_) => kind("fedgate:drift", "Not in step with brig", 1),
             Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
             Self::Use(_)
             | Self::Token(TokenError::Name(_) | TokenError::Nothing | TokenError::Words) => wrong_use(),

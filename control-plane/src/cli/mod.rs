@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used.
 
 mod audit;
+mod brig;
 mod check;
 mod client;
 mod commands;
@@ -73,6 +74,11 @@ Examples:
     Strategy {
         #[command(subcommand)]
         command: StrategyCommand,
+    },
+    /// See how the allow list stands to that of Wire's brig, and take brig's over
+    Brig {
+        #[command(subcommand)]
+        command: brig::BrigCommand,
     },
     /// Run an Envoy, and on SIGTERM let the calls that are under way end before it does
     #[command(after_help = "\
@@ -252,6 +258,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         }
         Command::Domain { command } => runtime()?.block_on(commands::domain(command, json)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
+        Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
         Command::Audit(args) => runtime()?.block_on(audit::run(&args, json)),

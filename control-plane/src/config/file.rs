@@ -9,13 +9,15 @@ use toml::{Table, Value};
 use crate::auth::{Token, TokenError};
 
 /// The keys of the section `[tls]`.
-const TLS: [&str; 6] = [
+const TLS: [&str; 8] = [
     "admin_certificate",
     "admin_key",
     "verdicts_certificate",
     "verdicts_key",
     "xds_certificate",
     "xds_key",
+    "wire_certificate",
+    "wire_key",
 ];
 
 /// What the file says; nothing is checked yet but the shape, and the tokens.
@@ -25,6 +27,9 @@ pub(super) struct File {
     pub(super) listen_admin: Option<String>,
     pub(super) listen_verdicts: Option<String>,
     pub(super) listen_xds: Option<String>,
+    pub(super) listen_wire: Option<String>,
+    pub(super) wire_list_open: Option<String>,
+    pub(super) brig: Brig,
     /// `admin_certificate`, `admin_key` and so on.
     pub(super) tls: HashMap<String, String>,
     pub(super) servers: Vec<String>,
@@ -46,6 +51,16 @@ pub(super) struct File {
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
+/// The section `[brig]`.
+#[derive(Debug, Default)]
+pub(super) struct Brig {
+    pub(super) url: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) overwrite: Option<String>,
+}
+
 impl File {
     /// Reads TOML; adds to `errors` what has the wrong shape, fails where it is no TOML at all.
     pub(super) fn parse(text: &str, errors: &mut Vec<String>) -> Result<Self, String> {
@@ -60,12 +75,22 @@ impl File {
         };
         let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
             ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
+        let [mut wire_list, mut brig] = ["wire_list", "brig"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
             listen_admin: listen.string("admin", errors),
             listen_verdicts: listen.string("verdicts", errors),
             listen_xds: listen.string("xds", errors),
+            listen_wire: listen.string("wire", errors),
+            wire_list_open: wire_list.boolean("open", errors),
+            brig: Brig {
+                url: brig.string("url", errors),
+                mode: brig.string("mode", errors),
+                timeout: brig.string("timeout", errors),
+                ca: brig.string("ca", errors),
+                overwrite: brig.boolean("overwrite", errors),
+            },
             tls: TLS
                 .into_iter()
                 .filter_map(|key| Some((key.to_owned(), tls.string(key, errors)?)))
@@ -88,7 +113,7 @@ impl File {
             log: log.string("filter", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, tls, api, audit, discovery, egress, log] {
+        for section in [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));

@@ -20,6 +20,27 @@ pub(crate) struct Settings {
     /// Address of the xDS service for Envoy
     #[arg(long, env = "FEDGATE_LISTEN_XDS", value_name = "IP:PORT")]
     pub(crate) listen_xds: Option<String>,
+    /// Address of Wire's own list API, `/i/federation/remotes`; without it, there is none
+    #[arg(long, env = "FEDGATE_LISTEN_WIRE", value_name = "IP:PORT")]
+    pub(crate) listen_wire: Option<String>,
+    /// Whether Wire's list API needs no token, because the network protects it: `true` or `false`
+    #[arg(long, env = "FEDGATE_WIRE_LIST_OPEN", value_name = "BOOL")]
+    pub(crate) wire_list_open: Option<String>,
+    /// The internal API of brig with whose list ours is kept in step, e.g. `http://brig:8080`
+    #[arg(long, env = "FEDGATE_BRIG_URL", value_name = "URL")]
+    pub(crate) brig_url: Option<String>,
+    /// Who is the master of both lists: `push`: we; `follow`: brig
+    #[arg(long, env = "FEDGATE_BRIG_MODE", value_name = "MODE")]
+    pub(crate) brig_mode: Option<String>,
+    /// How long one call of brig may take
+    #[arg(long, env = "FEDGATE_BRIG_TIMEOUT", value_name = "TIME")]
+    pub(crate) brig_timeout: Option<String>,
+    /// Authorities to trust for brig alone (PEM); without it, the system's
+    #[arg(long, env = "FEDGATE_BRIG_CA", value_name = "FILE")]
+    pub(crate) brig_ca: Option<String>,
+    /// Whether rows of listed domains are written over that others wrote: `true` or `false`
+    #[arg(long, env = "FEDGATE_BRIG_OVERWRITE", value_name = "BOOL")]
+    pub(crate) brig_overwrite: Option<String>,
     /// The certificate with which the admin API speaks TLS: PEM, leaf first; without it, plain text
     #[arg(long, env = "FEDGATE_TLS_ADMIN_CERTIFICATE", value_name = "FILE")]
     pub(crate) tls_admin_certificate: Option<String>,
@@ -38,6 +59,12 @@ pub(crate) struct Settings {
     /// The key of that certificate: PEM
     #[arg(long, env = "FEDGATE_TLS_XDS_KEY", value_name = "FILE")]
     pub(crate) tls_xds_key: Option<String>,
+    /// The certificate with which Wire's list API speaks TLS: PEM, leaf first; without it, plain text
+    #[arg(long, env = "FEDGATE_TLS_WIRE_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_wire_certificate: Option<String>,
+    /// The key of that certificate: PEM
+    #[arg(long, env = "FEDGATE_TLS_WIRE_KEY", value_name = "FILE")]
+    pub(crate) tls_wire_key: Option<String>,
     /// DNS servers, `ip` or `ip:port`, separated by commas; without it, the system's
     #[arg(long, env = "FEDGATE_DISCOVERY_SERVERS", value_name = "LIST")]
     pub(crate) discovery_servers: Option<String>,

@@ -265,3 +265,55 @@ fn every_key_but_tokens_and_filter_is_named_where_it_takes_a_restart() {
     let before = of("discovery.dnssec = \"require\"");
     assert_eq!(before.needs_restart(&next), ["discovery.trust_anchor"]);
 }
+
+#[test]
+fn brig_is_off_until_a_url_is_set_and_then_we_are_the_master() {
+    assert_eq!(read(Settings::default(), "").unwrap().brig, None);
+    let brig = |file: &str| read(Settings::default(), file).unwrap().brig.unwrap();
+    let plain = brig("[brig]\nurl = \"http://brig:8080\"");
+    assert_eq!(plain.to_string(), "push, http://brig:8080/");
+    assert_eq!((plain.address.timeout.as_secs(), plain.overwrite), (5, false));
+    let all = "[brig]\nurl = \"https://brig/x\"\nmode = \"follow\"\ntimeout = \"1s\"\noverwrite = true";
+    assert_eq!(brig(all).to_string(), "follow, https://brig/x, overwriting others' rows");
+    let flags = Settings { brig_url: Some("http://other".to_owned()), ..Settings::default() };
+    assert_eq!(read(flags, all).unwrap().brig.unwrap().address.url.as_str(), "http://other/");
+    // As `FEDGATE_BRIG_URL=` in a unit file.
+    let empty = Settings { brig_url: Some(String::new()), ..Settings::default() };
+    assert_eq!(read(empty, "").unwrap().brig, None);
+}
+
+#[test]
+fn what_is_wrong_about_brig_is_told() {
+    for (file, expected) in [
+        ("url = \"brig:8080\"", "brig.url: is neither http:// nor https://"),
+        ("url = \"brig\"", "brig.url: is no URL"),
+        ("url = \"http://a:s3cret@brig\"", "brig.url: has a user's name"),
+        ("url = \"http://brig/?x\"", "brig.url: has a query"),
+        ("url = \"http://brig\"\nmode = \"both\"", "brig.mode: 'both': is neither `push` nor `follow`"),
+        ("url = \"http://brig\"\ntimeout = \"2m\"", "brig.timeout: is not between 100ms and 60s"),
+        ("url = \"http://brig\"\nca = \"/nowhere/ca.pem\"", "brig.ca: cannot use /nowhere/ca.pem"),
+        ("url = \"http://brig\"\noverwrite = \"yes\"", "brig.overwrite: is neither true nor false"),
+        ("mode = \"push\"", "brig.mode: is set, and brig.url is not"),
+        ("colour = \"red\"", "brig.colour: there is no such key"),
+    ] {
+        let errors = read(Settings::default(), &format!("[brig]\n{file}")).unwrap_err();
+        assert!(errors.contains(expected) && !errors.contains("s3cret"), "{file}: {errors}");
+    }
+}
+
+#[test]
+fn wires_list_api_is_off_until_it_has_an_address_of_its_own() {
+    let config = read(Settings::default(), "").unwrap();
+    assert_eq!((config.wire, config.wire_open), (None, false));
+    let file = "[listen]\nwire = \"127.0.0.1:8603\"\n[wire_list]\nopen = true";
+    let config = read(Settings::default(), file).unwrap();
+    assert_eq!(config.wire.unwrap().to_string(), "127.0.0.1:8603");
+    assert!(config.wire_open);
+    let errors = read(Settings::default(), "[listen]\nwire = \"127.0.0.1:8600\"").unwrap_err();
+    assert!(
+        errors.contains(
+            "listen.wire: is the same address as listen.admin or listen.verdicts or listen.xds"
+        ),
+        "{errors}"
+    );
+}

@@ -10,6 +10,7 @@ pub(crate) struct Certificates {
     admin: Option<Tls>,
     verdicts: Option<Tls>,
     xds: Option<Tls>,
+    wire: Option<Tls>,
 }
 
 // === impl Certificates ===
@@ -21,6 +22,7 @@ impl Certificates {
             Listener::Admin => self.admin.as_ref(),
             Listener::Verdicts => self.verdicts.as_ref(),
             Listener::Xds => self.xds.as_ref(),
+            Listener::Wire => self.wire.as_ref(),
         }
     }
 
@@ -54,6 +56,7 @@ impl Certificates {
                 [&mut settings.tls_verdicts_certificate, &mut settings.tls_verdicts_key],
             ),
             xds: of(Listener::Xds, [&mut settings.tls_xds_certificate, &mut settings.tls_xds_key]),
+            wire: of(Listener::Wire, [&mut settings.tls_wire_certificate, &mut settings.tls_wire_key]),
         }
     }
 }

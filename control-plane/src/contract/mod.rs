@@ -4,10 +4,12 @@
 //! a request refuses them, so that nobody takes for done what was not understood.
 
 mod audit;
+mod brig;
 mod domains;
 mod lookups;
 mod problem;
 mod reloaded;
+mod remote;
 mod strategy;
 mod text;
 mod tokens;
@@ -15,10 +17,12 @@ mod verdict;
 mod writes;
 
 pub(crate) use audit::{AuditPage, RecordBody};
+pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};
 pub(crate) use reloaded::Reloaded;
+pub(crate) use remote::{Policy, Remote, Remotes};
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;
 pub(crate) use tokens::{MadeToken, MakeToken, TokenBody, TokenPage, TokenSource};

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     RequestTimeout,
     /// What is asked for goes against what there is.
     Conflict,
+    /// Brig does not do what it was asked.
+    BrigFailed,
     /// The condition does not hold.
     PreconditionFailed,
     /// The body is too long.
@@ -78,7 +80,7 @@ pub(crate) struct Details {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -96,6 +98,7 @@ impl Kind {
         Self::InvalidConfiguration,
         Self::PreconditionRequired,
         Self::TooManyRequests,
+        Self::BrigFailed,
         Self::StoreFailed,
         Self::TimedOut,
         Self::NotReady,
@@ -117,6 +120,7 @@ impl Kind {
             }
             Self::RequestTimeout => (408, "request-timeout", "The body was not here in time"),
             Self::Conflict => (409, "conflict", "The request goes against what there is"),
+            Self::BrigFailed => (502, "brig-failed", "Brig does not answer as it should"),
             Self::PreconditionFailed => (412, "precondition-failed", "The condition does not hold"),
             Self::ContentTooLarge => (413, "content-too-large", "The body is too long"),
             Self::UnsupportedMediaType => {
@@ -147,9 +151,14 @@ impl Kind {
         self.parts().2
     }
 
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        self.parts().1
+    }
+
     /// The URN by which programs know it.
     pub(crate) fn urn(self) -> String {
-        format!("urn:fedgate:problem:{}", self.parts().1)
+        format!("urn:fedgate:problem:{}", self.name())
     }
 }
 

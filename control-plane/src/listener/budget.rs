@@ -19,13 +19,15 @@ pub(crate) struct Budget {
     admin: Limits,
     verdicts: Limits,
     xds: Limits,
+    wire: Limits,
 }
 
 /// What there is where nothing is in short supply: of xDS, as many as it has streams, and strangers.
 const WANTED: Budget = Budget {
     admin: Limits { connections: 1024, strangers: 512 },
-    verdicts: Limits { connections: 12_288, strangers: 512 },
+    verdicts: Limits { connections: 12_032, strangers: 512 },
     xds: Limits { connections: 2048, strangers: 512 },
+    wire: Limits { connections: 256, strangers: 128 },
 };
 /// Open files for everything else: questions to DNS, addresses that are tried, the store.
 const OTHER: u64 = 1024;
@@ -49,6 +51,7 @@ impl Budget {
                 admin = budget.admin.connections,
                 verdicts = budget.verdicts.connections,
                 xds = budget.xds.connections,
+                wire = budget.wire.connections,
                 "the limit of open files is too small for as many connections as there might be: raise it (LimitNOFILE=, ulimit -n)"
             );
         }
@@ -68,7 +71,12 @@ impl Budget {
             let connections = share(limits.connections);
             Limits { connections, strangers: limits.strangers.min(connections.div_ceil(2)) }
         };
-        Self { admin: part(WANTED.admin), verdicts: part(WANTED.verdicts), xds: part(WANTED.xds) }
+        Self {
+            admin: part(WANTED.admin),
+            verdicts: part(WANTED.verdicts),
+            xds: part(WANTED.xds),
+            wire: part(WANTED.wire),
+        }
     }
 
     /// The part of one listener.
@@ -77,11 +85,12 @@ impl Budget {
             Listener::Admin => self.admin,
             Listener::Verdicts => self.verdicts,
             Listener::Xds => self.xds,
+            Listener::Wire => self.wire,
         }
     }
 
     fn connections(&self) -> u64 {
-        let all = [self.admin, self.verdicts, self.xds].map(|limits| limits.connections);
+        let all = [self.admin, self.verdicts, self.xds, self.wire].map(|limits| limits.connections);
         u64::try_from(all.iter().sum::<usize>()).unwrap_or(u64::MAX)
     }
 
@@ -96,17 +105,17 @@ mod tests {
 
     #[test]
     fn a_small_number_of_files_is_shared_out_and_admin_has_its_part() {
-        for (files, [admin, verdicts, xds]) in [
-            (u64::MAX, [(1024, 512), (12_288, 512), (2048, 512)]),
-            (16_384, [(1024, 512), (12_288, 512), (2048, 512)]),
-            (10_240, [(614, 307), (7372, 512), (1228, 512)]),
-            (1024, [(51, 26), (614, 307), (102, 51)]),
-            (0, [(2, 1); 3]),
+        for (files, [admin, verdicts, xds, wire]) in [
+            (u64::MAX, [(1024, 512), (12_032, 512), (2048, 512), (256, 128)]),
+            (16_384, [(1024, 512), (12_032, 512), (2048, 512), (256, 128)]),
+            (10_240, [(614, 307), (7219, 512), (1228, 512), (153, 77)]),
+            (1024, [(51, 26), (601, 301), (102, 51), (12, 6)]),
+            (0, [(2, 1); 4]),
         ] {
             let limits = |(connections, strangers)| Limits { connections, strangers };
-            let (admin, verdicts, xds) = (limits(admin), limits(verdicts), limits(xds));
+            let [admin, verdicts, xds, wire] = [admin, verdicts, xds, wire].map(limits);
             let budget = Budget::of(files);
-            assert_eq!(budget, Budget { admin, verdicts, xds }, "{files}");
+            assert_eq!(budget, Budget { admin, verdicts, xds, wire }, "{files}");
             assert!(files < 100 || budget.connections() < files, "{files}");
         }
     }

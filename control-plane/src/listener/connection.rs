@@ -134,7 +134,7 @@ fn http(listener: Listener) -> Builder<TokioExecutor> {
         // A half head is nothing under way, and ends as idleness does.
         .header_read_timeout(None);
     let streams = match listener {
-        Listener::Admin | Listener::Verdicts => STREAMS,
+        Listener::Admin | Listener::Verdicts | Listener::Wire => STREAMS,
         Listener::Xds => XDS_STREAMS,
     };
     http.http2()
@@ -149,7 +149,7 @@ fn http(listener: Listener) -> Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1);
     match listener {
-        Listener::Admin | Listener::Verdicts => http,
+        Listener::Admin | Listener::Verdicts | Listener::Wire => http,
         Listener::Xds => http.http2_only(),
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Listener {
     Verdicts,
     /// xDS, which is HTTP/2 and nothing else.
     Xds,
+    /// Wire's own list API.
+    Wire,
 }
 
 /// A listener that serves; ends after the signal to stop, once its connections have.
@@ -167,6 +169,7 @@ impl Listener {
             Self::Admin => "admin",
             Self::Verdicts => "verdicts",
             Self::Xds => "xds",
+            Self::Wire => "wire",
         }
     }
 }

@@ -125,7 +125,9 @@ impl Tls {
     pub(super) fn server(&self, listener: Listener) -> Arc<ServerConfig> {
         let mut config = self.config.clone();
         config.alpn_protocols = match listener {
-            Listener::Admin | Listener::Verdicts => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Listener::Admin | Listener::Verdicts | Listener::Wire => {
+                vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+            }
             Listener::Xds => vec![b"h2".to_vec()],
         };
         Arc::new(config)

@@ -89,6 +89,14 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX audit_of_domain ON audit (domain, id);
 ",
+    "
+    -- The rows of brig's list that we wrote, or were about to.
+    CREATE TABLE brig_row (
+        domain TEXT PRIMARY KEY,
+        policy TEXT NOT NULL, -- JSON
+        confirmed INTEGER NOT NULL -- whether brig was seen to have it so
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// How long to wait for a process that is just closing the file.

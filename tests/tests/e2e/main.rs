@@ -9,6 +9,7 @@ mod answers;
 mod api;
 mod audit;
 mod balancer;
+mod brig;
 mod claim;
 mod client_certificate;
 mod clock;
