@@ -9,6 +9,7 @@ mod guard;
 mod health;
 mod lookups;
 mod problem;
+mod store;
 mod verdicts;
 
 use std::time::{Duration, SystemTime};
@@ -58,7 +59,8 @@ pub(crate) struct Api {
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
-    let guarded = within(TIME_LIMIT, admin::guarded().route_layer(guard));
+    let routes = admin::guarded().merge(store::guarded());
+    let guarded = within(TIME_LIMIT, routes.route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
