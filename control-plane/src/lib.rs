@@ -12,7 +12,8 @@
 //! way in. A domain that is not allowed is never looked up; one that is listed is looked up ahead of
 //! time; and however many wait for an answer, DNS is asked once.
 //!
-//! Modules depend one way: `cli → serve → {api, xds} → verdicts → {allow_list, discovery}`. What
+//! Modules depend one way: `cli → serve → {api, xds} → verdicts → {allow_list, discovery}`; and the JSON of the
+//! admin API stands once: `cli → contract ← api`. What
 //! discovery finds is kept in the store, beside the list, by `memory`, which only `serve` knows.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -21,6 +22,7 @@ mod api;
 mod auth;
 mod cli;
 mod config;
+mod contract;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod listener;

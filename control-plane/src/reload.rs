@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use fedgate_discovery::dns;
-use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::config::{Config, ConfigErrors, Settings};
+use crate::contract::Reloaded;
 use crate::logging::SetFilter;
 use crate::signals::{Signalled, Signals};
 
@@ -22,17 +22,6 @@ struct Inner {
     /// What counts. Its tokens are those that the listeners go by.
     config: Mutex<Config>,
     set_filter: SetFilter,
-}
-
-/// What reading the configuration anew came to.
-#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub(crate) struct Reloaded {
-    /// What has changed, and counts.
-    #[schema(example = json!(["token"]))]
-    applied: Vec<&'static str>,
-    /// What has changed since the start, and counts after a restart.
-    #[schema(example = json!(["discovery.servers"]))]
-    needs_restart: Vec<&'static str>,
 }
 
 // === impl Reload ===
@@ -69,7 +58,8 @@ impl Reload {
         for key in &needs_restart {
             tracing::warn!(by, key, "this has changed, and does not count before a restart");
         }
-        Ok(Reloaded { applied, needs_restart })
+        let named = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect();
+        Ok(Reloaded { applied: named(applied), needs_restart: named(needs_restart) })
     }
 
     /// Does what signals ask for, until one asks to stop; its name.

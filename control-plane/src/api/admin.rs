@@ -1,24 +1,24 @@
 //! The admin API: strategy and domains.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
-use fedgate_allow_list::{Author, Effect, Entry, Terms, WriteError, terms};
-use fedgate_policy::{Domain, Strategy, Verdict};
-use serde::{Deserialize, Serialize};
+use fedgate_allow_list::{Effect, Entry, Terms, WriteError, terms};
+use fedgate_policy::Domain;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::extract::{self, DomainName, OptionalJson, Query, When, entity_tag};
-use super::lookups::{Lookups, Refreshed, StateOfLookups};
-use super::problem::{Details, Problem};
-use super::verdicts::{VerdictSchema, strategy_schema};
-use crate::auth::Caller;
-use crate::reload::Reloaded;
+use super::extract::{self, By, DomainName, OptionalJson, Query, When, entity_tag};
+use super::problem::Problem;
+use crate::contract::{
+    Details, DomainInList, DomainPage, Kind, ListedDomain, Lookups, Refreshed, Reloaded, SetStrategy,
+    ShownDomain, StateOfLookups, StrategyBody,
+};
 
 /// How many domains a page holds, unless the caller says otherwise; and at most.
 const PAGE: usize = 100;
@@ -32,64 +32,6 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(domain, put_domain, delete_domain))
         .routes(routes!(refresh))
         .routes(routes!(reload))
-}
-
-/// Which backend domains are allowed.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct StrategyBody {
-    #[schema(schema_with = strategy_schema)]
-    strategy: Strategy,
-}
-
-/// A listed domain.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct ListedDomain {
-    #[schema(value_type = String, example = "a.com")]
-    domain: Domain,
-    #[serde(flatten)]
-    terms: Terms,
-    /// Whether `expires_at` has come: the entry counts as absent.
-    expired: bool,
-    /// RFC 3339.
-    #[schema(example = "2030-01-31T12:00:00.000Z")]
-    created_at: String,
-    /// The name of a token, or `brig`, or `system`; empty where that was not written down.
-    created_by: String,
-    /// RFC 3339.
-    updated_at: String,
-    /// As `created_by`.
-    updated_by: String,
-}
-
-/// A listed domain in the list.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct DomainInList {
-    #[serde(flatten)]
-    listed: ListedDomain,
-    #[serde(flatten)]
-    lookups: StateOfLookups,
-}
-
-/// A listed domain, and what is known of it.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct ShownDomain {
-    #[serde(flatten)]
-    listed: ListedDomain,
-    #[serde(flatten)]
-    lookups: Lookups,
-    /// The verdict as far as it is known; null where the domain has not been looked up.
-    #[schema(value_type = Option<VerdictSchema>)]
-    verdict: Option<Verdict>,
-}
-
-/// A page of the list, in alphabetical order.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct DomainPage {
-    domains: Vec<DomainInList>,
-    /// What to send as `after` to get the next page; null where there is none.
-    #[schema(value_type = Option<String>)]
-    next: Option<Domain>,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -112,7 +54,7 @@ async fn strategy(State(api): State<Api>) -> impl IntoResponse {
 
 /// Sets the strategy.
 #[utoipa::path(
-    put, path = "/v1/strategy", tag = "admin", request_body = StrategyBody,
+    put, path = "/v1/strategy", tag = "admin", request_body = SetStrategy,
     responses(
         (status = 200, body = StrategyBody),
         (status = 412, body = Details, content_type = "application/problem+json"),
@@ -120,12 +62,12 @@ async fn strategy(State(api): State<Api>) -> impl IntoResponse {
 )]
 async fn set_strategy(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    By(author): By,
     When(condition): When,
-    extract::Json(StrategyBody { strategy }): extract::Json<StrategyBody>,
+    extract::Json(SetStrategy { strategy }): extract::Json<SetStrategy>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (revision, effect) = api.list.set_strategy(strategy, condition, author(&caller)).await?;
-    tracing::info!(by = %caller.0, strategy = strategy.name(), ?effect, "strategy set");
+    let (revision, effect) = api.list.set_strategy(strategy, condition, author.clone()).await?;
+    tracing::info!(by = %author.by, request_id = author.request_id.as_deref(), strategy = strategy.name(), ?effect, "strategy set");
     Ok(([entity_tag(revision)], Json(StrategyBody { strategy })))
 }
 
@@ -151,7 +93,7 @@ async fn domains(
     for (domain, entry) in page {
         let standing = api.verdicts.standing(&domain).await;
         let lookups = StateOfLookups::new(&standing, Instant::now());
-        domains.push(DomainInList { listed: ListedDomain::new(domain, &entry), lookups });
+        domains.push(DomainInList { listed: listed(domain, &entry), lookups });
     }
     Ok(Json(DomainPage { domains, next }))
 }
@@ -173,7 +115,7 @@ async fn domain(State(api): State<Api>, DomainName(domain): DomainName) -> Resul
     let verdict = api.verdicts.known(domain.clone()).await;
     let standing = api.verdicts.standing(&domain).await;
     let lookups = Lookups::new(&standing, &api.targets, Instant::now()).await;
-    let shown = ShownDomain { listed: ListedDomain::new(domain, &entry), lookups, verdict };
+    let shown = ShownDomain { listed: listed(domain, &entry), lookups, verdict };
     Ok(([tag], Json(shown)).into_response())
 }
 
@@ -190,20 +132,20 @@ async fn domain(State(api): State<Api>, DomainName(domain): DomainName) -> Resul
 )]
 async fn put_domain(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    By(author): By,
     DomainName(domain): DomainName,
     When(condition): When,
     OptionalJson(change): OptionalJson<terms::Change>,
 ) -> Result<Response, Problem> {
-    let put = api.list.put(domain.clone(), change, condition, author(&caller));
+    let put = api.list.put(domain.clone(), change, condition, author.clone());
     let (entry, effect) = put.await?;
-    tracing::info!(by = %caller.0, %domain, ?effect, "domain put");
+    tracing::info!(by = %author.by, request_id = author.request_id.as_deref(), %domain, ?effect, "domain put");
     let status = match effect {
         Effect::Created => StatusCode::CREATED,
         Effect::Changed | Effect::Same | Effect::Removed => StatusCode::OK,
     };
     let tag = entity_tag(entry.revision);
-    Ok((status, [tag], Json(ListedDomain::new(domain, &entry))).into_response())
+    Ok((status, [tag], Json(listed(domain, &entry))).into_response())
 }
 
 /// Takes a domain off the list.
@@ -218,12 +160,12 @@ async fn put_domain(
 )]
 async fn delete_domain(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    By(author): By,
     DomainName(domain): DomainName,
     When(condition): When,
 ) -> Result<StatusCode, Problem> {
-    api.list.remove(domain.clone(), condition, author(&caller)).await?;
-    tracing::info!(by = %caller.0, %domain, "domain removed");
+    api.list.remove(domain.clone(), condition, author.clone()).await?;
+    tracing::info!(by = %author.by, request_id = author.request_id.as_deref(), %domain, "domain removed");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -238,14 +180,14 @@ async fn delete_domain(
 )]
 async fn refresh(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    By(author): By,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
     let Some(attempt) = api.verdicts.refresh(&domain).await else {
         let detail = format!("{domain} is not allowed, so it is not looked up");
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        return Err(Problem::new(Kind::NotAllowed, detail));
     };
-    tracing::info!(by = %caller.0, %domain, answered = attempt.answered, "domain refreshed");
+    tracing::info!(by = %author.by, request_id = author.request_id.as_deref(), %domain, answered = attempt.answered, "domain refreshed");
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Refreshed::new(attempt, Instant::now()))))
 }
 
@@ -257,34 +199,22 @@ async fn refresh(
         (status = 422, body = Details, content_type = "application/problem+json", description = "it cannot be used; `errors` has each error"),
     ),
 )]
-async fn reload(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Reloaded>, Problem> {
-    let read = api.reload.run(&caller.0).await;
+async fn reload(State(api): State<Api>, By(author): By) -> Result<Json<Reloaded>, Problem> {
+    let read = api.reload.run(&author.by).await;
     read.map(Json).map_err(|errors| {
         let detail = "the configuration cannot be used, and the one before stays";
-        Problem::unprocessable(detail, errors.list().to_vec())
+        Problem::new(Kind::InvalidConfiguration, detail).with_errors(errors.list().to_vec())
     })
 }
 
-/// Whoever calls, now.
-fn author(caller: &Caller) -> Author {
-    Author { by: caller.0.clone(), at: SystemTime::now(), request_id: None }
-}
-
-// === impl ListedDomain ===
-
-impl ListedDomain {
-    fn new(domain: Domain, entry: &Entry) -> Self {
-        Self {
-            domain,
-            terms: Terms::clone(&entry.terms),
-            expired: entry.lapsed,
-            created_at: humantime::format_rfc3339_millis(entry.created.at).to_string(),
-            created_by: entry.created.by.to_string(),
-            updated_at: humantime::format_rfc3339_millis(entry.updated.at).to_string(),
-            updated_by: entry.updated.by.to_string(),
-        }
+fn listed(domain: Domain, entry: &Entry) -> ListedDomain {
+    ListedDomain {
+        domain,
+        terms: Terms::clone(&entry.terms),
+        expired: entry.lapsed,
+        created_at: humantime::format_rfc3339_millis(entry.created.at).to_string(),
+        created_by: entry.created.by.to_string(),
+        updated_at: humantime::format_rfc3339_millis(entry.updated.at).to_string(),
+        updated_by: entry.updated.by.to_string(),
     }
 }

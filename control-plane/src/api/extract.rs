@@ -1,16 +1,20 @@
 //! What a request carries, parsed; whatever does not parse is a problem, never a default.
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use fedgate_allow_list::Condition;
+use axum::http::{HeaderMap, HeaderName, header};
+use fedgate_allow_list::{Author, Condition};
 use fedgate_policy::Domain;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::number::Number;
 use super::problem::Problem;
+use crate::auth::Caller;
+use crate::contract::Kind;
 use crate::plain::Plain;
 use crate::spelling;
 
@@ -30,6 +34,9 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 /// The JSON body, or its default where there is none.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// Who makes the request, when, and by which number.
+pub(crate) struct By(pub(crate) Author);
 
 /// `If-Match` and `If-None-Match` of a write.
 pub(crate) struct When(pub(crate) Condition);
@@ -83,25 +90,25 @@ async fn read_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, P
     let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY));
     let late = |_| {
         let detail = format!("the body was not here after {} seconds", BODY_TIME.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+        Problem::new(Kind::RequestTimeout, detail)
     };
     let bytes = bytes.await.map_err(late)?.map_err(|_| {
         let detail = format!("the body broke off, or is longer than {MAX_BODY} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        Problem::new(Kind::ContentTooLarge, detail)
     })?;
     if bytes.is_empty() {
         return Ok(None);
     }
     if !is_json(&parts.headers) {
         let detail = "the body is not declared as JSON: `Content-Type: application/json`";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let status = match error.classify() {
-            Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
-            Category::Syntax | Category::Eof | Category::Io => StatusCode::BAD_REQUEST,
+        let kind = match error.classify() {
+            Category::Data => Kind::UnprocessableContent,
+            Category::Syntax | Category::Eof | Category::Io => Kind::BadRequest,
         };
-        Problem::new(status, format!("the body is not what this takes: {error}"))
+        Problem::new(kind, format!("the body is not what this takes: {error}"))
     })
 }
 
@@ -109,6 +116,17 @@ fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for By {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // The guard lets nobody past whom it does not name.
+        let by = parts.extensions.get::<Caller>().map_or_else(|| "nobody".into(), |it| it.0.clone());
+        let request_id = parts.extensions.get::<Number>().map(|it| it.0.clone());
+        Ok(Self(Author { by, at: SystemTime::now(), request_id }))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for When {

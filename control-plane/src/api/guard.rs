@@ -1,12 +1,13 @@
 //! Lets a request pass whose token may make it.
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::problem::Problem;
 use crate::auth::{Guard, Refused, Role};
+use crate::contract::Kind;
 use crate::listener::{Listener, Peer};
 
 /// Passes on the requests of those who may make them.
@@ -31,8 +32,9 @@ pub(super) async fn authorize(
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match &refused {
-            Refused::NoToken | Refused::Unknown => Self::unauthorized(refused.to_string()),
-            Refused::Role { .. } => Self::new(StatusCode::FORBIDDEN, refused.to_string()),
+            Refused::NoToken | Refused::Unknown => Self::new(Kind::Unauthorized, refused.to_string())
+                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Refused::Role { .. } => Self::new(Kind::Forbidden, refused.to_string()),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::problem::{Details, Problem};
+use super::problem::Problem;
+use crate::contract::{Details, Kind};
 use crate::moment;
 use crate::verdicts::DnsTrouble;
 
@@ -36,7 +36,7 @@ async fn healthz() -> &'static str {
     ),
 )]
 async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
-    let unready = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+    let unready = |detail: String| Problem::new(Kind::NotReady, detail);
     api.list.check().await.map_err(|error| unready(error.to_string()))?;
     if api.refresher.is_finished() {
         return Err(unready("the task that keeps verdicts fresh has ended: restart fedgate".to_owned()));

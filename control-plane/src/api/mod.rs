@@ -8,6 +8,7 @@ mod extract;
 mod guard;
 mod health;
 mod lookups;
+mod number;
 mod problem;
 mod store;
 mod verdicts;
@@ -17,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use fedgate_allow_list::AllowList;
@@ -27,6 +28,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement}
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Guard;
+use crate::contract::Kind;
 use crate::listener::Listener;
 use crate::reload::Reload;
 use crate::verdicts::Verdicts;
@@ -65,7 +67,7 @@ pub(crate) fn admin(api: Api) -> Router {
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(described(router, &openapi).with_state(api))
+    common(Listener::Admin, described(router, &openapi).with_state(api))
 }
 
 /// The service behind the listener `verdicts`.
@@ -76,7 +78,7 @@ pub(crate) fn verdicts(api: Api) -> Router {
         .merge(verdicts::waiting().route_layer(guard))
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(described(router, &openapi).with_state(api))
+    common(Listener::Verdicts, described(router, &openapi).with_state(api))
 }
 
 /// With its own description, which is written once: anybody may have it.
@@ -87,12 +89,13 @@ fn described(router: Router<Api>, openapi: &OpenApi) -> Router<Api> {
 }
 
 /// What holds for every route, and for none.
-fn common(router: Router) -> Router {
+fn common(listener: Listener, router: Router) -> Router {
     router
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
+        .fallback(async || Problem::new(Kind::NoSuchResource, "there is no such resource"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
+            Problem::new(Kind::MethodNotAllowed, "this resource does not know this method")
         })
+        .layer(from_fn_with_state(listener, number::number))
         .layer(map_response(with_headers))
 }
 
@@ -104,7 +107,7 @@ fn within(limit: Duration, routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = format!("this took longer than {} seconds", limit.as_secs());
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+        Problem::new(Kind::TimedOut, detail).into_response()
     })
 }
 

@@ -4,97 +4,92 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fedgate_allow_list::{StoreError, WriteError};
-use serde::Serialize;
 
+use crate::contract::{Details, Kind};
 use crate::plain::Plain;
 
-/// An error as it is sent.
-#[derive(Debug)]
+/// An error as it is sent; the number of the request is added to it on the way out ([`super::number`]).
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
+    kind: Kind,
     detail: String,
     errors: Box<[String]>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-/// Problem details (RFC 9457).
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct Details {
-    /// Always `about:blank`: `title` and `detail` say all there is.
-    #[schema(example = "about:blank")]
-    r#type: &'static str,
-    /// The status in words.
-    #[schema(example = "Not Found")]
-    title: &'static str,
-    /// The status, as in the response's head.
-    #[schema(example = 404)]
-    status: u16,
-    /// What is wrong with this very request.
-    #[schema(example = "a.com is not on the allow list")]
-    detail: String,
-    /// All that is wrong, where that may be more than one thing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<String>,
-}
-
 // === impl Problem ===
 
 impl Problem {
-    /// A problem of this status; `detail` is one sentence for whoever made the request.
-    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Box::default(), header: None }
+    /// A problem of this kind; `detail` is one sentence for whoever made the request.
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Box::default(), header: None }
     }
 
     /// 400: the request means nothing.
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+        Self::new(Kind::BadRequest, detail)
     }
 
-    /// 422, with each thing that is wrong.
-    pub(crate) fn unprocessable(detail: impl Into<String>, errors: Vec<String>) -> Self {
-        Self { errors: errors.into(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    /// With each thing that is wrong.
+    pub(crate) fn with_errors(self, errors: Vec<String>) -> Self {
+        Self { errors: errors.into(), ..self }
     }
 
-    /// 401: the request has no token that we know.
-    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
-        let header = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    /// With a header.
+    pub(crate) fn with_header(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
+    /// The answer to the request of this number.
+    pub(super) fn answer(self, request_id: Option<String>) -> Response {
+        let status = StatusCode::from_u16(self.kind.status()).unwrap_or_default();
+        let details = Details {
+            r#type: self.kind.urn(),
+            title: self.kind.title().to_owned(),
+            status: self.kind.status(),
+            detail: Plain(&self.detail).to_string(),
+            request_id,
+            errors: self.errors.to_vec(),
+        };
+        let mut response = (status, Json(details)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().extend(self.header.clone());
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
-        let status = match &error {
-            WriteError::NotListed(_) | WriteError::NoToken(_) => StatusCode::NOT_FOUND,
-            WriteError::Twice(_) | WriteError::Terms(..) => StatusCode::UNPROCESSABLE_ENTITY,
-            WriteError::TokenExists(_) | WriteError::SameToken(_) => StatusCode::CONFLICT,
-            WriteError::Precondition => StatusCode::PRECONDITION_FAILED,
-            WriteError::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
-            WriteError::Store(
-                StoreError::Open { .. } | StoreError::Row { .. } | StoreError::Failed(_),
-            ) => StatusCode::SERVICE_UNAVAILABLE,
+        let kind = match &error {
+            WriteError::NotListed(_) => Kind::NotListed,
+            WriteError::NoToken(_) => Kind::NoSuchToken,
+            WriteError::Twice(_) | WriteError::Terms(..) => Kind::UnprocessableContent,
+            WriteError::TokenExists(_) | WriteError::SameToken(_) => Kind::Conflict,
+            WriteError::Precondition => Kind::PreconditionFailed,
+            WriteError::Store(error) => return Self::from_store(error),
         };
-        if let WriteError::Store(error) = &error {
-            tracing::error!(%error, "write not stored");
-        }
-        Self::new(status, error.to_string())
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl Problem {
+    /// The store did not do what it was to do.
+    pub(crate) fn from_store(error: &StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        let kind = match error {
+            StoreError::Full(_) => Kind::StoreFull,
+            StoreError::Open { .. } | StoreError::Row { .. } | StoreError::Failed(_) => {
+                Kind::StoreFailed
+            }
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let details = Details {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail: Plain(self.detail).to_string(),
-            errors: self.errors.into_vec(),
-        };
-        let mut response = (self.status, Json(details)).into_response();
-        let json = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        response.headers_mut().extend(self.header);
-        response
+        self.answer(None)
     }
 }

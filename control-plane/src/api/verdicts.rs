@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use fedgate_policy::{Answer, Asker, Outcome, RequestId, Strategy};
 use serde::Deserialize;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{DomainName, Query};
-use super::problem::{Details, Problem};
-use super::{Api, MAX_WAIT};
+use super::problem::Problem;
+use super::{Api, MAX_WAIT, number};
+use crate::contract::{Details, FailureSchema, VerdictSchema, strategy_schema};
 
 /// The verdict API's guarded routes, but for those that wait.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
@@ -26,42 +26,26 @@ pub(super) fn waiting() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(feed))
 }
 
-/// What the control plane says of one backend domain: either `hosts`, or a `failure`.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[schema(as = Verdict)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "documents the JSON of the policy's Verdict, and a test holds it to it")]
-pub(super) struct VerdictSchema {
-    /// The backend domain.
-    #[schema(example = "a.com")]
-    domain: String,
-    /// The infrastructure domains that may speak for it: 1 to 64, in alphabetical order.
-    #[schema(example = json!(["federator.infra.a.com"]))]
-    hosts: Option<Vec<String>>,
-    /// Why none may.
-    failure: Option<FailureSchema>,
-    /// For how long this holds, in milliseconds from now.
-    #[schema(example = 599_000)]
-    ttl_ms: u64,
-}
-
 /// What the control plane says of one backend domain, and who it is: a [`VerdictSchema`] with two names.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(utoipa::ToSchema)]
 #[schema(as = Answer)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "documents the JSON of the policy's Answer, and a test holds it to it")]
 struct AnswerSchema {
     /// The backend domain.
     #[schema(example = "a.com")]
     domain: String,
     /// The infrastructure domains that may speak for it: 1 to 64, in alphabetical order.
-    #[schema(example = json!(["federator.infra.a.com"]))]
+    #[schema(nullable = false, example = json!(["federator.infra.a.com"]))]
     hosts: Option<Vec<String>>,
     /// Why none may.
+    #[schema(nullable = false)]
     failure: Option<FailureSchema>,
     /// For how long this holds, in milliseconds from now.
     #[schema(example = 599_000)]
     ttl_ms: u64,
+    /// Whether what discovery and names would refuse is only told, and passes; absent where it is not.
+    #[schema(nullable = false)]
+    shadow: Option<bool>,
     /// As in a page of the feed.
     #[schema(required, example = "3f0c9a5be81d7264")]
     store: Option<String>,
@@ -70,24 +54,9 @@ struct AnswerSchema {
     control_plane: Option<String>,
 }
 
-/// Why nobody may speak for a backend domain.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[schema(as = Failure)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "documents the JSON of the policy's Failure")]
-pub(super) struct FailureSchema {
-    /// `federation-denied`, `invalid-domain` or `discovery-failure`.
-    #[schema(example = "invalid-domain")]
-    label: String,
-    /// One sentence for whoever has to mend it.
-    #[schema(example = "srv record not found: _wire-server-federator._tcp.a.com")]
-    message: String,
-}
-
 /// A page of the feed.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(utoipa::ToSchema)]
 #[schema(as = FeedPage)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "documents the JSON of the policy's FeedPage, and a test holds it to it")]
 struct FeedPageSchema {
     /// What to send to get the next page. It means nothing to anybody but us.
@@ -131,15 +100,6 @@ struct FeedQuery {
     wait: u64,
 }
 
-/// The JSON of a strategy.
-pub(super) fn strategy_schema() -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("Which backend domains are allowed: none, the listed ones, or all."))
-        .enum_values(Some(Strategy::ALL.map(Strategy::name)))
-        .build()
-}
-
 /// What has changed of the listed domains' verdicts, page by page.
 #[utoipa::path(
     get, path = "/v1/verdicts", tag = "verdicts", params(FeedQuery),
@@ -180,7 +140,7 @@ async fn verdict(
     headers: HeaderMap,
 ) -> Json<Answer> {
     // The number of the request that a filter has to decide.
-    let request_id = headers.get("x-request-id").and_then(|value| RequestId::of(value.as_bytes()));
+    let request_id = number::given(&headers);
     let asker = headers.get("x-fedgate-asker").and_then(|value| value.to_str().ok());
     let Ok(asker) = asker.unwrap_or_default().parse::<Asker>();
     let verdict = api.verdicts.verdict(domain, asker).await;
@@ -196,20 +156,30 @@ async fn verdict(
 mod tests {
     use super::*;
     use fedgate_policy::{Failure, FailureLabel, FeedPage, Speaker, Verdict};
+    use serde::Serialize;
+    use serde_json::json;
+
+    /// Whether JSON has no member that its description has not, and the other way round for what it has to have.
+    fn assert_described<S: utoipa::PartialSchema>(sent: &impl Serialize) {
+        let (sent, schema) = (json!(sent), json!(S::schema()));
+        let described = schema["properties"].as_object().unwrap();
+        let sent = sent.as_object().unwrap();
+        assert!(sent.keys().all(|key| described.contains_key(key)), "{sent:?}, {described:?}");
+        let required = schema["required"].as_array().unwrap();
+        assert!(required.iter().all(|key| sent.contains_key(key.as_str().unwrap())), "{sent:?}");
+    }
 
     #[test]
     fn the_documented_verdicts_and_pages_are_those_that_are_sent() {
         let hosts = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let failure = Failure { label: FailureLabel::InvalidDomain, message: String::new() };
+        assert_described::<FailureSchema>(&failure);
         for outcome in [hosts, Outcome::Failure(failure)] {
-            let verdict =
-                Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1, shadow: false };
-            let json = serde_json::to_string(&verdict).unwrap();
-            serde_json::from_str::<VerdictSchema>(&json).unwrap();
+            let verdict = Verdict { domain: "a.com".parse().unwrap(), outcome, ttl_ms: 1, shadow: true };
+            assert_described::<VerdictSchema>(&verdict);
             let names = (Some("s".to_owned()), Some("p".to_owned()));
             let speaker = Speaker { store: names.0.clone(), control_plane: names.1.clone() };
-            let json = serde_json::to_string(&Answer { verdict: verdict.clone(), speaker }).unwrap();
-            serde_json::from_str::<AnswerSchema>(&json).unwrap();
+            assert_described::<AnswerSchema>(&Answer { verdict: verdict.clone(), speaker });
             let page = FeedPage {
                 cursor: "x".to_owned(),
                 basis: Some("y".to_owned()),
@@ -221,8 +191,7 @@ mod tests {
                 verdicts: vec![verdict],
                 removed: vec!["b.com".parse().unwrap()],
             };
-            let json = serde_json::to_string(&page).unwrap();
-            serde_json::from_str::<FeedPageSchema>(&json).unwrap();
+            assert_described::<FeedPageSchema>(&page);
         }
     }
 }

@@ -38,7 +38,7 @@ use feed::Feed;
 use watch::{Observed, Watch};
 
 pub(crate) use known::Known;
-pub(crate) use standing::{Attempt, Standing};
+pub(crate) use standing::{Attempt, Standing, State};
 pub(crate) use watch::DnsTrouble;
 
 /// How long whoever asks waits for a lookup, whatever `discovery.timeout` is; it goes on for later ones.

@@ -93,22 +93,6 @@ impl Standing {
     }
 }
 
-// === impl State ===
-
-impl State {
-    /// As it is written.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::NoFederator => "no-federator",
-            Self::NoTarget => "no-target",
-            Self::Stale => "stale",
-            Self::Failing => "failing",
-            Self::NotLookedUp => "not-looked-up",
-        }
-    }
-}
-
 // === impl Attempt ===
 
 impl Attempt {

@@ -1,0 +1,18 @@
+//! The JSON of the admin API, once: what the server writes and the command line reads, and the other way round.
+//!
+//! The two may differ in version. Whoever reads an answer passes over members that he does not know; whoever reads
+//! a request refuses them, so that nobody takes for done what was not understood.
+
+mod domains;
+mod lookups;
+mod problem;
+mod reloaded;
+mod strategy;
+mod verdict;
+
+pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
+pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
+pub(crate) use problem::{Details, Kind};
+pub(crate) use reloaded::Reloaded;
+pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
+pub(crate) use verdict::{FailureSchema, VerdictSchema};
