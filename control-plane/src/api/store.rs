@@ -2,21 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::time::SystemTime;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fedgate_allow_list::{Author, WriteError};
+use fedgate_allow_list::StoreError;
 use futures_util::{Stream, stream};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::problem::{Details, Problem};
-use crate::auth::Caller;
+use super::extract::By;
+use super::problem::Problem;
+use crate::contract::Details;
 
 /// Of databases of `SQLite`.
 const TYPE: &str = "application/vnd.sqlite3";
@@ -37,15 +36,10 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         (status = 507, body = Details, content_type = "application/problem+json", description = "no room for a copy beside the store"),
     ),
 )]
-async fn backup(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Problem> {
-    let author = Author { by: caller.0.clone(), at: SystemTime::now(), request_id: None };
-    let file = api.list.copy(&author).await.map_err(WriteError::from)?;
-    let length =
-        file.metadata().map_err(|error| Problem::from(WriteError::Store(failed(&error))))?.len();
-    tracing::info!(by = %caller.0, octets = length, "store copied");
+async fn backup(State(api): State<Api>, By(author): By) -> Result<Response, Problem> {
+    let file = api.list.copy(&author).await.map_err(|error| Problem::from_store(&error))?;
+    let length = file.metadata().map_err(|error| unknown(&error))?.len();
+    tracing::info!(by = %author.by, request_id = author.request_id.as_deref(), octets = length, "store copied");
     let headers = [
         (header::CONTENT_TYPE, TYPE.to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
@@ -66,6 +60,6 @@ fn pieces(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-fn failed(error: &io::Error) -> fedgate_allow_list::StoreError {
-    fedgate_allow_list::StoreError::Failed(error.to_string())
+fn unknown(error: &io::Error) -> Problem {
+    Problem::from_store(&StoreError::Failed(error.to_string()))
 }
