@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use fedgate_store::rights;
-use reqwest::{Certificate, Client as Http, ClientBuilder, Method, Proxy, StatusCode, Url, redirect};
+use reqwest::{
+    Certificate, Client as Http, ClientBuilder, Method, Proxy, RequestBuilder, StatusCode, Url, redirect,
+};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Remote;
+use crate::contract::Details;
 
 /// Longer than the server's own limit, so that it is the server who explains.
 const TIMEOUT: Duration = Duration::from_secs(35);
@@ -17,6 +22,13 @@ pub(super) struct Client {
     http: Http,
     base: Url,
     token: String,
+}
+
+/// What the control plane answers.
+pub(super) struct Answer {
+    body: Bytes,
+    status: StatusCode,
+    url: Url,
 }
 
 /// Why the control plane cannot be asked, or what it says instead of yes.
@@ -80,17 +92,12 @@ pub(super) enum ClientError {
         url: Url,
     },
     /// It says no.
-    #[error("{detail}{}", listed(errors))]
-    Refused {
-        /// The status.
-        status: StatusCode,
-        /// What it says.
-        detail: String,
-        /// All that is wrong, where that is more than one thing.
-        errors: Vec<String>,
-    },
+    #[error("{}{}", .0.detail, listed(&.0.errors))]
+    Refused(Box<Details>),
     /// It is something else.
-    #[error("{url} answers with status {status}, and not as a control plane does: is the URL right?")]
+    #[error(
+        "{url} answers with status {status}, and not as a control plane of this version does: is the URL right?"
+    )]
     Strange {
         /// Where we asked.
         url: Url,
@@ -145,14 +152,13 @@ impl Client {
         Ok(Self { http, base, token })
     }
 
-    /// One request to a path of unescaped segments; the answer's JSON, null where there is none.
-    pub(super) async fn call(
+    /// A request to a path of unescaped segments; it is for [`Self::send`] to send.
+    pub(super) fn request(
         &self,
         method: Method,
         segments: &[&str],
         query: &[(&str, &str)],
-        body: Option<Value>,
-    ) -> Result<Value, ClientError> {
+    ) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push("v1").extend(segments);
@@ -160,33 +166,42 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    /// Sends a request of ours; the answer, if it is yes.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
         let away = |error: reqwest::Error| unreachable(&self.base, &error);
         let response = request.send().await.map_err(away)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(away)?;
-        let strange = || ClientError::Strange { url: self.base.clone(), status };
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
-        let body: Value = serde_json::from_slice(&body).map_err(|_| strange())?;
+        let (status, url) = (response.status(), self.base.clone());
+        let answer = Answer { body: response.bytes().await.map_err(away)?, status, url };
         if status.is_success() {
-            return Ok(body);
+            return Ok(answer);
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorized { url: self.base.clone() });
+            return Err(ClientError::Unauthorized { url: answer.url });
         }
-        match body.get("detail").and_then(Value::as_str) {
-            Some(detail) => {
-                let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
-                let errors = errors.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
-                Err(ClientError::Refused { status, detail: detail.to_owned(), errors })
-            }
-            None => Err(strange()),
-        }
+        Err(ClientError::Refused(Box::new(answer.read()?)))
+    }
+
+    /// What stands at a path of unescaped segments.
+    pub(super) async fn get(&self, segments: &[&str]) -> Result<Answer, ClientError> {
+        self.send(self.request(Method::GET, segments, &[])).await
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// What it says; members that we do not know are passed over.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|_| ClientError::Strange { url: self.url.clone(), status: self.status })
+    }
+
+    /// All of it, whether we know it or not.
+    pub(super) fn json(&self) -> Result<Value, ClientError> {
+        self.read()
     }
 }
 

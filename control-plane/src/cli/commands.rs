@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use fedgate_allow_list::terms;
+use fedgate_policy::{Domain, Verdict};
 use reqwest::Method;
 use serde_json::{Value, json as object};
 
 use super::client::Client;
-use super::words::{self, failed_lookup, finding, state, text};
+use super::words::{self, failed_lookup, finding};
 use super::{DomainCommand, Error, OneDomain, Remote, StrategyCommand, print};
+use crate::contract::{DomainPage, Refreshed, Reloaded, SetStrategy, ShownDomain, StrategyBody};
 
 /// How many domains one request lists.
 const PAGE: &str = "1000";
@@ -19,42 +22,42 @@ pub(super) async fn domain(command: DomainCommand, json: bool) -> Result<(), Err
     match command {
         DomainCommand::List(remote) => list(&Client::new(&remote)?, json).await,
         DomainCommand::Show(OneDomain { domain, remote }) => {
-            let shown = Client::new(&remote)?
-                .call(Method::GET, &["domains", domain.as_str()], &[], None)
-                .await?;
+            let answer = Client::new(&remote)?.get(&["domains", domain.as_str()]).await?;
             if json {
-                return Ok(print::json(&shown)?);
+                return Ok(print::json(&answer.json()?)?);
             }
-            Ok(words::shown(&shown).iter().try_for_each(print::line)?)
+            Ok(words::shown(&answer.read()?).iter().try_for_each(print::line)?)
         }
         DomainCommand::Add { which: OneDomain { domain, remote }, note } => {
             let client = Client::new(&remote)?;
-            let body = note.map(|note| object!({ "note": note }));
-            let mut listed = client.call(Method::PUT, &["domains", domain.as_str()], &[], body).await?;
+            let mut request = client.request(Method::PUT, &["domains", domain.as_str()], &[]);
+            if note.is_some() {
+                request = request.json(&terms::Change { note, ..terms::Change::default() });
+            }
+            let answer = client.send(request).await?;
             if json {
-                return Ok(print::json(&listed)?);
+                return Ok(print::json(&answer.json()?)?);
             }
-            print::line(format_args!("{} is on the allow list", text(&listed, "domain")))?;
-            if let Some(object) = listed.as_object_mut() {
-                object.insert("verdict".to_owned(), await_verdict(&client, domain.as_str()).await);
-            }
-            Ok(print::line(finding(listed.get("verdict").unwrap_or(&Value::Null)))?)
+            print::line(format_args!("{domain} is on the allow list"))?;
+            Ok(print::line(finding(await_verdict(&client, &domain).await.as_ref()))?)
         }
         DomainCommand::Remove(OneDomain { domain, remote }) => {
-            Client::new(&remote)?.call(Method::DELETE, &["domains", domain.as_str()], &[], None).await?;
+            let client = Client::new(&remote)?;
+            client.send(client.request(Method::DELETE, &["domains", domain.as_str()], &[])).await?;
             if json {
                 return Ok(print::json(&object!({ "domain": domain, "removed": true }))?);
             }
             Ok(print::line(format_args!("{domain} is no longer on the allow list"))?)
         }
         DomainCommand::Refresh(OneDomain { domain, remote }) => {
-            let path = ["domains", domain.as_str(), "refresh"];
-            let refreshed = Client::new(&remote)?.call(Method::POST, &path, &[], None).await?;
+            let (client, path) = (Client::new(&remote)?, ["domains", domain.as_str(), "refresh"]);
+            let answer = client.send(client.request(Method::POST, &path, &[])).await?;
+            let refreshed: Refreshed = answer.read()?;
             let failed = failed_lookup(&refreshed);
             if json {
-                print::json(&refreshed)?;
+                print::json(&answer.json()?)?;
             } else if failed.is_none() {
-                print::line(finding(&refreshed))?;
+                print::line(finding(Some(&refreshed.attempt)))?;
             }
             failed.map_or(Ok(()), |why| Err(Error::Lookup(format!("{domain}: {why}"))))
         }
@@ -62,46 +65,49 @@ pub(super) async fn domain(command: DomainCommand, json: bool) -> Result<(), Err
 }
 
 pub(super) async fn strategy(command: StrategyCommand, json: bool) -> Result<(), Error> {
-    let (remote, method, body) = match command {
-        StrategyCommand::Get(remote) => (remote, Method::GET, None),
+    let answer = match command {
+        StrategyCommand::Get(remote) => Client::new(&remote)?.get(&["strategy"]).await?,
         StrategyCommand::Set { strategy, remote } => {
-            (remote, Method::PUT, Some(object!({ "strategy": strategy })))
+            let client = Client::new(&remote)?;
+            let request = client.request(Method::PUT, &["strategy"], &[]);
+            client.send(request.json(&SetStrategy { strategy })).await?
         }
     };
-    let answer = Client::new(&remote)?.call(method, &["strategy"], &[], body).await?;
     if json {
-        return Ok(print::json(&answer)?);
+        return Ok(print::json(&answer.json()?)?);
     }
-    Ok(print::line(text(&answer, "strategy"))?)
+    let StrategyBody { strategy } = answer.read()?;
+    Ok(print::line(strategy.name())?)
 }
 
 /// Has the control plane read its configuration anew.
 pub(super) async fn reload(remote: &Remote, json: bool) -> Result<(), Error> {
-    let reloaded = Client::new(remote)?.call(Method::POST, &["reload"], &[], None).await?;
+    let client = Client::new(remote)?;
+    let answer = client.send(client.request(Method::POST, &["reload"], &[])).await?;
     if json {
-        return Ok(print::json(&reloaded)?);
+        return Ok(print::json(&answer.json()?)?);
     }
+    let reloaded: Reloaded = answer.read()?;
     Ok(words::reloaded(&reloaded).iter().try_for_each(print::line)?)
 }
 
 /// Prints page after page, so that a long list begins to show at once.
 async fn list(client: &Client, json: bool) -> Result<(), Error> {
     let mut all = Vec::new();
-    let mut after: Option<String> = None;
+    let mut after: Option<Domain> = None;
     loop {
         let mut query = vec![("limit", PAGE)];
-        query.extend(after.as_deref().map(|after| ("after", after)));
-        let mut page = client.call(Method::GET, &["domains"], &query, None).await?;
-        let domains = page.get_mut("domains").and_then(Value::as_array_mut).map(std::mem::take);
-        for domain in domains.unwrap_or_default() {
-            if json {
-                all.push(domain);
-                continue;
-            }
-            let (name, state, note) = (text(&domain, "domain"), state(&domain), text(&domain, "note"));
-            print::line(format_args!("{name:<32} {state:<34} {note}").to_string().trim_end())?;
+        query.extend(after.as_ref().map(|after| ("after", after.as_str())));
+        let answer = client.send(client.request(Method::GET, &["domains"], &query)).await?;
+        let page: DomainPage = answer.read()?;
+        if json {
+            let mut whole = answer.json()?;
+            let domains = whole.get_mut("domains").and_then(Value::as_array_mut);
+            all.extend(domains.map(std::mem::take).unwrap_or_default());
+        } else {
+            page.domains.iter().map(words::row).try_for_each(print::line)?;
         }
-        after = page.get("next").and_then(Value::as_str).map(ToOwned::to_owned);
+        after = page.next;
         if after.is_none() {
             return if json { Ok(print::json(&object!({ "domains": all }))?) } else { Ok(()) };
         }
@@ -110,18 +116,17 @@ async fn list(client: &Client, json: bool) -> Result<(), Error> {
 
 /// What the server's lookup of a domain that was just added comes to. Only the listing was asked
 /// for, so that nothing comes of it in time is no failure.
-async fn await_verdict(client: &Client, domain: &str) -> Value {
+async fn await_verdict(client: &Client, domain: &Domain) -> Option<Verdict> {
     for _ in 0..LOOKS {
-        match client.call(Method::GET, &["domains", domain], &[], None).await {
-            Ok(mut shown) => match shown.get_mut("verdict").map(Value::take) {
-                Some(Value::Null) | None => tokio::time::sleep(BETWEEN_LOOKS).await,
-                Some(verdict) => return verdict,
-            },
+        let shown = client.get(&["domains", domain.as_str()]).await;
+        match shown.and_then(|answer| answer.read::<ShownDomain>()) {
+            Ok(ShownDomain { verdict: None, .. }) => tokio::time::sleep(BETWEEN_LOOKS).await,
+            Ok(ShownDomain { verdict, .. }) => return verdict,
             Err(error) => {
                 print::remark(format_args!("what discovery finds is not known: {error}"));
                 break;
             }
         }
     }
-    Value::Null
+    None
 }

@@ -1,9 +1,11 @@
 //! Why a command did not do what it was to do; for people, for programs, and as exit code.
 
-use reqwest::StatusCode;
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::{client, envoy, token};
+use crate::contract::{self, Details};
 use crate::serve::ServeError;
 use client::ClientError;
 use token::TokenError;
@@ -37,10 +39,10 @@ pub(super) enum Error {
 /// What kind of failure it is.
 struct Kind {
     /// A URI reference that says so to programs (RFC 9457 §3.1.1).
-    r#type: &'static str,
-    title: &'static str,
+    r#type: Cow<'static, str>,
+    title: Cow<'static, str>,
     /// The status with which the control plane answered, if it did.
-    status: Option<StatusCode>,
+    status: Option<u16>,
     exit_code: u8,
 }
 
@@ -58,17 +60,21 @@ impl Error {
         let mut problem = json!({
             "type": r#type,
             "title": title,
-            "status": status.map(|status| status.as_u16()),
+            "status": status,
             "detail": self.detail(),
             "exit_code": exit_code,
         });
+        let refused = self.refused();
         let errors: &[String] = if let Self::Serve(ServeError::Config(errors)) = self {
             errors.list()
-        } else if let Self::Client(ClientError::Refused { errors, .. }) = self {
-            errors
         } else {
-            &[]
+            refused.map_or(&[], |details| &details.errors)
         };
+        if let (Some(object), Some(id)) =
+            (problem.as_object_mut(), refused.and_then(|details| details.request_id.clone()))
+        {
+            object.insert("request_id".to_owned(), id.into());
+        }
         if let Some(object) = problem.as_object_mut().filter(|_| !errors.is_empty()) {
             object.insert("errors".to_owned(), errors.into());
         }
@@ -76,19 +82,22 @@ impl Error {
     }
 
     fn detail(&self) -> String {
-        if let Self::Client(ClientError::Refused { detail, .. }) = self {
-            return detail.clone();
-        }
-        self.to_string()
+        self.refused().map_or_else(|| self.to_string(), |details| details.detail.clone())
+    }
+
+    /// What the control plane says instead of yes.
+    fn refused(&self) -> Option<&Details> {
+        if let Self::Client(ClientError::Refused(details)) = self { Some(details) } else { None }
     }
 
     fn kind(&self) -> Kind {
-        let kind = |r#type, title, exit_code| Kind { r#type, title, status: None, exit_code };
-        let wrong_use = || kind("fedgate:use", "Wrong use", 2);
-        let answered = |status: StatusCode| Kind {
-            status: Some(status),
-            ..kind("about:blank", status.canonical_reason().unwrap_or("Error"), 1)
+        let kind = |r#type: &'static str, title: &'static str, exit_code| Kind {
+            r#type: r#type.into(),
+            title: title.into(),
+            status: None,
+            exit_code,
         };
+        let wrong_use = || kind("fedgate:use", "Wrong use", 2);
         match self {
             Self::Serve(ServeError::Config(_)) => {
                 kind("fedgate:configuration", "The configuration cannot be used", 2)
@@ -108,10 +117,20 @@ impl Error {
                 ClientError::Unreachable { .. } => {
                     kind("fedgate:unreachable", "The control plane cannot be reached", 1)
                 }
-                ClientError::Unauthorized { .. } => answered(StatusCode::UNAUTHORIZED),
-                ClientError::Refused { status, .. } => answered(*status),
+                ClientError::Unauthorized { .. } => Kind {
+                    r#type: contract::Kind::Unauthorized.urn().into(),
+                    title: contract::Kind::Unauthorized.title().into(),
+                    status: Some(contract::Kind::Unauthorized.status()),
+                    exit_code: 1,
+                },
+                ClientError::Refused(details) => Kind {
+                    r#type: details.r#type.clone().into(),
+                    title: details.title.clone().into(),
+                    status: Some(details.status),
+                    exit_code: 1,
+                },
                 ClientError::Strange { status, .. } => Kind {
-                    status: Some(*status),
+                    status: Some(status.as_u16()),
                     ..kind("fedgate:strange", "What answers is no control plane", 1)
                 },
             },

@@ -1,119 +1,170 @@
 //! What the admin API says of domains, in words.
 
-use serde_json::Value;
+use fedgate_allow_list::Terms;
+use fedgate_allow_list::terms::{Action, Mode, Proof, Restriction, SearchPolicy};
+use fedgate_policy::{Outcome, Verdict};
+
+use crate::contract::{
+    DomainInList, ListedDomain, Refreshed, Reloaded, ShownDomain, State, StateOfLookups, TargetBody,
+};
+
+/// A domain, as one line of the list.
+pub(super) fn row(DomainInList { listed, lookups }: &DomainInList) -> String {
+    let line = format!("{:<32} {:<34} {}", listed.domain, standing(listed, lookups), listed.terms.note);
+    line.trim_end().to_owned()
+}
+
+/// How it stands with a domain: what its entry says comes first.
+fn standing(listed: &ListedDomain, lookups: &StateOfLookups) -> String {
+    let (terms, state) = (&listed.terms, state(lookups));
+    match (listed.expired, terms.action, terms.mode) {
+        (true, _, _) => "expired".to_owned(),
+        (false, Action::Block, _) => "blocked".to_owned(),
+        (false, Action::Allow, Mode::Enforce) => state,
+        (false, Action::Allow, Mode::Shadow) => format!("{state}, in shadow"),
+    }
+}
 
 /// How it stands with the lookups of a domain, as one line of a list has it.
-pub(super) fn state(domain: &Value) -> String {
-    match text(domain, "state") {
-        "no-federator" => "no federator".to_owned(),
-        "no-target" => "no usable target".to_owned(),
-        "stale" => format!("stale until {}", text(domain, "stands_until")),
-        "failing" => format!("failing since {}", text(domain, "failing_since")),
-        "not-looked-up" => "not looked up yet".to_owned(),
-        other => other.to_owned(),
+fn state(lookups: &StateOfLookups) -> String {
+    let moment = |at: &Option<String>| at.clone().unwrap_or_default();
+    match &lookups.state {
+        State::Ok => "ok".to_owned(),
+        State::NoFederator => "no federator".to_owned(),
+        State::NoTarget => "no usable target".to_owned(),
+        State::Stale => format!("stale until {}", moment(&lookups.stands_until)),
+        State::Failing => format!("failing since {}", moment(&lookups.failing_since)),
+        State::NotLookedUp => "not looked up yet".to_owned(),
+        State::Other(other) => other.clone(),
     }
 }
 
 /// All that is known of a domain, line by line.
-pub(super) fn shown(domain: &Value) -> Vec<String> {
-    let mut lines = vec![line("domain", text(domain, "domain"))];
+pub(super) fn shown(ShownDomain { listed, lookups, verdict }: &ShownDomain) -> Vec<String> {
+    let mut lines = vec![line("domain", listed.domain.as_str())];
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let note = some(text(domain, "note"));
-    lines.extend(note.map(|note| line("note", &note)));
-    lines.push(line("listed", text(domain, "created_at")));
-    lines.push(line("changed", text(domain, "updated_at")));
-    let since = match text(domain, "state") {
-        "stale" => format!(", failing since {}", text(domain, "failing_since")),
+    lines.extend(some(&listed.terms.note).map(|note| line("note", &note)));
+    lines.extend(terms(&listed.terms));
+    let by = |at: &str, by: &str| if by.is_empty() { at.to_owned() } else { format!("{at} by {by}") };
+    lines.push(line("listed", &by(&listed.created_at, &listed.created_by)));
+    lines.push(line("changed", &by(&listed.updated_at, &listed.updated_by)));
+    let since = match (&lookups.state.state, &lookups.state.failing_since) {
+        (State::Stale, Some(since)) => format!(", failing since {since}"),
         _ => String::new(),
     };
-    lines.push(line("state", &format!("{}{since}", state(domain))));
-    lines.extend(some(text(domain, "cause")).map(|cause| line("cause", &cause)));
-    for (key, name) in
-        [("last_success", "answered"), ("last_try", "looked up"), ("next_try", "next lookup")]
-    {
-        lines.extend(some(text(domain, key)).map(|moment| line(name, &moment)));
+    lines.push(line("state", &format!("{}{since}", standing(listed, &lookups.state))));
+    for (name, text) in [
+        ("cause", &lookups.cause),
+        ("answered", &lookups.last_success),
+        ("looked up", &lookups.last_try),
+        ("next lookup", &lookups.next_try),
+    ] {
+        lines.extend(text.as_ref().map(|text| line(name, text)));
     }
-    lines.push(finding(domain.get("verdict").unwrap_or(&Value::Null)));
-    lines.extend(items(domain, "targets").flat_map(target));
-    lines.extend(
-        items(domain, "passed_over").filter_map(Value::as_str).map(|it| line("passed over", it)),
-    );
+    lines.push(finding(verdict.as_ref()));
+    lines.extend(lookups.targets.iter().flat_map(target));
+    lines.extend(lookups.passed_over.iter().map(|it| line("passed over", it)));
+    lines
+}
+
+/// What an entry says beyond that the domain may federate, line by line.
+fn terms(terms: &Terms) -> Vec<String> {
+    let mut lines = Vec::new();
+    match terms.action {
+        Action::Allow => {}
+        Action::Block => lines.push(line("action", "block, whatever the strategy")),
+    }
+    lines.extend(terms.expires_at.map(|end| line("expires", &end.to_string())));
+    if !terms.pinned_hosts.is_empty() {
+        let hosts: Vec<_> = terms.pinned_hosts.iter().map(|host| host.as_str()).collect();
+        lines.push(line("pinned to", &hosts.join(", ")));
+    }
+    match terms.dnssec {
+        Proof::Inherit => {}
+        Proof::Require => lines.push(line("dnssec", "required")),
+    }
+    match terms.mode {
+        Mode::Enforce => {}
+        Mode::Shadow => lines.push(line("mode", "shadow: what would be refused is told, and passes")),
+    }
+    match terms.search_policy {
+        SearchPolicy::ExactHandleSearch => {}
+        SearchPolicy::NoSearch => lines.push(line("search", "their users find nobody")),
+        SearchPolicy::FullSearch => lines.push(line("search", "their users find everybody")),
+    }
+    match &terms.restriction {
+        Restriction::AllowAll => {}
+        Restriction::RestrictByTeam(teams) => {
+            let teams: Vec<_> = teams.iter().map(ToString::to_string).collect();
+            let only = if teams.is_empty() { "none of theirs".to_owned() } else { teams.join(", ") };
+            lines.push(line("teams", &only));
+        }
+    }
     lines
 }
 
 /// A target of an SRV record, and on lines of their own what is wrong with it.
-fn target(target: &Value) -> Vec<String> {
-    let number = |key| target.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let addresses: Vec<_> = items(target, "addresses").filter_map(Value::as_str).collect();
-    let (host, port) = (text(target, "host"), number("port"));
-    let (priority, weight) = (number("priority"), number("weight"));
+fn target(target: &TargetBody) -> Vec<String> {
+    let TargetBody { host, port, priority, weight, addresses, problems } = target;
     let named = format!("{host}:{port} priority {priority} weight {weight}: {}", addresses.join(" "));
     let mut lines = vec![line("target", named.trim_end_matches(": "))];
-    lines.extend(
-        items(target, "problems").filter_map(Value::as_str).map(|it| line("", &format!("! {it}"))),
-    );
+    lines.extend(problems.iter().map(|it| line("", &format!("! {it}"))));
     lines
 }
 
 /// A verdict, or none.
-pub(super) fn finding(verdict: &Value) -> String {
-    if let Some(found) = hosts(verdict) {
-        return line("discovered", &found);
-    }
-    match verdict.get("failure") {
-        Some(failure) => {
-            line("refused", &format!("{}: {}", text(failure, "label"), text(failure, "message")))
+pub(super) fn finding(verdict: Option<&Verdict>) -> String {
+    match verdict.map(|verdict| (&verdict.outcome, hosts(verdict))) {
+        Some((Outcome::Hosts(_), found)) => line("discovered", &found),
+        Some((Outcome::Failure(failure), _)) => {
+            line("refused", &format!("{}: {}", failure.label.name(), failure.message))
         }
         None => line("discovered", "not looked up yet"),
     }
 }
 
 /// What reading the configuration anew came to.
-pub(super) fn reloaded(reloaded: &Value) -> Vec<String> {
-    let named = |key| items(reloaded, key).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
-    let (applied, restart) = (named("applied"), named("needs_restart"));
-    let applied =
-        if applied.is_empty() { "nothing has changed that can be".to_owned() } else { applied };
+pub(super) fn reloaded(Reloaded { applied, needs_restart }: &Reloaded) -> Vec<String> {
+    let nothing = || "nothing has changed that can be".to_owned();
+    let applied = if applied.is_empty() { nothing() } else { applied.join(", ") };
     let mut lines = vec![line("applied", &applied)];
-    lines.extend((!restart.is_empty()).then(|| line("restart for", &restart)));
+    lines.extend((!needs_restart.is_empty()).then(|| line("restart for", &needs_restart.join(", "))));
     lines
 }
 
 /// Why a lookup that was asked for came to nothing, if it did, and what stands nevertheless.
-pub(super) fn failed_lookup(refreshed: &Value) -> Option<String> {
-    if refreshed.get("answered").and_then(Value::as_bool) != Some(false) {
+pub(super) fn failed_lookup(refreshed: &Refreshed) -> Option<String> {
+    if refreshed.answered {
         return None;
     }
-    let cause = refreshed.get("failure").map_or("", |failure| text(failure, "message"));
-    let stands = refreshed.get("stands").unwrap_or(&Value::Null);
-    let until = text(refreshed, "stands_until");
-    let stands = match (hosts(stands), stands.get("failure")) {
-        (Some(found), _) => format!("what was found before stands until {until}: {found}"),
-        (None, Some(failure)) => {
-            format!("what was found before stands until {until}: {}", text(failure, "message"))
+    let cause = match &refreshed.attempt.outcome {
+        Outcome::Hosts(_) => "",
+        Outcome::Failure(failure) => &failure.message,
+    };
+    let until = refreshed.stands_until.as_deref().unwrap_or_default();
+    let stands = match refreshed.stands.as_ref().map(|verdict| (&verdict.outcome, hosts(verdict))) {
+        Some((Outcome::Hosts(_), found)) => {
+            format!("what was found before stands until {until}: {found}")
         }
-        (None, None) => "nothing stands that was found before".to_owned(),
+        Some((Outcome::Failure(failure), _)) => {
+            format!("what was found before stands until {until}: {}", failure.message)
+        }
+        None => "nothing stands that was found before".to_owned(),
     };
     Some(format!("the lookup failed: {cause}; {stands}"))
 }
 
-fn hosts(verdict: &Value) -> Option<String> {
-    let hosts: Vec<_> = verdict.get("hosts")?.as_array()?.iter().filter_map(Value::as_str).collect();
-    let seconds = verdict.get("ttl_ms").and_then(Value::as_u64).unwrap_or_default() / 1000;
-    Some(format!("{} (for {seconds} s more)", hosts.join(", ")))
-}
-
-fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+/// The hosts of a verdict, if it has any, and for how long.
+fn hosts(verdict: &Verdict) -> String {
+    let hosts: Vec<_> = match &verdict.outcome {
+        Outcome::Hosts(hosts) => hosts.iter().map(|host| host.as_str()).collect(),
+        Outcome::Failure(_) => Vec::new(),
+    };
+    format!("{} (for {} s more)", hosts.join(", "), verdict.ttl_ms / 1000)
 }
 
 fn line(name: &str, text: &str) -> String {
     format!("{name:<12}{text}")
-}
-
-/// A member that is text, or none.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -137,9 +188,9 @@ mod tests {
             (json!({"state": "failing", "failing_since": at}), "failing since 2030-01-31T12:00:00Z"),
             (json!({"state": "not-looked-up"}), "not looked up yet"),
             (json!({"state": "of-a-later-version"}), "of-a-later-version"),
-            (json!({}), ""),
         ] {
-            assert_eq!(state(&domain), expected);
+            let lookups = serde_json::from_value(domain).unwrap();
+            assert_eq!(state(&lookups), expected);
         }
     }
 
@@ -147,7 +198,12 @@ mod tests {
     fn all_of_a_domain_is_shown() {
         let domain = json!({
             "domain": "a.com", "note": "contract 18",
-            "created_at": "2030-01-01T00:00:00.000Z", "updated_at": "2030-01-02T00:00:00.000Z",
+            "action": "block", "expires_at": "2030-03-01T00:00:00Z", "pinned_hosts": ["infra.a.com"],
+            "dnssec": "require", "mode": "enforce", "search_policy": "no_search", "colour": "red",
+            "restriction": {"tag": "restrict_by_team", "value": ["f81d4fae-7dec-11d0-a765-00a0c91e6bf6"]},
+            "expired": false,
+            "created_at": "2030-01-01T00:00:00.000Z", "created_by": "",
+            "updated_at": "2030-01-02T00:00:00.000Z", "updated_by": "alice",
             "state": "stale", "failing_since": "2030-01-31T11:58:00Z",
             "stands_until": "2030-01-31T12:08:00Z", "cause": "DNS error: SERVFAIL",
             "last_success": "2030-01-31T11:49:00Z", "last_try": "2030-01-31T11:59:00Z",
@@ -164,9 +220,15 @@ mod tests {
         let expected = "\
 domain      a.com
 note        contract 18
+action      block, whatever the strategy
+expires     2030-03-01T00:00:00Z
+pinned to   infra.a.com
+dnssec      required
+search      their users find nobody
+teams       f81d4fae-7dec-11d0-a765-00a0c91e6bf6
 listed      2030-01-01T00:00:00.000Z
-changed     2030-01-02T00:00:00.000Z
-state       stale until 2030-01-31T12:08:00Z, failing since 2030-01-31T11:58:00Z
+changed     2030-01-02T00:00:00.000Z by alice
+state       blocked, failing since 2030-01-31T11:58:00Z
 cause       DNS error: SERVFAIL
 answered    2030-01-31T11:49:00Z
 looked up   2030-01-31T11:59:00Z
@@ -177,6 +239,7 @@ target      other.a.com:0 priority 20 weight 5
             ! port 0 is no port
             ! no address
 passed over the SRV target '192.0.2.1' is an IP address";
+        let domain = serde_json::from_value(domain).unwrap();
         assert_eq!(shown(&domain).join("\n"), expected);
     }
 
@@ -184,10 +247,10 @@ passed over the SRV target '192.0.2.1' is an IP address";
     fn a_failed_lookup_is_told_with_what_stands() {
         let failure = json!({"label": "discovery-failure", "message": "SERVFAIL"});
         let hosts = json!({"domain": "a.com", "hosts": ["infra.a.com"], "ttl_ms": 20_000});
-        let absent = json!({"failure": {"label": "invalid-domain", "message": "no record"}});
-        for (refreshed, expected) in [
+        let absent = json!({"domain": "a.com", "ttl_ms": 1,
+            "failure": {"label": "invalid-domain", "message": "no record"}});
+        for (mut refreshed, expected) in [
             (json!({"answered": true, "hosts": ["infra.a.com"], "stands": null}), None),
-            (json!({"hosts": ["infra.a.com"]}), None),
             (
                 json!({"answered": false, "failure": failure, "stands": null}),
                 Some("the lookup failed: SERVFAIL; nothing stands that was found before"),
@@ -203,6 +266,9 @@ passed over the SRV target '192.0.2.1' is an IP address";
                 Some("the lookup failed: SERVFAIL; what was found before stands until 12:00: no record"),
             ),
         ] {
+            refreshed["domain"] = json!("a.com");
+            refreshed["ttl_ms"] = json!(1);
+            let refreshed = serde_json::from_value(refreshed).unwrap();
             assert_eq!(failed_lookup(&refreshed).as_deref(), expected);
         }
     }

@@ -64,9 +64,16 @@ fn each_failure_has_its_exit_code_and_its_one_line_of_json() {
         (&["envoy", "--", "/nowhere/envoy"], "", "", 1, "fedgate:envoy", Value::Null),
         (&list, &nobody, "x", 1, "fedgate:unreachable", Value::Null),
         (&list, &strange, "x", 1, "fedgate:strange", json!(404)),
-        (&list, &url, "x", 1, "about:blank", json!(401)),
-        (&list, &url, FILTER_TOKEN, 1, "about:blank", json!(403)),
-        (&["domain", "show", "a.com"], &url, ADMIN_TOKEN, 1, "about:blank", json!(404)),
+        (&list, &url, "x", 1, "urn:fedgate:problem:unauthorized", json!(401)),
+        (&list, &url, FILTER_TOKEN, 1, "urn:fedgate:problem:forbidden", json!(403)),
+        (
+            &["domain", "show", "a.com"],
+            &url,
+            ADMIN_TOKEN,
+            1,
+            "urn:fedgate:problem:not-listed",
+            json!(404),
+        ),
     ];
     for (words, url, token, code, kind, status) in table {
         // `--json` may stand before the command or behind it, but not behind `--`.
