@@ -1,21 +1,25 @@
 //! The admin API, from its other end.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use fedgate_store::rights;
 use reqwest::{
-    Certificate, Client as Http, ClientBuilder, Method, Proxy, RequestBuilder, StatusCode, Url, redirect,
+    Certificate, Client as Http, ClientBuilder, Method, Proxy, RequestBuilder, Response, StatusCode,
+    Url, redirect,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Remote;
+use super::{Error, Remote};
 use crate::contract::Details;
 
 /// Longer than the server's own limit, so that it is the server who explains.
 const TIMEOUT: Duration = Duration::from_secs(35);
+/// For what may be long.
+const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Speaks to the admin API.
 pub(super) struct Client {
@@ -172,7 +176,29 @@ impl Client {
     /// Sends a request of ours; the answer, if it is yes.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
         let away = |error: reqwest::Error| unreachable(&self.base, &error);
-        let response = request.send().await.map_err(away)?;
+        self.answer(request.send().await.map_err(away)?).await
+    }
+
+    /// Sends a request of ours, and hands over the answer piece after piece, if it is yes.
+    pub(super) async fn download(
+        &self,
+        request: RequestBuilder,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let away = |error: reqwest::Error| unreachable(&self.base, &error);
+        let mut response = request.timeout(LONG_TIMEOUT).send().await.map_err(away)?;
+        if !response.status().is_success() {
+            self.answer(response).await?;
+            return Ok(());
+        }
+        while let Some(piece) = response.chunk().await.map_err(away)? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, response: Response) -> Result<Answer, ClientError> {
+        let away = |error: reqwest::Error| unreachable(&self.base, &error);
         let (status, url) = (response.status(), self.base.clone());
         let answer = Answer { body: response.bytes().await.map_err(away)?, status, url };
         if status.is_success() {
@@ -206,7 +232,7 @@ impl Answer {
 }
 
 /// Each on a line of its own, below what is said.
-fn listed(errors: &[String]) -> String {
+pub(super) fn listed(errors: &[String]) -> String {
     errors.iter().flat_map(|error| ["\n  - ", error]).collect()
 }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use fedgate_store::StoreError;
+
+use super::store::FileError;
 use super::{client, envoy, token};
 use crate::contract::{self, Details};
 use crate::serve::ServeError;
@@ -25,6 +28,12 @@ pub(super) enum Error {
     /// A lookup that was asked for came to nothing.
     #[error("{0}")]
     Lookup(String),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file that was named cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Envoy does not run.
     #[error(transparent)]
     Envoy(#[from] envoy::EnvoyError),
@@ -67,6 +76,8 @@ impl Error {
         let refused = self.refused();
         let errors: &[String] = if let Self::Serve(ServeError::Config(errors)) = self {
             errors.list()
+        } else if let Self::File(FileError::Wrong { errors, .. }) = self {
+            errors
         } else {
             refused.map_or(&[], |details| &details.errors)
         };
@@ -134,9 +145,11 @@ impl Error {
                     ..kind("fedgate:strange", "What answers is no control plane", 1)
                 },
             },
+            Self::Store(_) => kind("fedgate:store", "The store cannot be used", 1),
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
             Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
             Self::Use(_)
+            | Self::File(_)
             | Self::Token(TokenError::Name(_) | TokenError::Nothing | TokenError::Words) => wrong_use(),
             Self::Token(TokenError::Random(_)) | Self::System(_) => {
                 kind("fedgate:system", "The system failed us", 1)

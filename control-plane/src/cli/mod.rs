@@ -5,23 +5,31 @@
 mod check;
 mod client;
 mod commands;
+mod complete;
 mod envoy;
 mod failure;
+mod portable;
 mod print;
+mod store;
+mod table;
+mod terms;
 mod token;
+mod transfer;
 mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use fedgate_policy::{Domain, Strategy};
 
 use crate::auth::Role;
 use crate::config::Settings;
 use crate::{serve, spelling};
+use complete::{CompletionsArgs, ShareArgs};
 use failure::Error;
+use store::StoreCommand;
 
 /// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
 #[derive(Debug, Parser)]
@@ -91,6 +99,21 @@ Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Copy the store and put a copy in its place; write the list into a file for people, and read it back
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  fedgate completions bash > /usr/local/share/bash-completion/completions/fedgate
+  fedgate completions zsh > /usr/local/share/zsh/site-functions/_fedgate
+  fedgate completions fish > /usr/local/share/fish/vendor_completions.d/fedgate.fish")]
+    Completions(CompletionsArgs),
+    /// Write man pages and completions into a folder; `scripts/build` does
+    #[command(hide = true)]
+    Share(ShareArgs),
 }
 
 #[derive(Debug, Args)]
@@ -239,13 +262,15 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
         Command::Token { command } => token::run(&command, json),
+        Command::Store { command } => runtime()?.block_on(store::run(command, json)),
+        Command::Completions(args) => complete::completions(&args, Cli::command()),
+        Command::Share(args) => complete::share(&args, &Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_holds_together() {

@@ -101,21 +101,25 @@ impl TermsArgs {
     pub(super) fn change(self, now: SystemTime) -> Change {
         let either = |one: bool, other: bool| one || other;
         Change {
-            action: either(self.block, self.allow)
-                .then_some(if self.block { Action::Block } else { Action::Allow }),
+            action: either(self.block, self.allow).then_some(if self.block {
+                Action::Block
+            } else {
+                Action::Allow
+            }),
             note: self.note,
             expires_at: self.expires.map(|end| end.moment(now)),
             pinned_hosts: either(self.no_pins, !self.pins.is_empty())
                 .then(|| self.pins.into_iter().collect()),
             dnssec: self.dnssec,
-            mode: either(self.shadow, self.enforce)
-                .then_some(if self.shadow { Mode::Shadow } else { Mode::Enforce }),
+            mode: either(self.shadow, self.enforce).then_some(if self.shadow {
+                Mode::Shadow
+            } else {
+                Mode::Enforce
+            }),
             search_policy: self.search_policy,
             restriction: match (self.all_teams, self.teams.is_empty()) {
                 (true, _) => Some(Restriction::AllowAll),
-                (false, false) => {
-                    Some(Restriction::RestrictByTeam(self.teams.into_iter().collect()))
-                }
+                (false, false) => Some(Restriction::RestrictByTeam(self.teams.into_iter().collect())),
                 (false, true) => None,
             },
         }
@@ -221,7 +225,10 @@ mod tests {
         let team = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
         for (value, expected) in [
             (json!({"note": "n"}), ""),
-            (json!({"action": "block", "expires_at": "2030-01-31T12:00:00Z"}), "blocked, until 2030-01-31T12:00:00Z"),
+            (
+                json!({"action": "block", "expires_at": "2030-01-31T12:00:00Z"}),
+                "blocked, until 2030-01-31T12:00:00Z",
+            ),
             (
                 json!({"pinned_hosts": ["f.a.com"], "dnssec": "require", "mode": "shadow"}),
                 "pinned to f.a.com, DNSSEC, shadow",
