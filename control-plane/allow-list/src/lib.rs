@@ -10,6 +10,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod audit;
+mod outcome;
 pub mod sqlite;
 mod state;
 pub mod terms;
@@ -27,6 +28,7 @@ use fedgate_policy::{Domain, Strategy};
 pub use fedgate_store::StoreError;
 
 pub use audit::{Author, Deed, Record};
+pub use outcome::{Access, MAX_NAMED, Outcome, Write};
 pub use state::{Change, Condition, Effect, Effects, Entry, Stamp, State};
 pub use terms::{Moment, Terms, TermsError};
 pub use tokens::{Role, Token, UnknownRole};
@@ -161,6 +163,11 @@ impl AllowList {
         (state.strategy, state.strategy_revision)
     }
 
+    /// The list's revision.
+    pub fn revision(&self) -> i64 {
+        self.shown().state.revision
+    }
+
     /// Shows the list as it is, then every later change as it is made, until `follower` wants no more.
     pub fn follow<T>(
         &self,
@@ -175,6 +182,21 @@ impl AllowList {
     /// Shows the list as it is.
     pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
         at(&self.shown().state)
+    }
+
+    /// Does a write, or only says what it would come to: the decision is the same.
+    pub async fn apply(
+        &self,
+        write: Write,
+        is_dry_run: bool,
+        condition: Condition,
+        author: Author,
+    ) -> Result<Outcome, WriteError> {
+        self.write(author, move |state, author| {
+            let (outcome, changes) = state.decide(write, &condition, author)?;
+            Ok((outcome, if is_dry_run { Vec::new() } else { changes }))
+        })
+        .await
     }
 
     /// Lists a domain, or changes the terms on which it is listed; what is not given stays.

@@ -118,10 +118,7 @@ impl State {
 
     /// Whether strategy and list allow this domain.
     pub fn allows(&self, domain: &Domain) -> bool {
-        match self.in_force(domain) {
-            Some(entry) => entry.allows() && self.strategy.allows(true),
-            None => self.strategy.allows(false),
-        }
+        allowed(self.strategy, self.domains.get(domain))
     }
 
     /// Whether the domain is listed as one that may federate, whatever the strategy.
@@ -166,10 +163,10 @@ impl State {
         condition: &Condition,
     ) -> Result<((), Option<Change>), WriteError> {
         let present = self.domains.get(&domain).map(|entry| entry.revision);
-        if present.is_none() && *condition == Condition::None {
+        condition.check(present)?;
+        if present.is_none() {
             return Err(WriteError::NotListed(domain));
         }
-        condition.check(present)?;
         Ok(((), Some(Change::Remove(domain, self.next_revision()))))
     }
 
@@ -277,6 +274,14 @@ impl State {
 
     fn next_revision(&self) -> i64 {
         self.revision.saturating_add(1)
+    }
+}
+
+/// Whether a strategy allows a domain that has this entry, or none.
+pub(crate) fn allowed(strategy: Strategy, entry: Option<&Entry>) -> bool {
+    match entry.filter(|entry| !entry.lapsed) {
+        Some(entry) => entry.allows() && strategy.allows(true),
+        None => strategy.allows(false),
     }
 }
 

@@ -16,11 +16,8 @@ pub const MAX_NOTE: usize = 500;
 pub const MAX_TEAMS: usize = 1000;
 
 /// On what terms a domain is listed. The default is a plain entry: it is allowed, and that is all.
-///
-/// Members that are not known are passed over: what is read are answers, and a later version may say more.
-/// Requests are read as [`Change`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Terms {
     /// Whether the domain may federate, or may not under any strategy.
     pub action: Action,
@@ -304,6 +301,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_with_the_reason() {
         for json in [
             r#"{"action":"maybe"}"#,
+            r#"{"colour":"red"}"#,
             r#"{"expires_at":"tomorrow"}"#,
             r#"{"expires_at":"2030-01-31T12:00:00+01:00"}"#,
             r#"{"pinned_hosts":["*.a.com"]}"#,
@@ -337,9 +335,7 @@ mod tests {
         assert_eq!((changed.note.as_str(), changed.expires_at), ("m", None));
         assert_eq!(changed.mode, Mode::Shadow);
         assert_eq!(Terms::default().with(terms.clone().into()), terms);
-        for json in
-            [r#"{"note":null}"#, r#"{"mode":null}"#, r#"{"pinned_hosts":null}"#, r#"{"colour":"red"}"#]
-        {
+        for json in [r#"{"note":null}"#, r#"{"mode":null}"#, r#"{"pinned_hosts":null}"#] {
             assert!(serde_json::from_str::<Change>(json).is_err(), "{json}");
         }
     }
