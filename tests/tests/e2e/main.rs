@@ -6,6 +6,7 @@
 mod addresses;
 mod allow_list;
 mod answers;
+mod backup;
 mod balancer;
 mod claim;
 mod client_certificate;
