@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
+    /// Whether the admin API takes a change of what is there only with a condition.
+    pub(crate) require_match: bool,
     /// Who may call.
     pub(crate) tokens: Tokens,
     /// How log lines look.
@@ -155,6 +157,8 @@ impl Config {
         let timeout = reader.time("discovery.timeout", &timeout);
         let private = one(settings.discovery_allow_private_addresses, file.private_addresses, "false");
         let private_addresses = reader.parse("discovery.allow_private_addresses", &private, false);
+        let require_match = one(settings.api_require_match, file.require_match, "false");
+        let require_match = reader.parse("api.require_match", &require_match, false);
         let connect_timeout = one(settings.egress_connect_timeout, file.connect_timeout, "2s");
         let egress = Egress {
             connect_timeout: reader.time("egress.connect_timeout", &connect_timeout),
@@ -216,6 +220,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            require_match,
             tokens,
             log_format,
             log,

@@ -109,7 +109,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds])?;
-    let certificates = config.tls.clone();
+    let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let reload = Reload::new(settings, config, set_filter);
     let api = Api {
         list: list.clone(),
@@ -118,6 +118,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         reload: reload.clone(),
         refresher: refresher.abort_handle(),
         guard,
+        rates: Arc::default(),
+        require_match,
     };
     let budget = Budget::secure();
     let serving = [

@@ -11,6 +11,7 @@
 
 pub mod audit;
 mod outcome;
+pub mod schema;
 pub mod sqlite;
 mod state;
 pub mod terms;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::schema::{HostText, MomentText};
+
 /// The longest note, in characters.
 pub const MAX_NOTE: usize = 500;
 /// The most teams that a restriction names.
@@ -22,13 +24,13 @@ pub struct Terms {
     /// Whether the domain may federate, or may not under any strategy.
     pub action: Action,
     /// For people: at most 500 characters, none of them a control character.
-    #[schema(example = "our friends at A", max_length = 500)]
+    #[schema(example = "our friends at A", max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     pub note: String,
     /// From then on the entry counts as absent.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[schema(value_type = Option<MomentText>)]
     pub expires_at: Option<Moment>,
     /// The only hosts that discovery may yield, at most 64; empty: any.
-    #[schema(value_type = Vec<String>, example = json!(["federator.infra.a.com"]), max_items = 64)]
+    #[schema(value_type = Vec<HostText>, max_items = 64)]
     pub pinned_hosts: BTreeSet<HostName>,
     /// Whether the SRV answer has to be proven.
     pub dnssec: Proof,
@@ -89,8 +91,8 @@ pub enum SearchPolicy {
 }
 
 /// Wire's restriction, in Wire's shape: `{"tag":"restrict_by_team","value":["…"]}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "tag", content = "value", rename_all = "snake_case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "tag", content = "value", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Restriction {
     /// Every team of the other backend.
     #[default]
@@ -106,38 +108,38 @@ pub struct Moment(pub SystemTime);
 
 /// Terms of which only some are given; the others stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Change {
     /// See [`Terms::action`].
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(nullable = false)]
     pub action: Option<Action>,
     /// For people: at most 500 characters, none of them a control character.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(nullable = false, max_length = 500)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(nullable = false, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     pub note: Option<String>,
     /// From then on the entry counts as absent; null: never.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Option<MomentText>)]
     pub expires_at: Option<Option<Moment>>,
     /// The only hosts that discovery may yield, at most 64; empty: any.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(value_type = Vec<String>, nullable = false, max_items = 64)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(value_type = Vec<HostText>, nullable = false, max_items = 64)]
     pub pinned_hosts: Option<BTreeSet<HostName>>,
     /// See [`Terms::dnssec`].
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(nullable = false)]
     pub dnssec: Option<Proof>,
     /// See [`Terms::mode`].
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(nullable = false)]
     pub mode: Option<Mode>,
     /// See [`Terms::search_policy`].
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(nullable = false)]
     pub search_policy: Option<SearchPolicy>,
     /// See [`Terms::restriction`].
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(nullable = false)]
     pub restriction: Option<Restriction>,
 }

@@ -3,25 +3,35 @@
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use fedgate_allow_list::{Author, Condition};
+use fedgate_allow_list::{Author, Condition, WriteError};
 use fedgate_policy::Domain;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::number::Number;
 use super::problem::Problem;
+use super::{Api, json};
 use crate::auth::Caller;
 use crate::contract::Kind;
 use crate::plain::Plain;
 use crate::spelling;
 
-/// The longest body that is read, in bytes.
-const MAX_BODY: usize = 64 << 10;
-/// The time for it.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest body that is read, in bytes, and the time for it.
+const BODY: Bounds = Bounds { bytes: 64 << 10, time: Duration::from_secs(10) };
+/// The same where a body holds a whole list: 100,000 plain domains need some 6 MiB.
+const LARGE_BODY: Bounds = Bounds { bytes: 32 << 20, time: Duration::from_secs(25) };
+
+/// What a body may cost.
+#[derive(Clone, Copy)]
+struct Bounds {
+    bytes: usize,
+    time: Duration,
+}
 
 /// The `{domain}` of the path.
 pub(crate) struct DomainName(pub(crate) Domain);
@@ -29,17 +39,35 @@ pub(crate) struct DomainName(pub(crate) Domain);
 /// The query, whose members are `T`'s and no others.
 pub(crate) struct Query<T>(pub(crate) T);
 
+/// Whether a write is only asked about.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DryRun {
+    /// Whether to say only what would change, and to write nothing.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(crate) dry_run: bool,
+}
+
 /// The JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// The JSON body, or its default where there is none.
+/// The JSON body, or its default where there is none, or null.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
 /// Who makes the request, when, and by which number.
 pub(crate) struct By(pub(crate) Author);
 
+/// A JSON body that may be large.
+pub(crate) struct LargeJson<T>(pub(crate) T);
+
 /// `If-Match` and `If-None-Match` of a write.
-pub(crate) struct When(pub(crate) Condition);
+pub(crate) struct When {
+    pub(crate) condition: Condition,
+    /// Whether there is none, and has to be where there is anything to change.
+    is_missing: bool,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for DomainName {
     type Rejection = Problem;
@@ -70,10 +98,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        match read_json(request).await? {
-            Some(value) => Ok(Self(value)),
-            None => Err(Problem::bad_request("this needs a JSON body")),
-        }
+        let body = read_body(request, BODY).await?.ok_or_else(no_body)?;
+        json::read(&body).map(Self).map_err(|error| misread(&error))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for LargeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = read_body(request, LARGE_BODY).await?.ok_or_else(no_body)?;
+        // This takes its time, for which no thread is to be kept from others.
+        let read = tokio::task::spawn_blocking(move || json::read(&body)).await;
+        let read = read.map_err(|error| Problem::new(Kind::TimedOut, error.to_string()))?;
+        read.map(Self).map_err(|error| misread(&error))
     }
 }
 
@@ -81,19 +119,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        Ok(Self(read_json(request).await?.unwrap_or_default()))
+        let Some(body) = read_body(request, BODY).await? else { return Ok(Self(T::default())) };
+        let read: Option<T> = json::read(&body).map_err(|error| misread(&error))?;
+        Ok(Self(read.unwrap_or_default()))
     }
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
+/// A body that is declared as JSON, if there is one.
+async fn read_body(request: Request, bounds: Bounds) -> Result<Option<Bytes>, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY));
+    let bytes = tokio::time::timeout(bounds.time, axum::body::to_bytes(body, bounds.bytes));
     let late = |_| {
-        let detail = format!("the body was not here after {} seconds", BODY_TIME.as_secs());
+        let detail = format!("the body was not here after {} seconds", bounds.time.as_secs());
         Problem::new(Kind::RequestTimeout, detail)
     };
     let bytes = bytes.await.map_err(late)?.map_err(|_| {
-        let detail = format!("the body broke off, or is longer than {MAX_BODY} bytes");
+        let detail = format!("the body broke off, or is longer than {} bytes", bounds.bytes);
         Problem::new(Kind::ContentTooLarge, detail)
     })?;
     if bytes.is_empty() {
@@ -103,13 +144,19 @@ async fn read_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, P
         let detail = "the body is not declared as JSON: `Content-Type: application/json`";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let kind = match error.classify() {
-            Category::Data => Kind::UnprocessableContent,
-            Category::Syntax | Category::Eof | Category::Io => Kind::BadRequest,
-        };
-        Problem::new(kind, format!("the body is not what this takes: {error}"))
-    })
+    Ok(Some(bytes))
+}
+
+fn no_body() -> Problem {
+    Problem::bad_request("this needs a JSON body")
+}
+
+fn misread(error: &serde_json::Error) -> Problem {
+    let kind = match error.classify() {
+        Category::Data => Kind::UnprocessableContent,
+        Category::Syntax | Category::Eof | Category::Io => Kind::BadRequest,
+    };
+    Problem::new(kind, format!("the body is not what this takes: {error}"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -129,12 +176,16 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for When {
+impl FromRequestParts<Api> for When {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let header = |name| joined(&parts.headers, &name);
-        Ok(Self(match (header(header::IF_MATCH)?, header(header::IF_NONE_MATCH)?.as_deref()) {
+        let condition = match (header(header::IF_MATCH)?, header(header::IF_NONE_MATCH)?.as_deref()) {
+            // Then only what is not there yet may be written: nobody can have read it.
+            (None, None) if api.require_match => {
+                return Ok(Self { condition: Condition::Absent, is_missing: true });
+            }
             (None, None) => Condition::None,
             (None, Some("*")) => Condition::Absent,
             (Some(tags), None) if tags == "*" => Condition::Exists,
@@ -145,7 +196,23 @@ impl<S: Send + Sync> FromRequestParts<S> for When {
                     "we know `If-None-Match: *` only, and not with `If-Match`",
                 ));
             }
-        }))
+        };
+        Ok(Self { condition, is_missing: false })
+    }
+}
+
+impl When {
+    /// Takes the condition out, and leaves the word for a write that failed.
+    pub(crate) fn demand(self) -> (Condition, impl FnOnce(WriteError) -> Problem) {
+        let explain = move |error| match error {
+            WriteError::Precondition if self.is_missing => Problem::new(
+                Kind::PreconditionRequired,
+                "this control plane takes a change of what is there only with a condition: read it first, and \
+                 send its ETag back as If-Match; or `If-Match: *`",
+            ),
+            error => error.into(),
+        };
+        (self.condition, explain)
     }
 }
 

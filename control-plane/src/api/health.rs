@@ -27,7 +27,7 @@ async fn healthz() -> &'static str {
 /// Answers whether the store is readable and discovery is running. Where DNS as a whole fails, a second
 /// line says so, and since when; that is no reason to take us out of service: what was found before
 /// still stands, and nobody else would know more. Calls that were refused for want of a right token are
-/// counted on a line of their own.
+/// counted on a line of their own, and so are calls of tokens that call too often.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses(
@@ -41,10 +41,11 @@ async fn readyz(State(api): State<Api>) -> Result<String, Problem> {
     if api.refresher.is_finished() {
         return Err(unready("the task that keeps verdicts fresh has ended: restart fedgate".to_owned()));
     }
-    Ok(ready(api.verdicts.dns(), Instant::now(), api.guard.failures().count()))
+    let refused = (api.guard.failures().count(), api.rates.refused());
+    Ok(ready(api.verdicts.dns(), Instant::now(), refused))
 }
 
-fn ready(dns: Option<DnsTrouble>, now: Instant, refused: u64) -> String {
+fn ready(dns: Option<DnsTrouble>, now: Instant, (refused, limited): (u64, u64)) -> String {
     let mut lines = "ok\n".to_owned();
     // Writing to a string does not fail.
     if let Some(dns) = dns {
@@ -52,6 +53,10 @@ fn ready(dns: Option<DnsTrouble>, now: Instant, refused: u64) -> String {
     }
     if refused > 0 {
         let _ = writeln!(lines, "refused: {refused} calls without a right token since the start");
+    }
+    if limited > 0 {
+        let _ =
+            writeln!(lines, "limited: {limited} calls of tokens that call too often since the start");
     }
     lines
 }
@@ -63,15 +68,17 @@ mod tests {
     #[test]
     fn refused_calls_are_counted_where_there_are_any() {
         let refused = "refused: 7 calls without a right token since the start\n";
-        assert_eq!(ready(None, Instant::now(), 7), format!("ok\n{refused}"));
+        assert_eq!(ready(None, Instant::now(), (7, 0)), format!("ok\n{refused}"));
+        let limited = "limited: 3 calls of tokens that call too often since the start\n";
+        assert_eq!(ready(None, Instant::now(), (7, 3)), format!("ok\n{refused}{limited}"));
     }
 
     #[test]
     fn the_trouble_of_dns_is_a_second_line() {
         let now = Instant::now();
-        assert_eq!(ready(None, now, 0), "ok\n");
+        assert_eq!(ready(None, now, (0, 0)), "ok\n");
         let dns = DnsTrouble { since: now, cause: "no answer in time".to_owned() };
-        let body = ready(Some(dns), now, 0);
+        let body = ready(Some(dns), now, (0, 0));
         let (first, second) = body.split_once('\n').unwrap();
         assert_eq!(first, "ok");
         assert!(

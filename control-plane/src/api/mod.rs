@@ -1,18 +1,25 @@
 //! The HTTP API, on two listeners: `admin` for people and their tools, `verdicts` for the filters.
 //!
-//! A request goes through the layers from the outside in: route (404, 405), time limit, token and
-//! role (401, 403), then the handler. So nobody learns without a token what is on the list.
+//! A request goes through the layers from the outside in: number, route (404, 405), time limit, token and
+//! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
+mod bulk;
+mod describe;
+mod domains;
 mod extract;
 mod guard;
 mod health;
+mod json;
 mod lookups;
 mod number;
+mod page;
 mod problem;
+mod rate;
 mod store;
 mod verdicts;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -23,8 +30,7 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use fedgate_allow_list::AllowList;
 use tokio::task::AbortHandle;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Guard;
@@ -34,6 +40,7 @@ use crate::reload::Reload;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
 use problem::Problem;
+pub(crate) use rate::Rates;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -56,33 +63,39 @@ pub(crate) struct Api {
     pub(crate) refresher: AbortHandle,
     /// Who may call.
     pub(crate) guard: Guard,
+    /// How often they do.
+    pub(crate) rates: Arc<Rates>,
+    /// Whether a change of what is there needs a condition.
+    pub(crate) require_match: bool,
 }
 
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
+    let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let routes = admin::guarded().merge(store::guarded());
-    let guarded = within(TIME_LIMIT, routes.route_layer(guard));
-    let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: admin API"))
+    let guarded = within(TIME_LIMIT, routes.route_layer(rate).route_layer(guard));
+    let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(Listener::Admin, described(router, &openapi).with_state(api))
+    common(Listener::Admin, described(Listener::Admin, router, openapi).with_state(api))
 }
 
 /// The service behind the listener `verdicts`.
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
-    let (router, openapi) = OpenApiRouter::with_openapi(about("Fedgate: verdict API"))
+    let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
         .merge(verdicts::waiting().route_layer(guard))
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(Listener::Verdicts, described(router, &openapi).with_state(api))
+    common(Listener::Verdicts, described(Listener::Verdicts, router, openapi).with_state(api))
 }
 
 /// With its own description, which is written once: anybody may have it.
-fn described(router: Router<Api>, openapi: &OpenApi) -> Router<Api> {
+fn described(listener: Listener, router: Router<Api>, mut openapi: OpenApi) -> Router<Api> {
+    describe::complete(&mut openapi, listener);
     let json = Bytes::from(openapi.to_json().unwrap_or_default());
     let describe = async || ([(header::CONTENT_TYPE, "application/json")], json);
     router.route("/openapi.json", axum::routing::get(describe))
@@ -123,17 +136,6 @@ async fn with_headers(mut response: Response) -> Response {
         headers.insert(header::DATE, date);
     }
     response
-}
-
-fn about(title: &str) -> OpenApi {
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    let mut components = utoipa::openapi::Components::new();
-    components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    OpenApiBuilder::new()
-        .info(InfoBuilder::new().title(title).version(env!("CARGO_PKG_VERSION")).build())
-        .components(Some(components))
-        .security(Some([SecurityRequirement::new("token", [""; 0])]))
-        .build()
 }
 
 #[cfg(test)]

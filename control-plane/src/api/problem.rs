@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fedgate_allow_list::{StoreError, WriteError};
+use fedgate_allow_list::{StoreError, TermsError, WriteError};
 
 use crate::contract::{Details, Kind};
 use crate::plain::Plain;
@@ -65,8 +65,13 @@ impl From<WriteError> for Problem {
         let kind = match &error {
             WriteError::NotListed(_) => Kind::NotListed,
             WriteError::NoToken(_) => Kind::NoSuchToken,
-            WriteError::Twice(_) | WriteError::Terms(..) => Kind::UnprocessableContent,
-            WriteError::TokenExists(_) | WriteError::SameToken(_) => Kind::Conflict,
+            WriteError::Terms(_, TermsError::Note | TermsError::Hosts(_) | TermsError::Teams(_)) => {
+                Kind::UnprocessableContent
+            }
+            WriteError::Twice(_)
+            | WriteError::Terms(_, TermsError::BlockInShadow)
+            | WriteError::TokenExists(_)
+            | WriteError::SameToken(_) => Kind::Conflict,
             WriteError::Precondition => Kind::PreconditionFailed,
             WriteError::Store(error) => return Self::from_store(error),
         };

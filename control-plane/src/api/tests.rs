@@ -44,7 +44,8 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, std::sync::Arc::new(|_| Ok(())));
-    Api { list, verdicts, targets, reload, refresher, guard }
+    let rates = Arc::default();
+    Api { list, verdicts, targets, reload, refresher, guard, rates, require_match: false }
 }
 
 pub(super) fn service() -> Service {
@@ -197,7 +198,11 @@ async fn a_body_that_is_not_what_it_should_be_is_a_problem() {
     let huge = format!(r#"{{"note":"{}"}}"#, "x".repeat(70_000));
     for (line, body, status) in [
         ("PUT /v1/domains/a.com", "{", 400),
-        ("PUT /v1/domains/a.com", &deep, 400),
+        ("PUT /v1/domains/a.com", &deep, 422),
+        ("PUT /v1/domains/a.com", r#"["block"]"#, 422),
+        ("PUT /v1/domains/a.com", r#"{"restriction":["allow_all"]}"#, 422),
+        ("PUT /v1/domains/a.com", r#"{"action":"block","mode":"shadow"}"#, 409),
+        ("PUT /v1/strategy", r#"["allowAll"]"#, 422),
         ("PUT /v1/domains/a.com", r#"{"note":[[[[]]]]}"#, 422),
         ("PUT /v1/domains/a.com", r#"{"note":"x","colour":"red"}"#, 422),
         ("PUT /v1/domains/a.com", r#"{"note":"a\u0000b"}"#, 422),

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::extract::{DomainName, Query};
 use super::problem::Problem;
 use super::{Api, MAX_WAIT, number};
-use crate::contract::{Details, FailureSchema, VerdictSchema, strategy_schema};
+use crate::contract::{DomainText, FailureSchema, VerdictSchema, strategy_schema};
 
 /// The verdict API's guarded routes, but for those that wait.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
@@ -94,9 +94,11 @@ struct FeedQuery {
     /// That of the page before. Without it, or with one that is not known any more, the table begins
     /// anew.
     #[serde(default)]
+    #[param(required = false)]
     cursor: String,
     /// How many seconds to wait for a change where there is none: 0 to 60, 0 by default.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 60, required = false)]
     wait: u64,
 }
 
@@ -105,9 +107,6 @@ struct FeedQuery {
     get, path = "/v1/verdicts", tag = "verdicts", params(FeedQuery),
     responses(
         (status = 200, body = FeedPageSchema),
-        (status = 400, body = Details, content_type = "application/problem+json"),
-        (status = 401, body = Details, content_type = "application/problem+json"),
-        (status = 403, body = Details, content_type = "application/problem+json"),
     ),
 )]
 async fn feed(
@@ -126,12 +125,9 @@ async fn feed(
 /// The verdict on a domain, looked up in DNS now if it must be.
 #[utoipa::path(
     get, path = "/v1/verdicts/{domain}", tag = "verdicts",
-    params(("domain" = String, Path, description = "a backend domain")),
+    params(("domain" = DomainText, Path, description = "a backend domain")),
     responses(
         (status = 200, body = AnswerSchema),
-        (status = 400, body = Details, content_type = "application/problem+json", description = "not a backend domain"),
-        (status = 401, body = Details, content_type = "application/problem+json"),
-        (status = 403, body = Details, content_type = "application/problem+json"),
     ),
 )]
 async fn verdict(

@@ -20,6 +20,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            require_match,
             tokens: _,
             log_format,
             log: _,
@@ -46,6 +47,7 @@ impl Config {
                 egress.client_certificate_sds != next.egress.client_certificate_sds,
             ),
             ("egress.trust_sds", egress.trust_sds != next.egress.trust_sds),
+            ("api.require_match", *require_match != next.require_match),
             ("log.format", *log_format != next.log_format),
         ];
         keys.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()

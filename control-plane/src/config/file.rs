@@ -37,6 +37,7 @@ pub(super) struct File {
     pub(super) trust_sds: Option<String>,
     pub(super) dnssec: Option<String>,
     pub(super) trust_anchor: Option<String>,
+    pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) log: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
@@ -54,8 +55,8 @@ impl File {
                 Section { name: name.to_owned(), table: Table::new() }
             }
         };
-        let [mut store, mut listen, mut tls, mut discovery, mut egress, mut log] =
-            ["store", "listen", "tls", "discovery", "egress", "log"].map(&mut section);
+        let [mut store, mut listen, mut tls, mut discovery, mut egress, mut api, mut log] =
+            ["store", "listen", "tls", "discovery", "egress", "api", "log"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
@@ -76,11 +77,12 @@ impl File {
             trust_sds: egress.string("trust_sds", errors),
             dnssec: discovery.string("dnssec", errors),
             trust_anchor: discovery.string("trust_anchor", errors),
+            require_match: api.boolean("require_match", errors),
             log_format: log.string("format", errors),
             log: log.string("filter", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, tls, discovery, egress, log] {
+        for section in [store, listen, tls, discovery, egress, api, log] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));

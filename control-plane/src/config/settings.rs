@@ -68,6 +68,9 @@ pub(crate) struct Settings {
     /// File on Envoy's side: the SDS secret `federation_trust`, the authorities that we trust
     #[arg(long, env = "FEDGATE_EGRESS_TRUST_SDS", value_name = "FILE")]
     pub(crate) egress_trust_sds: Option<String>,
+    /// Whether the admin API takes a change of what is there only with a condition: `true` or `false`
+    #[arg(long, env = "FEDGATE_API_REQUIRE_MATCH", value_name = "BOOL")]
+    pub(crate) api_require_match: Option<String>,
     /// Tokens that are accepted, `name:role:sha256`, separated by commas; see `fedgate token`
     #[arg(long, env = "FEDGATE_TOKENS", value_name = "LIST", hide_env_values = true)]
     pub(crate) tokens: Option<String>,

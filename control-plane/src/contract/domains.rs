@@ -5,12 +5,13 @@ use fedgate_policy::{Domain, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::lookups::{Lookups, StateOfLookups};
+use super::text::DomainText;
 use super::verdict::VerdictSchema;
 
 /// A listed domain.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct ListedDomain {
-    #[schema(value_type = String, example = "a.com")]
+    #[schema(value_type = DomainText)]
     pub(crate) domain: Domain,
     #[serde(flatten)]
     pub(crate) terms: Terms,
@@ -54,6 +55,6 @@ pub(crate) struct ShownDomain {
 pub(crate) struct DomainPage {
     pub(crate) domains: Vec<DomainInList>,
     /// What to send as `after` to get the next page; null where there is none.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<DomainText>)]
     pub(crate) next: Option<Domain>,
 }

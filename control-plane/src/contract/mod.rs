@@ -8,11 +8,17 @@ mod lookups;
 mod problem;
 mod reloaded;
 mod strategy;
+mod text;
 mod verdict;
+mod writes;
 
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};
 pub(crate) use reloaded::Reloaded;
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
+pub(crate) use text::DomainText;
 pub(crate) use verdict::{FailureSchema, VerdictSchema};
+pub(crate) use writes::{
+    Access, ChangedDomain, ChangedStrategy, Outcome, PutAnswer, PutDomain, PutDomains, StrategyAnswer,
+};
