@@ -8,6 +8,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 use super::{Error, print};
+use crate::startup;
 
 /// Which shell's completions.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub(super) fn completions(args: &CompletionsArgs, command: Command) -> Result<()
 pub(super) fn share(args: &ShareArgs, command: &Command) -> Result<(), Error> {
     for shell in Shell::value_variants() {
         let Some(place) = place(*shell) else { continue };
-        write(&args.folder.join(place), script(*shell, command.clone()).as_bytes())?;
+        write(&args.folder.join(place), &script(*shell, command.clone()))?;
     }
     for (name, page) in pages(command)? {
         write(&args.folder.join("man/man1").join(name), &page)?;
@@ -58,23 +59,32 @@ fn script(shell: Shell, mut command: Command) -> String {
 }
 
 /// A page for each command that is shown, by its file's name.
-fn pages(command: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+fn pages(command: &Command) -> io::Result<Vec<(String, String)>> {
     let mut root = command.clone().disable_help_subcommand(true);
     root.build();
     let (mut pages, mut rest) = (Vec::new(), vec![root]);
     while let Some(command) = rest.pop() {
         let name = command.get_display_name().unwrap_or(command.get_name()).replace(' ', "-");
         let mut page = Vec::new();
-        Man::new(command.clone()).title(name.clone()).render(&mut page)?;
-        pages.push((format!("{name}.1"), page));
+        let source = format!("fedgate {}", startup::VERSION);
+        Man::new(command.clone()).title(name.clone()).source(source).render(&mut page)?;
+        pages.push((format!("{name}.1"), roff(&String::from_utf8_lossy(&page))));
         rest.extend(command.get_subcommands().filter(|it| !it.is_hide_set()).cloned());
     }
     Ok(pages)
 }
 
-fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+/// A page with its examples line by line, as they were written, and in ASCII, whatever reads it.
+fn roff(page: &str) -> String {
+    let page = page.replace("\n.SH EXTRA\n", "\n.SH EXAMPLES AND MORE\n.nf\n");
+    let ascii =
+        |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    page.chars().map(ascii).collect()
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, octets)
+    std::fs::write(path, text)
 }

@@ -28,6 +28,9 @@ pub(super) enum Error {
     /// A lookup that was asked for came to nothing.
     #[error("{0}")]
     Lookup(String),
+    /// What was demanded is not so.
+    #[error("{0}")]
+    Unmet(String),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -144,6 +147,12 @@ impl Error {
                     status: Some(status.as_u16()),
                     ..kind("fedgate:strange", "What answers is no control plane", 1)
                 },
+            },
+            Self::Unmet(_) => Kind {
+                r#type: contract::Kind::PreconditionFailed.urn().into(),
+                title: contract::Kind::PreconditionFailed.title().into(),
+                status: None,
+                exit_code: 1,
             },
             Self::Store(_) => kind("fedgate:store", "The store cannot be used", 1),
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),

@@ -6,8 +6,10 @@ mod check;
 mod client;
 mod commands;
 mod complete;
+mod domain;
 mod envoy;
 mod failure;
+mod outcome;
 mod portable;
 mod print;
 mod store;
@@ -28,6 +30,7 @@ use crate::auth::Role;
 use crate::config::Settings;
 use crate::{serve, spelling};
 use complete::{CompletionsArgs, ShareArgs};
+use domain::{DomainCommand, How};
 use failure::Error;
 use store::StoreCommand;
 
@@ -126,31 +129,6 @@ struct ServeArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum DomainCommand {
-    /// List all domains, and how it stands with their lookups
-    List(Remote),
-    /// Show one domain: what discovery found, its targets' addresses, and what is wrong with them
-    Show(OneDomain),
-    /// Allow a domain, or change its note
-    #[command(after_help = "\
-Examples:
-  fedgate domain add company-a.com
-  fedgate domain add company-a.com --note 'contract 17, ask Alice'")]
-    Add {
-        #[command(flatten)]
-        which: OneDomain,
-        /// What to note about it, up to 500 characters; without it, the note that is there stays
-        #[arg(long)]
-        note: Option<String>,
-    },
-    /// No longer allow a domain
-    Remove(OneDomain),
-    /// Look a domain up in DNS now, e.g. after its SRV record has changed; filters hear of it at once.
-    /// Exit code 1 where DNS has no answer, whatever stands of an earlier one
-    Refresh(OneDomain),
-}
-
-#[derive(Debug, Subcommand)]
 enum StrategyCommand {
     /// Print the strategy
     Get(Remote),
@@ -158,6 +136,8 @@ enum StrategyCommand {
     Set {
         #[arg(value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).try_map(|name| name.parse::<Strategy>()))]
         strategy: Strategy,
+        #[command(flatten)]
+        how: How,
         #[command(flatten)]
         remote: Remote,
     },
@@ -257,7 +237,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Serve(ServeArgs { settings, check_config: false }) => {
             runtime()?.block_on(async { Ok(serve::serve(*settings).await?) })
         }
-        Command::Domain { command } => runtime()?.block_on(commands::domain(command, json)),
+        Command::Domain { command } => runtime()?.block_on(domain::run(command, json)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),

@@ -10,16 +10,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::Error;
+
 /// Terms of which some are given; the others stay as they are.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Terms: what is not named stays as it is")]
+#[command(next_help_heading = "Terms (what is not named stays as it is)")]
 pub(super) struct TermsArgs {
     /// What to note about it, up to 500 characters; '' takes it away
     #[arg(long, value_name = "TEXT")]
-    pub(super) note: Option<String>,
+    note: Option<String>,
     /// Forbid it, under every strategy
     #[arg(long, conflicts_with = "allow")]
-    pub(super) block: bool,
+    block: bool,
     /// Take a block back
     #[arg(long)]
     allow: bool,
@@ -97,6 +99,15 @@ impl End {
 // === impl TermsArgs ===
 
 impl TermsArgs {
+    /// Has them forbid the domain, unless they say otherwise.
+    pub(super) fn block(&mut self) -> Result<(), Error> {
+        if self.allow {
+            return Err(Error::Use("to block with --allow goes against itself".to_owned()));
+        }
+        self.block = true;
+        Ok(())
+    }
+
     /// As the API takes them.
     pub(super) fn change(self, now: SystemTime) -> Change {
         let either = |one: bool, other: bool| one || other;

@@ -8,15 +8,18 @@ use fedgate_policy::Domain;
 use reqwest::Method;
 
 use super::client::Client;
+use super::domain::{DRY_RUN, told};
 use super::portable::{self, Format, Portable};
 use super::store::{Draft, FileError, unusable};
 use super::{Error, Remote, print};
-use crate::contract::{DomainPage, StrategyBody};
+use crate::contract::{DomainPage, PutDomain, PutDomains, StrategyBody};
 
 /// The longest file that is read, in octets: that of 100,000 domains has some 10 MiB.
 const MAX_FILE: u64 = 256 << 20;
 /// How many domains one request asks for.
 const PAGE: &str = "1000";
+/// How often the list is read anew where others change it meanwhile.
+const TRIES: u32 = 10;
 
 /// Where the list is to go.
 #[derive(Debug, Args)]
@@ -72,8 +75,24 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), Error> {
     }
 }
 
-/// All of it, as it was at one moment.
+/// All of it, as it was at one moment: it is read anew where it was changed meanwhile.
 async fn fetch(client: &Client) -> Result<Portable, Error> {
+    for _ in 0..TRIES {
+        let (first, list, last) = fetch_once(client).await?;
+        if first == last {
+            return Ok(list);
+        }
+    }
+    Err(Error::Unmet("the list changes all the time: try again when fewer write to it".to_owned()))
+}
+
+/// What is read, and the list's revision before and after.
+async fn fetch_once(client: &Client) -> Result<(Option<u64>, Portable, Option<u64>), Error> {
+    let revision = async || {
+        let one = client.request(Method::GET, &["domains"], &[("limit", "1")]);
+        Ok::<_, Error>(client.send(one).await?.revision())
+    };
+    let first = revision().await?;
     let StrategyBody { strategy } = client.get(&["strategy"]).await?.read()?;
     let mut list = Portable { strategy: Some(strategy), ..Portable::default() };
     let mut after: Option<Domain> = None;
@@ -85,18 +104,27 @@ async fn fetch(client: &Client) -> Result<Portable, Error> {
         list.domains.extend(page.domains.into_iter().map(|it| (it.listed.domain, it.listed.terms)));
         after = page.next;
         if after.is_none() {
-            return Ok(list);
+            return Ok((first, list, revision().await?));
         }
     }
 }
 
-/// Makes the list what a file says.
+/// Makes the list what a file says. It is asked first what that comes to, and then the list may not have changed
+/// since: what is told is what is done.
 pub(super) async fn import(args: ImportArgs, json: bool) -> Result<(), Error> {
     let ImportArgs { file, format, prune, dry_run, remote } = args;
     let list = read(&file, format)?;
+    let domains =
+        list.domains.into_iter().map(|(domain, terms)| PutDomain { domain, change: terms.into() });
+    let body = PutDomains { domains: domains.collect(), strategy: list.strategy };
     let client = Client::new(&remote)?;
-    let _ = (list, client, prune, dry_run, json);
-    Ok(())
+    let prune = [("prune", if prune { "true" } else { "false" })];
+    let request = |query: &[(&str, &str)]| client.request(Method::PUT, &["domains"], query).json(&body);
+    let asked = client.send(request(&[prune.as_slice(), &[DRY_RUN]].concat())).await?;
+    if dry_run {
+        return told(&asked, json);
+    }
+    told(&client.send(asked.if_unchanged(request(&prune))).await?, json)
 }
 
 fn read(path: &Path, format: Option<Format>) -> Result<Portable, FileError> {

@@ -21,6 +21,10 @@ use super::text::DomainText;
 pub(crate) struct PutDomains {
     /// Each domain once.
     pub(crate) domains: Vec<PutDomain>,
+    /// The strategy to set with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = strategy_schema, required = false)]
+    pub(crate) strategy: Option<Strategy>,
 }
 
 /// A domain, and the terms on which to list it; what is left out stays as it is.

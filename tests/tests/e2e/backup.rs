@@ -12,6 +12,7 @@ use fedgate_tests::World;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN, VIEWER_TOKEN};
 use fedgate_tests::process::{PATIENCE, http};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// A folder for copies, and the store of a control plane.
 struct Place {
@@ -58,11 +59,24 @@ fn count(file: &str, sql: &str) -> i64 {
     rusqlite::Connection::open(file).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
+fn token(writer: usize) -> String {
+    format!("token-of-writer-{writer}")
+}
+
 #[test]
 fn a_copy_made_under_writes_is_a_state_that_was_acknowledged_and_comes_back_as_such() {
     const WRITERS: usize = 8;
     let mut world = World::builder().start();
-    let control_plane = world.control_plane.as_ref().unwrap();
+    let control_plane = world.control_plane();
+    // Each with a token of his own: one may not call so often.
+    let tokens = (0..WRITERS).map(|writer| {
+        let sha256 = hex::encode(Sha256::digest(token(writer)));
+        format!("[[token]]\nname = \"w{writer}\"\nrole = \"admin\"\nsha256 = \"{sha256}\"\n")
+    });
+    let tokens: String = tokens.chain(["[discovery]".to_owned()]).collect();
+    control_plane.configure("[discovery]", &tokens);
+    control_plane.terminate();
+    control_plane.restart();
     let place = Place::beside(control_plane);
     let url = control_plane.url();
     let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new([0_usize; WRITERS]));
@@ -77,7 +91,7 @@ fn a_copy_made_under_writes_is_a_state_that_was_acknowledged_and_comes_back_as_s
                     }
                     let put = http()
                         .put(format!("{url}/v1/domains/w{writer}-{n}.com"))
-                        .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+                        .header("authorization", format!("Bearer {}", token(writer)))
                         .send_empty();
                     assert_eq!(put.unwrap().status(), 201);
                     acknowledged.lock().unwrap()[writer] = n;
