@@ -73,8 +73,8 @@ pub(crate) struct Api {
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
-    let routes = admin::guarded().merge(store::guarded());
-    let guarded = within(TIME_LIMIT, routes.route_layer(rate).route_layer(guard));
+    let guarded = admin::guarded().merge(store::guarded());
+    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))

@@ -3,7 +3,8 @@
 use reqwest::Method;
 
 use super::client::Client;
-use super::domain::{told, with_revision};
+use super::domain::with_revision;
+use super::write::told;
 use super::{Error, Remote, StrategyCommand, print, words};
 use crate::contract::{Reloaded, SetStrategy, StrategyBody};
 

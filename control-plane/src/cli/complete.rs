@@ -47,8 +47,8 @@ fn place(shell: Shell) -> Option<&'static str> {
         Shell::Bash => Some("bash-completion/completions/fedgate"),
         Shell::Zsh => Some("zsh/site-functions/_fedgate"),
         Shell::Fish => Some("fish/vendor_completions.d/fedgate.fish"),
-        // The enum may grow.
-        _ => None,
+        // There may be more some day.
+        Shell::Elvish | Shell::PowerShell | _ => None,
     }
 }
 

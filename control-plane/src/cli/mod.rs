@@ -9,6 +9,7 @@ mod complete;
 mod domain;
 mod envoy;
 mod failure;
+mod names;
 mod outcome;
 mod portable;
 mod print;
@@ -18,6 +19,7 @@ mod terms;
 mod token;
 mod transfer;
 mod words;
+mod write;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,9 +32,10 @@ use crate::auth::Role;
 use crate::config::Settings;
 use crate::{serve, spelling};
 use complete::{CompletionsArgs, ShareArgs};
-use domain::{DomainCommand, How};
+use domain::DomainCommand;
 use failure::Error;
 use store::StoreCommand;
+use write::How;
 
 /// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
 #[derive(Debug, Parser)]

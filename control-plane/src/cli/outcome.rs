@@ -77,7 +77,7 @@ fn difference(ChangedDomain { domain, before, after }: &ChangedDomain) -> String
 mod tests {
     use super::*;
 
-    fn outcome(dry_run: bool, rest: Value) -> Outcome {
+    fn outcome(dry_run: bool, rest: &Value) -> Outcome {
         let nobody = json!({"count": 0, "domains": [], "unlisted": false});
         let mut all = json!({"dry_run": dry_run, "added": [], "changed": [], "removed": [], "unchanged": 0,
             "gain_access": nobody, "lose_access": nobody});
@@ -103,14 +103,14 @@ remove       c.com
 strategy     allowAll -> allowDynamic
 gain access  a.com
 lose access  c.com, and 2 more, every domain that is not listed";
-        assert_eq!(lines(&outcome(true, rest.clone())).join("\n"), would);
+        assert_eq!(lines(&outcome(true, &rest)).join("\n"), would);
         let was = "\
 1 added, 1 changed, 1 removed, 2 as they were
 strategy     allowAll -> allowDynamic
 gain access  a.com
 lose access  c.com, and 2 more, every domain that is not listed";
-        assert_eq!(lines(&outcome(false, rest)).join("\n"), was);
-        assert_eq!(lines(&outcome(true, json!({"unchanged": 1}))), ["nothing would change"]);
-        assert_eq!(lines(&outcome(false, json!({}))), ["nothing to change"]);
+        assert_eq!(lines(&outcome(false, &rest)).join("\n"), was);
+        assert_eq!(lines(&outcome(true, &json!({"unchanged": 1}))), ["nothing would change"]);
+        assert_eq!(lines(&outcome(false, &json!({}))), ["nothing to change"]);
     }
 }

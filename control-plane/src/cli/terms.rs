@@ -14,6 +14,7 @@ use super::Error;
 
 /// Terms of which some are given; the others stay as they are.
 #[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 #[command(next_help_heading = "Terms (what is not named stays as it is)")]
 pub(super) struct TermsArgs {
     /// What to note about it, up to 500 characters; '' takes it away
@@ -158,8 +159,8 @@ pub(super) fn in_brief(terms: &Terms) -> String {
     });
     said.extend(match restriction {
         Restriction::AllowAll => None,
-        Restriction::RestrictByTeam(teams) if teams.len() == 1 => Some("1 team".to_owned()),
-        Restriction::RestrictByTeam(teams) => Some(format!("{} teams", teams.len())),
+        Restriction::RestrictByTeam(these) if these.len() == 1 => Some("1 team".to_owned()),
+        Restriction::RestrictByTeam(these) => Some(format!("{} teams", these.len())),
     });
     said.join(", ")
 }

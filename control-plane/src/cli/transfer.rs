@@ -8,9 +8,9 @@ use fedgate_policy::Domain;
 use reqwest::Method;
 
 use super::client::Client;
-use super::domain::{DRY_RUN, told};
 use super::portable::{self, Format, Portable};
 use super::store::{Draft, FileError, unusable};
+use super::write::{DRY_RUN, told};
 use super::{Error, Remote, print};
 use crate::contract::{DomainPage, PutDomain, PutDomains, StrategyBody};
 
@@ -78,8 +78,8 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), Error> {
 /// All of it, as it was at one moment: it is read anew where it was changed meanwhile.
 async fn fetch(client: &Client) -> Result<Portable, Error> {
     for _ in 0..TRIES {
-        let (first, list, last) = fetch_once(client).await?;
-        if first == last {
+        let (before, list, after) = fetch_once(client).await?;
+        if before == after {
             return Ok(list);
         }
     }

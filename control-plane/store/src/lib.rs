@@ -36,3 +36,12 @@ pub enum StoreError {
     #[error("the store failed: {0}")]
     Failed(String),
 }
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::Full(None);
+        }
+        Self::Failed(error.to_string())
+    }
+}
