@@ -155,7 +155,7 @@ async fn backup(args: BackupArgs, json: bool) -> Result<(), Error> {
 
 fn restore(RestoreArgs { file, place }: &RestoreArgs, json: bool) -> Result<(), Error> {
     let (store, now) = (place.path()?, SystemTime::now());
-    let stamp = humantime::format_rfc3339_seconds(now).to_string().replace(['-', ':'], "");
+    let stamp = humantime::format_rfc3339_millis(now).to_string().replace(['-', ':'], "");
     // As `fedgate serve` will read it.
     let check = |database: &Database| {
         database.identity()?;

@@ -133,6 +133,13 @@ fn a_write_happens_only_if_what_is_demanded_is_so() {
         }
     }
     assert_eq!(as_json(control_plane, &show)["note"], "1");
+    // Of several domains, it is about the list.
+    let list = revision(&["domain", "list"]);
+    as_json(control_plane, &["domain", "set", "a.com", "--note", "2"]);
+    let several = ["domain", "add", "c.com", "d.com", "--if-revision", &list];
+    assert!(control_plane.cli(&several).unwrap_err().contains("exit status: 1"));
+    let several = ["domain", "add", "c.com", "d.com", "--if-revision", &revision(&["domain", "list"])];
+    ok(control_plane, &several);
     ok(control_plane, &["domain", "remove", "a.com", "--if-revision", &revision(&show), "--dry-run"]);
     ok(control_plane, &["domain", "remove", "a.com", "--if-revision", &revision(&show)]);
     as_json(control_plane, &["domain", "add", "a.com", "--if-absent"]);
