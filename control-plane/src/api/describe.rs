@@ -11,7 +11,7 @@ use utoipa::openapi::{
 };
 
 use super::number;
-use crate::contract::{Details, Kind};
+use crate::contract::{Details, DomainText, Kind};
 use crate::listener::Listener;
 
 /// What holds for a listener as a whole.
@@ -32,6 +32,7 @@ pub(super) fn about(listener: Listener) -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme("token", SecurityScheme::Http(bearer))
         .schema_from::<Details>()
+        .schema_from::<DomainText>()
         .build();
     let version = env!("CARGO_PKG_VERSION");
     OpenApiBuilder::new()

@@ -141,4 +141,8 @@ async fn with_headers(mut response: Response) -> Response {
 #[cfg(test)]
 mod lookups_tests;
 #[cfg(test)]
+mod page_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writes_tests;

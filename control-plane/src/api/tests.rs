@@ -13,20 +13,37 @@ use crate::xds::Xds;
 pub(super) struct Service {
     admin: Router,
     verdicts: Router,
+    pub(super) list: AllowList,
     pub(super) told: std::sync::Arc<Told>,
 }
 
 pub(super) struct Answer {
     pub(super) status: u16,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Value,
 }
 
 fn service_on(list: AllowList) -> Service {
+    service_that(list, false)
+}
+
+/// A service whose list is kept in a file, and so has an audit.
+pub(super) fn stored_service(dir: &std::path::Path) -> Service {
+    let store = fedgate_store::sqlite::Database::open(&dir.join("fedgate.db")).unwrap();
+    let store = Box::new(fedgate_allow_list::sqlite::Sqlite(store));
+    service_on(AllowList::open(store, SystemTime::now()).unwrap())
+}
+
+/// A service that takes a change of what is there only with a condition.
+pub(super) fn demanding_service() -> Service {
+    service_that(in_memory(), true)
+}
+
+fn service_that(list: AllowList, require_match: bool) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let api = api(list, told.clone(), refresher);
-    Service { admin: admin(api.clone()), verdicts: verdicts(api), told }
+    let api = Api { require_match, ..api(list.clone(), told.clone(), refresher) };
+    Service { admin: admin(api.clone()), verdicts: verdicts(api), list, told }
 }
 
 fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
@@ -374,6 +391,16 @@ async fn the_openapi_documents_know_every_route() {
     ];
     assert_eq!(paths, expected);
     assert!(admin["components"]["schemas"]["Verdict"].is_object());
+    for (path, item) in admin["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap();
+            let open = ["/healthz", "/readyz"].contains(&path.as_str());
+            for status in ["401", "403", "429"] {
+                assert_eq!(answers.contains_key(status), !open, "{method} {path} {status}");
+            }
+            assert!(answers.values().all(|it| it["description"].is_string()), "{method} {path}");
+        }
+    }
     assert_eq!(admin["components"]["securitySchemes"]["token"]["scheme"], "bearer");
     let request = axum::http::Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
     let verdicts = send(&service.verdicts, request).await.body;

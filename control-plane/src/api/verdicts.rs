@@ -26,7 +26,7 @@ pub(super) fn waiting() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(feed))
 }
 
-/// What the control plane says of one backend domain, and who it is: a [`VerdictSchema`] with two names.
+/// What the control plane says of one backend domain, and who it is.
 #[derive(utoipa::ToSchema)]
 #[schema(as = Answer)]
 #[allow(dead_code, reason = "documents the JSON of the policy's Answer, and a test holds it to it")]

@@ -100,6 +100,8 @@ fn all_errors_are_shown_at_once() {
         xds = "127.0.0.1"
         [log]
         filter = 1
+        [api]
+        require_match = 1
         [egress]
         connect_timeout = "1ms"
         trust_sds = "trust.yaml"
@@ -150,6 +152,7 @@ fn all_errors_are_shown_at_once() {
         "token: the name 'a' stands there twice",
         "token: 'a' and 'c' have the same sha256",
         "log.filter: is not a string",
+        "api.require_match: is neither true nor false",
         "token: a token's sha256 has 64 hexadecimal digits",
         "log.format: 'xml'",
     ] {

@@ -160,3 +160,27 @@ fn type_schema() -> Object {
         .enum_values(Some(Kind::ALL.map(Kind::urn)))
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The headings of docs/api.md that name problems: `#### 404 not-listed`.
+    fn documented() -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let headings = page.lines().filter_map(|line| line.strip_prefix("#### "));
+        let of_a_problem = headings.filter(|it| it.starts_with(|c: char| c.is_ascii_digit()));
+        of_a_problem.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_kind_of_problem_is_a_heading_of_the_documents_and_each_heading_a_kind() {
+        let kinds = Kind::ALL.map(|kind| format!("{} {}", kind.status(), kind.parts().1));
+        assert_eq!(documented(), kinds);
+        let urns: BTreeSet<_> = Kind::ALL.map(Kind::urn).into();
+        assert_eq!(urns.len(), Kind::ALL.len());
+    }
+}
