@@ -7,6 +7,7 @@ mod addresses;
 mod allow_list;
 mod answers;
 mod backup;
+mod api;
 mod balancer;
 mod claim;
 mod client_certificate;
