@@ -26,7 +26,7 @@ impl Database {
         self.with(|connection| copy(connection, &place))
     }
 
-    /// As [`Database::copy`], of a file that nobody uses, which stays as it is. Blocks.
+    /// As [`Database::copy`], of a file that nobody uses, whose schema stays as it is. Blocks.
     pub fn copy_unused(path: &Path) -> Result<File, StoreError> {
         let database = Database::open_as_it_is(path).map_err(|fault| fault.at(path))?;
         let file = database.copy()?;

@@ -46,6 +46,7 @@ fn a_copy_of_an_open_store_is_whole_and_nobody_elses_business() {
     database.close().unwrap();
     assert_eq!(revision(&kept), 7);
     Database::copy_unused(&kept).unwrap();
+    assert_eq!(files(dir.path()), ["copy.db", "s.db"], "nothing is left beside them");
 }
 
 #[test]

@@ -132,10 +132,12 @@ impl Database {
             Err(error) => return Err(Fault::Missing(error)),
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // What is damaged, or not ours, keeps its log; of what is well, it goes into the file.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         if examine(&connection)? == 0 {
             return Err(Fault::Foreign);
         }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok(Self::of(path, connection))
     }
 

@@ -6,8 +6,8 @@
 mod addresses;
 mod allow_list;
 mod answers;
-mod backup;
 mod api;
+mod backup;
 mod balancer;
 mod claim;
 mod client_certificate;
