@@ -403,6 +403,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
         "/v1/reload",
+        "/v1/store/backup",
         "/v1/strategy",
         "/v1/tokens",
         "/v1/tokens/{name}",
