@@ -363,7 +363,8 @@ async fn pages_follow_one_another() {
 #[tokio::test]
 async fn a_wrong_method_is_a_problem() {
     let service = service();
-    assert_eq!(service.admin("POST /v1/strategy", "").await.status, 405);
+    let answer = service.admin("POST /v1/strategy", "").await;
+    assert_eq!((answer.status, &answer.headers["allow"]), (405, &"GET,HEAD,PUT".parse().unwrap()));
     assert_eq!(service.admin("DELETE /healthz", "").await.status, 405);
 }
 

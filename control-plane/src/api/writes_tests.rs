@@ -64,6 +64,8 @@ async fn many_are_put_all_or_none() {
             assert_eq!(answer.status, status, "{body:.80}{query}: {}", answer.body);
         }
     }
+    let misspelt = service.admin(LIST, r#"{"domains":[{"domain":"b_b.com"}]}"#).await.body;
+    assert!(misspelt["detail"].as_str().unwrap().contains("'b_b.com' is not a backend domain"));
     for query in ["?prune=1", "?prune=", "?prune=true&prune=true", "?dryrun=true", "?prune"] {
         let answer = service.admin(&format!("{LIST}{query}"), r#"{"domains":[]}"#).await;
         assert_eq!(answer.status, 400, "{query}");

@@ -107,7 +107,7 @@ pub(crate) enum StrategyAnswer {
     /// It was done.
     Done(StrategyBody),
     /// It was asked about.
-    DryRun(Outcome),
+    DryRun(Box<Outcome>),
 }
 
 // === impl PutDomain ===
@@ -171,7 +171,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for TermsAlone<'_, A> {
             if key != "domain" {
                 return seed.deserialize(StringDeserializer::new(key)).map(Some);
             }
-            if self.domain.replace(self.members.next_value()?).is_some() {
+            // Which of many it is has to be told.
+            let text: String = self.members.next_value()?;
+            let domain = text.parse().map_err(|error| {
+                A::Error::custom(format!("'{text}' is not a backend domain: it {error}"))
+            })?;
+            if self.domain.replace(domain).is_some() {
                 return Err(A::Error::duplicate_field("domain"));
             }
         }

@@ -6,6 +6,7 @@
 mod addresses;
 mod allow_list;
 mod answers;
+mod api;
 mod audit;
 mod balancer;
 mod brig;
