@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -79,16 +80,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let wire = bind_wire(config.wire).await?;
 
     let path = config.store.clone();
-    let (store, identity, list) = blocking(move || {
-        let store = Database::open(&path)?;
-        let identity = store.identity()?;
-        Ok::<_, StoreError>((
-            store.clone(),
-            identity,
-            AllowList::open(Box::new(Sqlite(store)), SystemTime::now())?,
-        ))
-    })
-    .await??;
+    let (store, identity, list) = blocking(move || open(&path)).await??;
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
@@ -124,7 +116,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let resolve = judge.observe(discovery);
     let egress = config.egress.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
-    tell_ready(&config, [&admin, &verdicts, &xds])?;
+    tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
     let reload = Reload::new(settings, config, tokens, set_filter);
@@ -175,14 +167,27 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// The store, the name by which it is known again, and the list that is kept in it. Blocks.
+fn open(path: &Path) -> Result<(Database, String, AllowList), StoreError> {
+    let store = Database::open(path)?;
+    let identity = store.identity()?;
+    let list = AllowList::open(Box::new(Sqlite(store.clone())), SystemTime::now())?;
+    Ok((store, identity, list))
+}
+
 /// Says what runs here, and on what.
-fn tell_ready(config: &Config, listeners: [&TcpListener; 3]) -> io::Result<()> {
+fn tell_ready(
+    config: &Config,
+    listeners: [&TcpListener; 3],
+    wire: Option<&TcpListener>,
+) -> io::Result<()> {
     let store = std::path::absolute(&config.store)?;
     let (store, servers) = (store.display(), startup::listed(&config.servers));
     let [admin, verdicts, xds] = listeners.map(TcpListener::local_addr);
     let (version, dnssec) = (startup::VERSION, &config.dnssec);
     let (admin, verdicts, xds) = (admin?, verdicts?, xds?);
-    tracing::info!(version, %store, servers, %dnssec, %admin, %verdicts, %xds, "ready");
+    let wire = wire.map(TcpListener::local_addr).transpose()?.map(tracing::field::display);
+    tracing::info!(version, %store, servers, %dnssec, %admin, %verdicts, %xds, wire, "ready");
     Ok(())
 }
 

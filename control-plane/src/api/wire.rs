@@ -239,7 +239,6 @@ async fn add_team(
     responses(
         (status = 200, description = "done, or it was so"),
         (status = 400, body = WireError),
-        (status = 533, body = WireError, description = "it is no remote"),
     ),
 )]
 async fn remove_team(
@@ -256,8 +255,11 @@ async fn remove_team(
             Ok(Some(restricted(teams.iter().copied().filter(|team| *team != team_id).collect())))
         }
     };
-    edit(&api, &domain, &author, remove).await?;
-    Ok(done())
+    match edit(&api, &domain, &author, remove).await {
+        // Of what is no remote there is nothing to take away.
+        Ok(()) | Err(Refusal::Brig(_)) => Ok(done()),
+        Err(refusal @ Refusal::Problem(_)) => Err(refusal),
+    }
 }
 
 /// Changes the terms of a remote, if it is one; begins anew where somebody else was faster.

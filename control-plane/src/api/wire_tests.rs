@@ -81,6 +81,7 @@ async fn teams_are_added_and_taken_away_one_by_one() {
     let wire = service_on(in_memory()).wire(false);
     let teams = format!("{REMOTES}/a.com/teams");
     let team = json!({"team_id": TEAM}).to_string();
+    assert_eq!(wire.call("admin", &format!("DELETE {teams}/{TEAM}"), "").await.status, 200);
     let unknown = wire.call("admin", &format!("POST {teams}"), &team).await;
     assert_eq!(label(&unknown), (533, "federation-unexpected-wai-error"));
     wire.call("admin", &format!("POST {REMOTES}"), &row("a.com", "no_search").to_string()).await;
