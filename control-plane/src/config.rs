@@ -180,11 +180,8 @@ impl Config {
         );
         let anchors = reader.anchors(given(settings.discovery_trust_anchor).or(file.trust_anchor));
         let dnssec = Dnssec { demand: mode.0, anchors };
-        let log_format = reader.parse(
-            "log.format",
-            &one(settings.log_format, file.log_format, "text"),
-            LogFormat::Text,
-        );
+        let log_format = one(settings.log_format, file.log_format, "text");
+        let log_format = reader.parse("log.format", &log_format, LogFormat::Text);
         let log = reader.parse("log.filter", &one(settings.log, file.log, LOG), EnvFilter::default());
         let tokens = match given(settings.tokens) {
             None => file.tokens,

@@ -20,7 +20,9 @@ fn state(strategy: Strategy) -> State {
     ] {
         let write = Write::Put(domain(name), change(json));
         let (_, changes) = state.decide(write, &Condition::None, &author()).unwrap();
-        changes.into_iter().for_each(|change| state.apply(change));
+        for change in changes {
+            state.apply(change);
+        }
     }
     state
 }

@@ -50,7 +50,9 @@ async fn set_strategy(
     if dry_run {
         let write = Write::SetStrategy(strategy);
         let outcome = api.list.apply(write, dry_run, condition, author).await.map_err(explain)?;
-        return Ok(Json(StrategyAnswer::DryRun(Outcome::new(outcome, dry_run))).into_response());
+        return Ok(
+            Json(StrategyAnswer::DryRun(Box::new(Outcome::new(outcome, dry_run)))).into_response()
+        );
     }
     let set = api.list.set_strategy(strategy, condition, author.clone());
     let (revision, effect) = set.await.map_err(explain)?;

@@ -204,13 +204,13 @@ impl FromRequestParts<Api> for When {
 impl When {
     /// Takes the condition out, and leaves the word for a write that failed.
     pub(crate) fn demand(self) -> (Condition, impl FnOnce(WriteError) -> Problem) {
-        let explain = move |error| match error {
-            WriteError::Precondition if self.is_missing => Problem::new(
-                Kind::PreconditionRequired,
-                "this control plane takes a change of what is there only with a condition: read it first, and \
-                 send its ETag back as If-Match; or `If-Match: *`",
-            ),
-            error => error.into(),
+        let explain = move |error| {
+            if self.is_missing && matches!(error, WriteError::Precondition) {
+                let detail = "this control plane takes a change of what is there only with a condition: read it \
+                              first, and send its ETag back as If-Match; or `If-Match: *`";
+                return Problem::new(Kind::PreconditionRequired, detail);
+            }
+            error.into()
         };
         (self.condition, explain)
     }

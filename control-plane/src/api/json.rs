@@ -238,7 +238,7 @@ mod tests {
             (r#"{"domains":[["a.com"]]}"#, false),
             (r#"{"domains":["a.com"]}"#, false),
             (r#"{"domains":[],"prune":true}"#, false),
-            (r#"[[]]"#, false),
+            ("[[]]", false),
             ("{}", false),
         ] {
             assert_eq!(read::<PutDomains>(json.as_bytes()).is_ok(), is_read, "{json}");

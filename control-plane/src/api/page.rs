@@ -56,15 +56,13 @@ enum Wanted {
 
 impl<'de> Deserialize<'de> for Wanted {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match contract::State::deserialize(from)? {
-            contract::State::Other(name) if name == EXPIRED => Ok(Self::Expired),
-            contract::State::Other(name) => {
-                let [first, rest @ ..] = contract::State::ALL;
-                let names = rest.iter().fold(first.name().to_owned(), |all, it| all + ", " + it.name());
-                Err(serde::de::Error::custom(format!("'{name}' is none of {names}, {EXPIRED}")))
-            }
-            state => Ok(Self::State(state)),
+        let state = contract::State::deserialize(from)?;
+        let contract::State::Other(name) = state else { return Ok(Self::State(state)) };
+        if name == EXPIRED {
+            return Ok(Self::Expired);
         }
+        let names = contract::State::ALL.each_ref().map(contract::State::name).join(", ");
+        Err(serde::de::Error::custom(format!("'{name}' is none of {names}, {EXPIRED}")))
     }
 }
 
@@ -108,15 +106,14 @@ pub(super) async fn domains(
             if domains.len() > limit {
                 break;
             }
-            let standing = api.verdicts.standing(&domain).await;
-            let lookups = StateOfLookups::new(&standing, Instant::now());
-            let is_wanted = match &query.state {
-                Some(Wanted::State(state)) => lookups.state == *state,
-                Some(Wanted::Expired) | None => true,
-            };
-            if is_wanted {
-                domains.push(DomainInList { listed: listed(domain, &entry), lookups });
+            let (standing, now) = (api.verdicts.standing(&domain).await, Instant::now());
+            if let Some(Wanted::State(state)) = &query.state
+                && contract::State::from(standing.state(now)) != *state
+            {
+                continue;
             }
+            let lookups = StateOfLookups::new(&standing, now);
+            domains.push(DomainInList { listed: listed(domain, &entry), lookups });
         }
         tokio::task::yield_now().await;
     }

@@ -2,7 +2,7 @@
 
 use fedgate_allow_list::Terms;
 use fedgate_allow_list::terms::{Action, Mode, Proof, Restriction, SearchPolicy};
-use fedgate_policy::{Outcome, Verdict};
+use fedgate_policy::{HostName, Outcome, Verdict};
 
 use super::terms::in_brief;
 use crate::contract::{
@@ -78,7 +78,7 @@ fn terms(terms: &Terms) -> Vec<String> {
     }
     lines.extend(terms.expires_at.map(|end| line("expires", &end.to_string())));
     if !terms.pinned_hosts.is_empty() {
-        let hosts: Vec<_> = terms.pinned_hosts.iter().map(|host| host.as_str()).collect();
+        let hosts: Vec<_> = terms.pinned_hosts.iter().map(HostName::as_str).collect();
         lines.push(line("pinned to", &hosts.join(", ")));
     }
     match terms.dnssec {
@@ -96,9 +96,9 @@ fn terms(terms: &Terms) -> Vec<String> {
     }
     match &terms.restriction {
         Restriction::AllowAll => {}
-        Restriction::RestrictByTeam(teams) => {
-            let teams: Vec<_> = teams.iter().map(ToString::to_string).collect();
-            let only = if teams.is_empty() { "none of theirs".to_owned() } else { teams.join(", ") };
+        Restriction::RestrictByTeam(some) => {
+            let some: Vec<_> = some.iter().map(ToString::to_string).collect();
+            let only = if some.is_empty() { "none of theirs".to_owned() } else { some.join(", ") };
             lines.push(line("teams", &only));
         }
     }
@@ -159,7 +159,7 @@ pub(super) fn failed_lookup(refreshed: &Refreshed) -> Option<String> {
 /// The hosts of a verdict, if it has any, and for how long.
 fn hosts(verdict: &Verdict) -> String {
     let hosts: Vec<_> = match &verdict.outcome {
-        Outcome::Hosts(hosts) => hosts.iter().map(|host| host.as_str()).collect(),
+        Outcome::Hosts(hosts) => hosts.iter().map(HostName::as_str).collect(),
         Outcome::Failure(_) => Vec::new(),
     };
     format!("{} (for {} s more)", hosts.join(", "), verdict.ttl_ms / 1000)

@@ -116,7 +116,7 @@ pub(crate) enum StrategyAnswer {
     /// It was done.
     Done(StrategyBody),
     /// It was asked about.
-    DryRun(Outcome),
+    DryRun(Box<Outcome>),
 }
 
 // === impl PutDomain ===
