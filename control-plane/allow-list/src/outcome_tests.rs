@@ -125,7 +125,9 @@ fn a_write_of_many_may_set_the_strategy_with_them() {
     );
     assert!(outcome.gained.unlisted);
     let mut after = state.clone();
-    changes.into_iter().for_each(|change| after.apply(change));
+    for change in changes {
+        after.apply(change);
+    }
     assert_eq!((after.revision, after.strategy), (outcome.revision, Strategy::AllowAll));
     assert_eq!(after.strategy_revision, after.revision);
     let (outcome, _) = decide(write(Strategy::AllowNone));

@@ -119,7 +119,8 @@ fn a_copy_made_under_writes_is_a_state_that_was_acknowledged_and_comes_back_as_s
     let mut whole = 0;
     for (writer, (before, after)) in before.into_iter().zip(after).enumerate() {
         // What a writer wrote is there up to some write, and nothing behind it.
-        let there = (1..).take_while(|n| listed.contains(&format!("w{writer}-{n}.com"))).count();
+        let there =
+            (1..=after + 2).take_while(|n| listed.contains(&format!("w{writer}-{n}.com"))).count();
         assert!((before..=after + 1).contains(&there), "{writer}: {before} <= {there} <= {after} + 1");
         whole += there;
     }

@@ -94,8 +94,8 @@ fn each_term_is_given_and_taken_back_by_flags() {
     ];
     as_json(control_plane, &["domain", "add", "a.com"]);
     for (flags, member, expected) in table {
-        let would = as_json(control_plane, &[&["domain", "set", "a.com", "--dry-run"], *flags].concat());
-        assert_eq!(would["changed"][0]["after"][member], *expected, "{flags:?}");
+        let asked = as_json(control_plane, &[&["domain", "set", "a.com", "--dry-run"], *flags].concat());
+        assert_eq!(asked["changed"][0]["after"][member], *expected, "{flags:?}");
         let before = as_json(control_plane, &["domain", "show", "a.com"]);
         assert_ne!(before[member], *expected, "{flags:?}: a dry run changes nothing");
         as_json(control_plane, &[&["domain", "set", "a.com"], *flags].concat());
@@ -143,9 +143,9 @@ fn a_write_happens_only_if_what_is_demanded_is_so() {
     ok(control_plane, &["domain", "remove", "a.com", "--if-revision", &revision(&show), "--dry-run"]);
     ok(control_plane, &["domain", "remove", "a.com", "--if-revision", &revision(&show)]);
     as_json(control_plane, &["domain", "add", "a.com", "--if-absent"]);
-    let would =
+    let asked =
         ok(control_plane, &["strategy", "set", "allowAll", "--if-revision", &strategy, "--dry-run"]);
-    assert!(would.contains("every domain that is not listed"), "{would}");
+    assert!(asked.contains("every domain that is not listed"), "{asked}");
     assert_eq!(ok(control_plane, &["strategy", "get"]).trim(), "allowDynamic");
     ok(control_plane, &["strategy", "set", "allowAll", "--if-revision", &strategy]);
 }
@@ -250,7 +250,7 @@ fn rendered(page: &Path) -> String {
                     plain.push(c);
                 }
             }
-            plain.replace('\u{2010}', "-").replace('\u{2212}', "-")
+            plain.replace(['\u{2010}', '\u{2212}'], "-")
         }
         Err(_) => fs::read_to_string(page).unwrap(),
     }

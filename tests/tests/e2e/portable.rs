@@ -88,11 +88,11 @@ fn an_import_says_first_what_it_would_change_and_who_would_lose_access() {
     let import = ["store", "import", file.path().to_str().unwrap()];
     let before = terms(control_plane);
 
-    let would = json(control_plane, &[&import[..], &["--prune", "--dry-run"]].concat());
-    assert_eq!(would["added"], serde_json::json!(["d.com"]));
-    assert_eq!(would["removed"], serde_json::json!(["c.com"]));
-    assert_eq!(would["changed"][0]["domain"], "b.com");
-    assert_eq!(would["lose_access"]["domains"], serde_json::json!(["b.com", "c.com"]));
+    let asked = json(control_plane, &[&import[..], &["--prune", "--dry-run"]].concat());
+    assert_eq!(asked["added"], serde_json::json!(["d.com"]));
+    assert_eq!(asked["removed"], serde_json::json!(["c.com"]));
+    assert_eq!(asked["changed"][0]["domain"], "b.com");
+    assert_eq!(asked["lose_access"]["domains"], serde_json::json!(["b.com", "c.com"]));
     let told = fedgate(control_plane, &[&import[..], &["--prune", "--dry-run"]].concat());
     for line in
         ["add          d.com", "remove       c.com", "lose access  b.com, c.com", "gain access  d.com"]
