@@ -218,7 +218,7 @@ fn in_shadow_what_names_or_pins_would_refuse_passes_and_is_told_and_nothing_else
     let answer = scene.world.run(stranger.call("other", &[origin("c.com")])).unwrap();
     assert_eq!(answer.label(), "federation-denied");
     let refused = put(&scene.world, "b.com", &json!({"action": "block"}));
-    assert_eq!(refused, 422, "a block is no block in shadow");
+    assert_eq!(refused, 409, "a block is no block in shadow");
     scene.strategy("allowNone");
     scene.until("federation-denied", "federation-denied");
 }
