@@ -13,9 +13,9 @@ use super::seen::Seen;
 use super::{Brig, Known, Tried};
 use crate::contract::Policy;
 
-/// Rows that are written before brig's list is looked at anew: its API knows no conditions, so what we know of
-/// it is to be young.
-const BATCH: usize = 128;
+/// Rows that are written before brig's list is looked at anew, and for how long: its API knows no conditions, so
+/// what we know of it is to be young; and what changes meanwhile is to come soon.
+const BATCH: (usize, Duration) = (500, Duration::from_secs(2));
 /// Rows that are written at one time.
 const AT_ONCE: usize = 8;
 /// For how long a row is left alone that brig did not take: at first, which doubles with each try, and at most.
@@ -39,7 +39,7 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
     };
     let mut plan = brig.compare();
     brig.tell_drift(&plan);
-    plan.writes.truncate(BATCH);
+    plan.writes.truncate(BATCH.0);
     let (settled, intended) = (plan.settled, plan.writes.clone());
     brig.note(move |ledger| {
         // Not where somebody has taken the row over meanwhile.
@@ -59,10 +59,12 @@ pub(super) async fn round(brig: &Brig) -> Result<bool, String> {
     let mut ahead = plan.writes.iter();
     let mut under_way: FuturesUnordered<_> =
         ahead.by_ref().take(AT_ONCE).map(|it| write(brig, it)).collect();
-    let mut rows = 0_usize;
+    let (started, mut rows) = (Instant::now(), 0_usize);
     while let Some(written) = under_way.next().await {
         rows = rows.saturating_add(usize::from(written.map_err(|error| error.to_string())?));
-        under_way.extend(ahead.next().map(|it| write(brig, it)));
+        if started.elapsed() < BATCH.1 {
+            under_way.extend(ahead.next().map(|it| write(brig, it)));
+        }
     }
     if rows > 0 {
         tracing::info!(rows, "brig's list follows ours");
