@@ -80,7 +80,7 @@ impl List {
         match answer.map(|answer| answer.status().as_u16()) {
             Ok(200 | 201) if listed => Written::Acknowledged,
             Ok(204 | 404) if !listed => Written::Acknowledged,
-            Ok(507) => Written::Refused,
+            Ok(429 | 507) => Written::Refused,
             Ok(_) | Err(_) => Written::Unknown,
         }
     }
