@@ -23,7 +23,7 @@ use crate::spelling;
 
 /// The longest body that is read, in bytes, and the time for it.
 const BODY: Bounds = Bounds { bytes: 64 << 10, time: Duration::from_secs(10) };
-/// The same where a body holds a whole list: 100,000 plain domains need some 6 MiB.
+/// The same where a body holds a whole list: 100,000 plain domains need some 4 MiB.
 const LARGE_BODY: Bounds = Bounds { bytes: 32 << 20, time: Duration::from_secs(25) };
 
 /// What a body may cost.
