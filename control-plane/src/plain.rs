@@ -43,6 +43,15 @@ pub(crate) fn json(json: &str) -> String {
     plain
 }
 
+/// A string of JSON as TOML has it, with every character that is not seen as `\u202E` or `\U000E0041`.
+pub(crate) fn toml(json: &str) -> String {
+    let escaped = |c: char| match u32::from(c) {
+        code @ ..=0xffff => format!("\\u{code:04X}"),
+        code => format!("\\U{code:08X}"),
+    };
+    json.chars().map(|c| if is_unseen(c) { escaped(c) } else { c.to_string() }).collect()
+}
+
 /// Whether a reader sees nothing of this character, or cannot tell it from a space.
 fn is_unseen(c: char) -> bool {
     match c {

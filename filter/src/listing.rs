@@ -33,6 +33,8 @@ pub(crate) struct Listed {
     pub(crate) generation: u32,
     /// The first of those that did, without one between them that did not.
     pub(crate) since: u32,
+    /// The last that told that it is denied, though listed.
+    pub(crate) denied: u32,
     /// Its place among the counts, once it has one.
     pub(crate) partner: Cell<Partner>,
 }
@@ -123,7 +125,7 @@ mod tests {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
         let verdict = Verdict { domain: domain(number), outcome, ttl_ms: 1, shadow: false };
         let held = Held::new(verdict, Now::from_epoch(Duration::ZERO), Duration::MAX);
-        Listed { held, generation, since: generation, partner: Cell::default() }
+        Listed { held, generation, since: generation, denied: 0, partner: Cell::default() }
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
 //!
 //! While several control planes answer in turn ([`crate::speakers`]), the strictest counts: the strategy that
-//! allows least, and of the list what each whole table has told of; and without one, nothing does.
+//! allows least, of the list what each whole table has told of, and a denial that any of them tells; and
+//! without a whole table, nothing does.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub(crate) struct Table {
     dispute: Option<Dispute>,
     max_staleness: Duration,
 }
+
+/// Where two answer in turn, each tells of one whole table in so many.
+const TABLES: u32 = 2;
 
 /// What counts while control planes answer in turn.
 #[derive(Clone, Copy)]
@@ -108,6 +112,12 @@ impl Table {
         let listed = self.listed.get(domain);
         let partner = listed.map(|listed| &listed.partner);
         if let Some(heard) = self.in_force(now) {
+            let denied = |dispute: Dispute| {
+                listed.is_some_and(|it| it.denied > dispute.since.saturating_sub(TABLES))
+            };
+            if self.dispute.is_some_and(denied) {
+                return (Known::Denied, partner);
+            }
             let listed = listed.filter(|listed| {
                 listed.generation >= heard.since
                     && self.dispute.is_none_or(|dispute| listed.since <= dispute.since)
@@ -180,7 +190,7 @@ impl Table {
     /// Lists a domain. Where nothing is known of it at the moment, that is no verdict, and takes nothing
     /// away from the one that is held, as long as that rests on the same.
     fn list(&mut self, verdict: Verdict, now: Now) {
-        let (says, generation) = (verdict.ttl_ms > 0, self.generation);
+        let (says, generation, denied) = (verdict.ttl_ms > 0, self.generation, verdict.is_denial());
         if says {
             self.looked_up.remove(&verdict.domain);
         }
@@ -193,9 +203,14 @@ impl Table {
             if says || before < self.based_since {
                 listed.held = held;
             }
+            if denied {
+                listed.denied = generation;
+            }
             Some(before)
         } else {
-            self.listed.insert(Listed { held, generation, since: generation, partner: Cell::default() });
+            let (since, partner) = (generation, Cell::default());
+            let denied = if denied { generation } else { 0 };
+            self.listed.insert(Listed { held, generation, since, denied, partner });
             None
         };
         if before != Some(generation) {
@@ -538,6 +553,28 @@ mod tests {
         assert_known(&mut table, "a.com", at(2), "denied");
         table.dispute(false);
         assert_known(&mut table, "a.com", at(2), "verdict");
+    }
+
+    #[test]
+    fn in_a_dispute_a_denial_by_one_counts() {
+        let denied = || Verdict::blocked(domain("a.com"), 60_000);
+        for strategy in [Strategy::AllowDynamic, Strategy::AllowAll] {
+            let mut table = table();
+            let blocking = || FeedPage { verdicts: vec![denied()], ..whole(strategy, &[]) };
+            table.apply(blocking(), at(0));
+            table.apply(whole(strategy, &["a.com", "b.com"]), at(1));
+            assert_known(&mut table, "a.com", at(1), "verdict");
+            table.dispute(true);
+            assert_known(&mut table, "a.com", at(1), "denied");
+            for turn in 2..9 {
+                table.apply(blocking(), at(turn));
+                assert_known(&mut table, "a.com", at(turn), "denied");
+                table.apply(whole(strategy, &["a.com"]), at(turn));
+                assert_known(&mut table, "a.com", at(turn), "denied");
+            }
+            table.dispute(false);
+            assert_known(&mut table, "a.com", at(9), "verdict");
+        }
     }
 
     #[test]

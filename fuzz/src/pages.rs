@@ -25,13 +25,13 @@ pub fn feed(octets: &[u8]) -> bool {
 fn check_page(page: &FeedPage, tree: &Value) {
     let member = |name, position| member(tree, name, position);
     assert_eq!(member("cursor", 0), page.cursor.as_str());
-    assert_eq!((member("reset", 1), member("more", 2)), (&page.reset.into(), &page.more.into()));
-    assert_eq!(member("strategy", 3), page.strategy.name());
-    let verdicts = member("verdicts", 4).as_array().expect("verdicts");
+    assert_eq!((member("reset", 4), member("more", 5)), (&page.reset.into(), &page.more.into()));
+    assert_eq!(member("strategy", 6), page.strategy.name());
+    let verdicts = member("verdicts", 7).as_array().expect("verdicts");
     assert_eq!(verdicts.len(), page.verdicts.len());
     page.verdicts.iter().zip(verdicts).for_each(|(verdict, tree)| check(verdict, tree));
     let removed: Vec<_> = page.removed.iter().map(|domain| domain.as_str().to_owned()).collect();
-    assert_eq!(removed, lower(member("removed", 5)));
+    assert_eq!(removed, lower(member("removed", 8)));
 }
 
 fn check(verdict: &Verdict, tree: &Value) {
@@ -40,6 +40,7 @@ fn check(verdict: &Verdict, tree: &Value) {
         Some(verdict.domain.as_str())
     );
     assert_eq!(member(tree, "ttl_ms", 3).as_u64(), Some(verdict.ttl_ms));
+    assert_eq!(member(tree, "shadow", 4).as_bool().unwrap_or(false), verdict.shadow);
     let (hosts, failure) = (member(tree, "hosts", 1), member(tree, "failure", 2));
     match &verdict.outcome {
         Outcome::Hosts(found) => {

@@ -127,6 +127,11 @@ impl Verdict {
         Self::failed(domain, FailureLabel::FederationDenied, message, ttl_ms)
     }
 
+    /// Whether strategy or list forbid the domain.
+    pub fn is_denial(&self) -> bool {
+        matches!(&self.outcome, Outcome::Failure(failure) if failure.label == FailureLabel::FederationDenied)
+    }
+
     /// The verdict on a domain for which nobody may speak.
     pub fn failed(domain: Domain, label: FailureLabel, message: String, ttl_ms: u64) -> Self {
         let outcome = Outcome::Failure(Failure { label, message });

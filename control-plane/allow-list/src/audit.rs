@@ -65,6 +65,8 @@ pub enum Deed {
     TokenRevoked,
     /// Calls were refused for want of the right token.
     CallsRefused,
+    /// The whole store was copied, digests of tokens and all.
+    StoreCopied,
 }
 
 /// Which records are asked for.
@@ -114,7 +116,7 @@ pub struct Retention {
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DomainAdded,
         Self::DomainChanged,
         Self::DomainRemoved,
@@ -123,6 +125,7 @@ impl Deed {
         Self::TokenMade,
         Self::TokenRevoked,
         Self::CallsRefused,
+        Self::StoreCopied,
     ];
 
     /// As it is written.
@@ -136,6 +139,7 @@ impl Deed {
             Self::TokenMade => "token-made",
             Self::TokenRevoked => "token-revoked",
             Self::CallsRefused => "calls-refused",
+            Self::StoreCopied => "store-copied",
         }
     }
 }

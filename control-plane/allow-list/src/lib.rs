@@ -20,6 +20,7 @@ pub mod testing;
 mod tokens;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
@@ -49,6 +50,8 @@ pub trait Store: Send {
     fn trim_audit(&mut self, keep: audit::Retention, now: SystemTime) -> Result<usize, StoreError>;
     /// Notes when tokens were last used, by their names.
     fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError>;
+    /// All of it, in a file that has no name.
+    fn copy(&mut self) -> Result<File, StoreError>;
     /// Whether the store can be read.
     fn check(&mut self) -> Result<(), StoreError>;
     /// Leaves the store tidy.
@@ -326,6 +329,18 @@ impl AllowList {
             }
         }
         self.shown().ends.first().map(|(end, _)| *end)
+    }
+
+    /// All of the store, in a file that has no name; that it was made is written down, and in it. Other writes wait
+    /// meanwhile.
+    pub async fn copy(&self, author: &Author) -> Result<File, StoreError> {
+        let record = author.did(Deed::StoreCopied, serde_json::Value::Null);
+        self.with_store(move |store| {
+            let store = open(store)?;
+            store.keep(&[], &[record])?;
+            store.copy()
+        })
+        .await
     }
 
     /// Whether the store can be read.

@@ -1,6 +1,7 @@
 //! What a write comes to, whether it is done or only asked about: what it changes, and who may federate since then
 //! and may not any more, and the other way round.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fedgate_policy::{Domain, Strategy};
@@ -18,12 +19,14 @@ pub const MAX_NAMED: usize = 1000;
 pub enum Write {
     /// Lists a domain, or changes the terms on which it is listed.
     Put(Domain, terms::Change),
-    /// The same of many, and with `prune` takes all others off the list.
+    /// The same of many, and with `prune` takes all others off the list; and sets the strategy, where one is given.
     PutAll {
         /// Each domain once.
         wanted: Vec<(Domain, terms::Change)>,
         /// Whether what is not named goes.
         prune: bool,
+        /// The strategy, if it is to be this.
+        strategy: Option<Strategy>,
     },
     /// Takes a domain off the list.
     Remove(Domain),
@@ -76,8 +79,15 @@ impl State {
         let one = |change: Option<Change>| change.into_iter().collect();
         let (named, changes) = match write {
             Write::Put(domain, change) => (1, one(self.put(domain, change, condition, author)?.1)),
-            Write::PutAll { wanted, prune } => {
-                (wanted.len(), self.put_all(wanted, prune, condition, author)?.1)
+            Write::PutAll { wanted, prune, strategy } => {
+                let named = wanted.len();
+                let (_, mut changes) = self.put_all(wanted, prune, condition, author)?;
+                if let Some(strategy) = strategy.filter(|strategy| *strategy != self.strategy) {
+                    let before = i64::try_from(changes.len()).unwrap_or(i64::MAX);
+                    let revision = self.revision.saturating_add(before).saturating_add(1);
+                    changes.push(Change::Strategy(strategy, revision));
+                }
+                (named, changes)
             }
             Write::Remove(domain) => (0, one(self.remove(domain, condition)?.1)),
             Write::SetStrategy(strategy) => (0, one(self.set_strategy(strategy, condition)?.1)),
@@ -88,6 +98,16 @@ impl State {
     /// What changes of this state come to.
     fn outcome(&self, named: usize, changes: &[Change]) -> Outcome {
         let mut outcome = Outcome { revision: self.revision, ..Outcome::default() };
+        let new_strategy = changes.iter().find_map(|change| match change {
+            Change::Strategy(strategy, _) => Some(*strategy),
+            Change::Put(..)
+            | Change::Remove(..)
+            | Change::Lapse(_)
+            | Change::Token(_)
+            | Change::Revoke(..) => None,
+        });
+        let strategy_since = new_strategy.unwrap_or(self.strategy);
+        let mut touched = BTreeSet::new();
         for change in changes {
             match change {
                 Change::Put(domain, entry) => {
@@ -99,18 +119,21 @@ impl State {
                         }
                         None => outcome.added.push((domain.clone(), since)),
                     }
-                    outcome.note(domain, self.allows(domain), allowed(self.strategy, Some(entry)));
+                    outcome.note(domain, self.allows(domain), allowed(strategy_since, Some(entry)));
+                    touched.insert(domain);
                 }
                 Change::Remove(domain, revision) => {
                     outcome.revision = *revision;
                     let terms = self.domains.get(domain).map(|entry| entry.terms.clone());
                     outcome.removed.extend(terms.map(|terms| (domain.clone(), terms)));
-                    outcome.note(domain, self.allows(domain), allowed(self.strategy, None));
+                    outcome.note(domain, self.allows(domain), allowed(strategy_since, None));
+                    touched.insert(domain);
                 }
                 Change::Strategy(strategy, revision) => {
                     outcome.revision = *revision;
                     outcome.strategy = Some((self.strategy, *strategy));
-                    for (domain, entry) in &self.domains {
+                    let others = self.domains.iter().filter(|(domain, _)| !touched.contains(domain));
+                    for (domain, entry) in others {
                         let [before, since] =
                             [self.strategy, *strategy].map(|it| allowed(it, Some(entry)));
                         outcome.note(domain, before, since);
@@ -122,6 +145,8 @@ impl State {
                 Change::Lapse(_) | Change::Token(_) | Change::Revoke(..) => {}
             }
         }
+        outcome.gained.domains.sort_unstable();
+        outcome.lost.domains.sort_unstable();
         outcome.unchanged =
             named.saturating_sub(outcome.added.len()).saturating_sub(outcome.changed.len());
         outcome

@@ -83,7 +83,7 @@ fn a_write_of_many_says_of_each_what_becomes_of_it() {
         (domain("allowed.com"), change(r#"{"note":"n"}"#)),
         (domain("over.com"), change("{}")),
     ];
-    let write = |prune| Write::PutAll { wanted: wanted.clone(), prune };
+    let write = |prune| Write::PutAll { wanted: wanted.clone(), prune, strategy: None };
     let (outcome, changes) = state.decide(write(true), &Condition::None, &author()).unwrap();
     let names = |of: &[(Domain, Arc<Terms>)]| of.iter().map(|it| it.0.to_string()).collect::<Vec<_>>();
     assert_eq!(
@@ -101,8 +101,39 @@ fn a_write_of_many_says_of_each_what_becomes_of_it() {
 #[test]
 fn of_very_many_the_first_are_named() {
     let wanted = (0..1500).map(|n| (domain(&format!("d{n:04}.com")), change("{}"))).collect();
-    let write = Write::PutAll { wanted, prune: false };
+    let write = Write::PutAll { wanted, prune: false, strategy: None };
     let (outcome, _) = state(Strategy::AllowDynamic).decide(write, &Condition::None, &author()).unwrap();
     assert_eq!((outcome.gained.domains.len(), outcome.gained.count), (MAX_NAMED, 1500));
     assert_eq!(outcome.added.len(), 1500);
+}
+
+#[test]
+fn a_write_of_many_may_set_the_strategy_with_them() {
+    let state = state(Strategy::AllowDynamic);
+    let wanted = vec![(domain("new.com"), change("{}")), (domain("blocked.com"), change("{}"))];
+    let write =
+        |strategy| Write::PutAll { wanted: wanted.clone(), prune: true, strategy: Some(strategy) };
+    let decide = |write| state.decide(write, &Condition::None, &author()).unwrap();
+    let names =
+        |access: &Access| access.domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let (outcome, changes) = decide(write(Strategy::AllowAll));
+    assert_eq!(outcome.strategy, Some((Strategy::AllowDynamic, Strategy::AllowAll)));
+    // allowed.com is taken off the list, and may federate all the same; over.com counted as absent.
+    assert_eq!(
+        (names(&outcome.gained), names(&outcome.lost)),
+        ("new.com over.com".to_owned(), String::new())
+    );
+    assert!(outcome.gained.unlisted);
+    let mut after = state.clone();
+    for change in changes {
+        after.apply(change);
+    }
+    assert_eq!((after.revision, after.strategy), (outcome.revision, Strategy::AllowAll));
+    assert_eq!(after.strategy_revision, after.revision);
+    let (outcome, _) = decide(write(Strategy::AllowNone));
+    assert_eq!(
+        (names(&outcome.gained), names(&outcome.lost)),
+        (String::new(), "allowed.com".to_owned())
+    );
+    assert_eq!(decide(write(Strategy::AllowDynamic)).0.strategy, None);
 }

@@ -1,6 +1,7 @@
 //! The allow list in the store's file.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -64,6 +65,10 @@ impl Store for Sqlite {
             }
             Ok(transaction.commit()?)
         })
+    }
+
+    fn copy(&mut self) -> Result<File, StoreError> {
+        self.0.copy()
     }
 
     fn check(&mut self) -> Result<(), StoreError> {

@@ -1,19 +1,21 @@
 use std::time::SystemTime;
 
+use axum::body::to_bytes;
+use axum::response::Response;
 use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::testing::us;
 use fedgate_allow_list::{AllowList, Deed};
 use fedgate_store::sqlite::Database;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::tests::{Service, service, service_on};
+use super::tests::{Service, service, service_on, stored_service};
 
 /// A service whose list is on disk, on which eight deeds were done.
 async fn busy() -> (Service, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite(Database::open(&dir.path().join("fedgate.db")).unwrap());
-    let service = service_on(AllowList::open(Box::new(store), SystemTime::now()).unwrap());
+    let service = stored_service(dir.path());
     for (line, body) in [
         ("PUT /v1/domains/a.com", ""),
         ("PUT /v1/domains/b.com", r#"{"note":"one"}"#),
@@ -119,22 +121,47 @@ async fn json_lines_have_all_records_and_a_limit_where_one_is_given() {
         ("&order=oldest&limit=3", vec![1, 2, 3]),
         ("&by=nobody", vec![]),
     ] {
-        let (kind, text) = service.text("admin", &format!("/v1/audit?format=jsonl{query}")).await;
+        let response = service.read("admin", &format!("/v1/audit?format=jsonl{query}")).await;
+        let kind = response.headers()["content-type"].clone();
+        let text = text(response).await;
         assert_eq!(kind, "application/jsonl");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         assert_eq!(lines.map(|it| it["id"].as_i64().unwrap()).collect::<Vec<_>>(), expected, "{query}");
     }
 }
 
-#[tokio::test]
-async fn more_records_than_one_piece_holds_are_exported_once_each() {
+/// A service with so many records.
+async fn recorded(number: u32) -> (Service, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let store = Sqlite(Database::open(&dir.path().join("fedgate.db")).unwrap());
     let list = AllowList::open(Box::new(store), SystemTime::now()).unwrap();
-    list.record((0..2500).map(|n| us().did(Deed::CallsRefused, json!(n))).collect()).await.unwrap();
-    let service = service_on(list);
+    list.record((0..number).map(|n| us().did(Deed::CallsRefused, json!(n))).collect()).await.unwrap();
+    (service_on(list), dir)
+}
+
+async fn text(response: Response) -> String {
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_with_the_token_that_it_was_asked_for_with() {
+    let (service, _dir) = recorded(2500).await;
+    let made = service.admin("POST /v1/tokens", r#"{"name":"eve","role":"viewer"}"#).await.body;
+    let path = "/v1/audit?format=jsonl&order=oldest";
+    let response = service.read(made["token"].as_str().unwrap(), path).await;
+    let mut pieces = response.into_body().into_data_stream();
+    assert!(pieces.next().await.unwrap().is_ok());
+    service.admin("DELETE /v1/tokens/eve", "").await;
+    assert!(pieces.next().await.unwrap().is_err(), "whoever reads is to see that there is more");
+}
+
+#[tokio::test]
+async fn more_records_than_one_piece_holds_are_exported_once_each() {
+    let (service, _dir) = recorded(2500).await;
     for order in ["oldest", "newest"] {
-        let (_, text) = service.text("viewer", &format!("/v1/audit?format=jsonl&order={order}")).await;
+        let path = format!("/v1/audit?format=jsonl&order={order}");
+        let text = text(service.read("viewer", &path).await).await;
         let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_i64().unwrap();
         let mut ids: Vec<_> = text.lines().map(id).collect();
         if order == "newest" {

@@ -27,7 +27,7 @@ pub(super) struct BulkQuery {
 
 /// Lists many domains, or changes their terms: all of them, or none.
 ///
-/// What is left out of a domain's terms stays as it is. `If-Match` with the `ETag` of the list is honoured.
+/// What is left out of a domain's terms stays as it is, and so does the strategy. `If-Match` with the `ETag` of the list is honoured.
 #[utoipa::path(
     put, path = "/v1/domains", tag = "domains", request_body = PutDomains, params(BulkQuery),
     responses((status = 200, body = Outcome, description = "what has changed; or would, for a dry run",
@@ -38,11 +38,11 @@ pub(super) async fn put_domains(
     By(author): By,
     when: When,
     Query(BulkQuery { prune, dry_run }): Query<BulkQuery>,
-    LargeJson(PutDomains { domains }): LargeJson<PutDomains>,
+    LargeJson(PutDomains { domains, strategy }): LargeJson<PutDomains>,
 ) -> Result<impl IntoResponse, Problem> {
     let (condition, explain) = when.demand();
     let wanted = domains.into_iter().map(|PutDomain { domain, change }| (domain, change)).collect();
-    let write = Write::PutAll { wanted, prune };
+    let write = Write::PutAll { wanted, prune, strategy };
     let outcome = api.list.apply(write, dry_run, condition, author.clone()).await.map_err(explain)?;
     if !dry_run {
         tracing::info!(

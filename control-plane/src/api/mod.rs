@@ -19,6 +19,7 @@ mod number;
 mod page;
 mod problem;
 mod rate;
+mod store;
 mod tokens;
 mod verdicts;
 mod wire;
@@ -83,7 +84,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
-    let guarded = guarded.merge(brig::guarded());
+    let guarded = guarded.merge(brig::guarded()).merge(store::guarded());
     let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)

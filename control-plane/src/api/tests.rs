@@ -109,14 +109,11 @@ impl Service {
         send(router, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// What stands at `path` on the admin listener, and of which type it is.
-    pub(super) async fn text(&self, token: &str, path: &str) -> (String, String) {
+    /// What stands at `path` on the admin listener, as it comes.
+    pub(super) async fn read(&self, token: &str, path: &str) -> Response {
         let request = axum::http::Request::builder().uri(path);
         let request = request.header("authorization", format!("Bearer {token}"));
-        let response = self.admin.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (kind, String::from_utf8(bytes.to_vec()).unwrap())
+        self.admin.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     pub(super) async fn admin(&self, line: &str, body: &str) -> Answer {
@@ -406,6 +403,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
         "/v1/reload",
+        "/v1/store/backup",
         "/v1/strategy",
         "/v1/tokens",
         "/v1/tokens/{name}",

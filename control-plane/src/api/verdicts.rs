@@ -61,6 +61,7 @@ struct AnswerSchema {
 #[allow(dead_code, reason = "documents the JSON of the policy's FeedPage, and a test holds it to it")]
 struct FeedPageSchema {
     /// What to send to get the next page. It means nothing to anybody but us.
+    #[schema(format = "opaque")]
     cursor: String,
     /// What the verdicts rest on: settings of ours, which you know again, and no more.
     #[schema(required, example = "b5bb9d8014a0f9b1")]
@@ -95,7 +96,7 @@ struct FeedQuery {
     /// That of the page before. Without it, or with one that is not known any more, the table begins
     /// anew.
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, format = "opaque")]
     cursor: String,
     /// How many seconds to wait for a change where there is none: 0 to 60, 0 by default.
     #[serde(default)]

@@ -42,7 +42,7 @@ pub(crate) async fn bootstrap(
     tell: impl FnOnce(&str) -> io::Result<()>,
     author: Author,
 ) -> Result<(), BootstrapError> {
-    if issuer.has_admin(author.at) {
+    if issuer.tokens().has_admin(author.at) {
         return Ok(());
     }
     let names = std::iter::once(NAME.to_owned()).chain((2_u32..).map(|n| format!("{NAME}-{n}")));

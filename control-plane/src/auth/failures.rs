@@ -213,6 +213,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use fedgate_allow_list::testing::Nowhere;
+
     use super::*;
 
     fn source(number: u32, refused: Refused) -> Source {
@@ -251,6 +253,16 @@ mod tests {
         assert_eq!((delays[0], delays[4], delays[8], delays[39]), (25, 50, 100, 400));
         assert!(delays.is_sorted());
         assert_eq!(table.count(source(2, Refused::Unknown), start).1, DELAYS.0, "others are not slowed");
+    }
+
+    #[tokio::test]
+    async fn what_the_store_does_not_take_is_written_later() {
+        let list = AllowList::open(Box::new(Nowhere { full: true }), SystemTime::now()).unwrap();
+        let (failures, source) = (Failures::default(), source(1, Refused::Unknown));
+        lock(&failures.ledger).count(Some(&source), 3);
+        let due = lock(&failures.ledger).due(Instant::now());
+        assert!(failures.write(&list, due).await.is_err());
+        assert_eq!(lock(&failures.ledger).rest(Instant::now()), [(Some(source), 3)]);
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Tokens {
             );
             all.extend(stored);
         });
+        self.warn_without_admin(SystemTime::now());
         Ok(())
     }
 
@@ -198,6 +199,7 @@ impl Tokens {
         }
         if is_news {
             self.accepted.send_modify(|_| {});
+            self.warn_without_admin(now);
         }
         all.iter().filter_map(|it| it.expires_at().filter(|end| *end > now)).min()
     }
@@ -230,6 +232,19 @@ impl Tokens {
             accepted.written.store(used, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether anybody may make tokens.
+    pub(super) fn has_admin(&self, now: SystemTime) -> bool {
+        self.accepted.borrow().iter().any(|it| it.is_admin(now))
+    }
+
+    fn warn_without_admin(&self, now: SystemTime) {
+        if !self.has_admin(now) {
+            tracing::warn!(
+                "no token of role admin counts any more: put one into the configuration, and reload; or restart, to have one made"
+            );
+        }
     }
 
     fn follow(&self, change: &Change) {
@@ -308,6 +323,11 @@ impl Accepted {
     /// Whether it has come to its end.
     pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
         self.expired(now).is_some()
+    }
+
+    /// Whether its bearer may make tokens.
+    pub(super) fn is_admin(&self, now: SystemTime) -> bool {
+        self.token.role == Role::Admin && !self.has_expired(now)
     }
 
     fn expired(&self, now: SystemTime) -> Option<Refused> {

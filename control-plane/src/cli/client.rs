@@ -1,21 +1,30 @@
 //! The admin API, from its other end.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use fedgate_store::rights;
+use reqwest::header::{self, HeaderValue};
 use reqwest::{
-    Certificate, Client as Http, ClientBuilder, Method, Proxy, RequestBuilder, StatusCode, Url, redirect,
+    Certificate, Client as Http, ClientBuilder, Method, Proxy, RequestBuilder, Response, StatusCode,
+    Url, redirect,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Remote;
-use crate::contract::Details;
+use super::{Error, Remote};
+use crate::contract::{Details, Kind};
 
 /// Longer than the server's own limit, so that it is the server who explains.
 const TIMEOUT: Duration = Duration::from_secs(35);
+/// For what may be long.
+const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How often a request is made anew that was refused because our token calls too often.
+const TRIES: u32 = 5;
+/// The longest wait before that.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Speaks to the admin API.
 pub(super) struct Client {
@@ -29,6 +38,7 @@ pub(super) struct Answer {
     body: Bytes,
     status: StatusCode,
     url: Url,
+    tag: Option<HeaderValue>,
 }
 
 /// Why the control plane cannot be asked, or what it says instead of yes.
@@ -172,11 +182,44 @@ impl Client {
     }
 
     /// Sends a request of ours; the answer, if it is yes.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
+    pub(super) async fn send(&self, mut request: RequestBuilder) -> Result<Answer, ClientError> {
+        for _ in 0..TRIES {
+            let again = request.try_clone();
+            let response = request.send().await.map_err(|error| unreachable(&self.base, &error))?;
+            match (too_often(&response), again) {
+                (Some(wait), Some(again)) => {
+                    tokio::time::sleep(wait).await;
+                    request = again;
+                }
+                (None, _) | (_, None) => return self.answer(response).await,
+            }
+        }
+        self.answer(request.send().await.map_err(|error| unreachable(&self.base, &error))?).await
+    }
+
+    /// Sends a request of ours, and hands over the answer piece after piece, if it is yes.
+    pub(super) async fn download(
+        &self,
+        request: RequestBuilder,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), Error> {
         let away = |error: reqwest::Error| unreachable(&self.base, &error);
-        let response = request.send().await.map_err(away)?;
+        let mut response = request.timeout(LONG_TIMEOUT).send().await.map_err(away)?;
+        if !response.status().is_success() {
+            self.answer(response).await?;
+            return Ok(());
+        }
+        while let Some(piece) = response.chunk().await.map_err(away)? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, response: Response) -> Result<Answer, ClientError> {
+        let away = |error: reqwest::Error| unreachable(&self.base, &error);
         let (status, url) = (response.status(), self.base.clone());
-        let answer = Answer { body: response.bytes().await.map_err(away)?, status, url };
+        let tag = response.headers().get(header::ETAG).cloned();
+        let answer = Answer { body: response.bytes().await.map_err(away)?, status, url, tag };
         if status.is_success() {
             return Ok(answer);
         }
@@ -193,6 +236,15 @@ impl Client {
     }
 }
 
+// === impl ClientError ===
+
+impl ClientError {
+    /// Whether a condition that we made does not hold.
+    pub(super) fn is_unmet(&self) -> bool {
+        matches!(self, Self::Refused(details) if details.status == Kind::PreconditionFailed.status())
+    }
+}
+
 // === impl Answer ===
 
 impl Answer {
@@ -202,14 +254,36 @@ impl Answer {
             .map_err(|_| ClientError::Strange { url: self.url.clone(), status: self.status })
     }
 
+    /// The revision of what it tells, if it has one.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.tag.as_ref()?.to_str().ok()?.trim_matches('"').parse().ok()
+    }
+
+    /// A request that is to be done only if nobody changes what this tells meanwhile.
+    pub(super) fn if_unchanged(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.tag {
+            Some(tag) => request.header(header::IF_MATCH, tag),
+            None => request,
+        }
+    }
+
     /// All of it, whether we know it or not.
     pub(super) fn json(&self) -> Result<Value, ClientError> {
         self.read()
     }
 }
 
+/// After how long to come again, where the control plane says that our token calls too often.
+fn too_often(response: &Response) -> Option<Duration> {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
 /// Each on a line of its own, below what is said.
-fn listed(errors: &[String]) -> String {
+pub(super) fn listed(errors: &[String]) -> String {
     errors.iter().flat_map(|error| ["\n  - ", error]).collect()
 }
 

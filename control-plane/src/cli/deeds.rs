@@ -33,6 +33,7 @@ fn what(record: &RecordBody) -> String {
         Deed::TokenMade => token(after),
         Deed::TokenRevoked => token(before),
         Deed::CallsRefused => refused(after),
+        Deed::StoreCopied => members(&Value::Null, after),
     }
 }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use fedgate_store::StoreError;
+
+use super::store::FileError;
 use super::{client, envoy, token};
 use crate::contract::{self, Details};
 use crate::serve::ServeError;
@@ -28,6 +31,15 @@ pub(super) enum Error {
     /// Our list and brig's are not the same, or nobody knows.
     #[error("{0}")]
     Drift(String),
+    /// What was demanded is not so.
+    #[error("{0}")]
+    Unmet(String),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file that was named cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Envoy does not run.
     #[error(transparent)]
     Envoy(#[from] envoy::EnvoyError),
@@ -70,6 +82,8 @@ impl Error {
         let refused = self.refused();
         let errors: &[String] = if let Self::Serve(ServeError::Config(errors)) = self {
             errors.list()
+        } else if let Self::File(FileError::Wrong { errors, .. }) = self {
+            errors
         } else {
             refused.map_or(&[], |details| &details.errors)
         };
@@ -139,10 +153,18 @@ impl Error {
                     ..kind("fedgate:strange", "What answers is no control plane", 1)
                 },
             },
+            Self::Unmet(_) => Kind {
+                r#type: contract::Kind::PreconditionFailed.urn().into(),
+                title: contract::Kind::PreconditionFailed.title().into(),
+                status: None,
+                exit_code: 1,
+            },
+            Self::Store(_) => kind("fedgate:store", "The store cannot be used", 1),
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
             Self::Drift(_) => kind("fedgate:drift", "Not in step with brig", 1),
             Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
             Self::Use(_)
+            | Self::File(_)
             | Self::Token(TokenError::Name(_) | TokenError::Nothing | TokenError::Words) => wrong_use(),
             Self::Token(TokenError::Random(_)) | Self::System(_) => {
                 kind("fedgate:system", "The system failed us", 1)

@@ -7,26 +7,40 @@ mod brig;
 mod check;
 mod client;
 mod commands;
+mod complete;
 mod deeds;
+mod domain;
 mod envoy;
 mod failure;
+mod names;
+mod outcome;
+mod portable;
 mod print;
+mod store;
+mod table;
+mod terms;
 mod token;
 mod tokens;
+mod transfer;
 mod when;
 mod words;
+mod write;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use fedgate_policy::{Domain, Strategy};
 
 use crate::auth::Role;
 use crate::config::Settings;
 use crate::{serve, spelling};
+use complete::{CompletionsArgs, ShareArgs};
+use domain::DomainCommand;
 use failure::Error;
+use store::StoreCommand;
+use write::How;
 
 /// The federation gate of a Wire backend: who may federate, and which hosts speak for them.
 #[derive(Debug, Parser)]
@@ -105,6 +119,21 @@ Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Copy the store and put a copy in its place; write the list into a file for people, and read it back
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  fedgate completions bash > /usr/local/share/bash-completion/completions/fedgate
+  fedgate completions zsh > /usr/local/share/zsh/site-functions/_fedgate
+  fedgate completions fish > /usr/local/share/fish/vendor_completions.d/fedgate.fish")]
+    Completions(CompletionsArgs),
+    /// Write man pages and completions into a folder; `scripts/build` does
+    #[command(hide = true)]
+    Share(ShareArgs),
 }
 
 #[derive(Debug, Args)]
@@ -117,31 +146,6 @@ struct ServeArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum DomainCommand {
-    /// List all domains, and how it stands with their lookups
-    List(Remote),
-    /// Show one domain: what discovery found, its targets' addresses, and what is wrong with them
-    Show(OneDomain),
-    /// Allow a domain, or change its note
-    #[command(after_help = "\
-Examples:
-  fedgate domain add company-a.com
-  fedgate domain add company-a.com --note 'contract 17, ask Alice'")]
-    Add {
-        #[command(flatten)]
-        which: OneDomain,
-        /// What to note about it, up to 500 characters; without it, the note that is there stays
-        #[arg(long)]
-        note: Option<String>,
-    },
-    /// No longer allow a domain
-    Remove(OneDomain),
-    /// Look a domain up in DNS now, e.g. after its SRV record has changed; filters hear of it at once.
-    /// Exit code 1 where DNS has no answer, whatever stands of an earlier one
-    Refresh(OneDomain),
-}
-
-#[derive(Debug, Subcommand)]
 enum StrategyCommand {
     /// Print the strategy
     Get(Remote),
@@ -149,6 +153,8 @@ enum StrategyCommand {
     Set {
         #[arg(value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).try_map(|name| name.parse::<Strategy>()))]
         strategy: Strategy,
+        #[command(flatten)]
+        how: How,
         #[command(flatten)]
         remote: Remote,
     },
@@ -256,7 +262,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Serve(ServeArgs { settings, check_config: false }) => {
             runtime()?.block_on(async { Ok(serve::serve(*settings).await?) })
         }
-        Command::Domain { command } => runtime()?.block_on(commands::domain(command, json)),
+        Command::Domain { command } => runtime()?.block_on(domain::run(command, json)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
@@ -269,13 +275,15 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
             TokenCommand::New(args) => token::new(&args, json),
             TokenCommand::Hash(args) => token::hash(&args, json),
         },
+        Command::Store { command } => runtime()?.block_on(store::run(command, json)),
+        Command::Completions(args) => complete::completions(&args, Cli::command()),
+        Command::Share(args) => complete::share(&args, &Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_holds_together() {

@@ -23,6 +23,11 @@ pub(super) fn live_json(value: &Value) -> io::Result<()> {
     writeln!(io::stdout(), "{}", plain::json(&value.to_string()))
 }
 
+/// Text of many lines, in which nothing is that is not seen.
+pub(super) fn text(text: &str) -> io::Result<()> {
+    text.lines().try_for_each(line)
+}
+
 /// JSON, readable for people also.
 pub(super) fn json(value: &Value) -> io::Result<()> {
     whole(&plain::json(&format!("{value:#}")))

@@ -4,14 +4,16 @@ use fedgate_allow_list::Terms;
 use fedgate_allow_list::terms::{Action, Mode, Proof, Restriction, SearchPolicy};
 use fedgate_policy::{HostName, Outcome, Verdict};
 
+use super::terms::in_brief;
 use crate::contract::{
     DomainInList, ListedDomain, Refreshed, Reloaded, ShownDomain, State, StateOfLookups, TargetBody,
 };
 
-/// A domain, as one line of the list.
-pub(super) fn row(DomainInList { listed, lookups }: &DomainInList) -> String {
-    let line = format!("{:<32} {:<34} {}", listed.domain, standing(listed, lookups), listed.terms.note);
-    line.trim_end().to_owned()
+/// A domain, as one line of the list: its name, how it stands, what is unusual beyond that, and its note.
+pub(super) fn row(DomainInList { listed, lookups }: &DomainInList) -> [String; 4] {
+    let terms = Terms { action: Action::Allow, mode: Mode::Enforce, ..listed.terms.clone() };
+    let (name, note) = (listed.domain.as_str().to_owned(), listed.terms.note.clone());
+    [name, standing(listed, lookups), in_brief(&terms), note]
 }
 
 /// How it stands with a domain: what its entry says comes first.
@@ -163,7 +165,8 @@ fn hosts(verdict: &Verdict) -> String {
     format!("{} (for {} s more)", hosts.join(", "), verdict.ttl_ms / 1000)
 }
 
-fn line(name: &str, text: &str) -> String {
+/// A line of what is shown: what it is, and what it says.
+pub(super) fn line(name: &str, text: &str) -> String {
     format!("{name:<12}{text}")
 }
 

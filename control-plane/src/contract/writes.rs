@@ -21,6 +21,15 @@ use super::text::DomainText;
 pub(crate) struct PutDomains {
     /// Each domain once.
     pub(crate) domains: Vec<PutDomain>,
+    /// The strategy to set with them.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schema(schema_with = strategy_schema, required = false)]
+    pub(crate) strategy: Option<Strategy>,
+}
+
+/// What is there is given, and not null.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Strategy>, D::Error> {
+    Strategy::deserialize(from).map(Some)
 }
 
 /// A domain, and the terms on which to list it; what is left out stays as it is.

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
+use fedgate_policy::{Certificate, UnixTime};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +21,10 @@ use super::Listener;
 /// How often the files are looked at. Links that Kubernetes exchanges are as good as files that are
 /// written, since it is their content that counts.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long before its end a certificate is warned of, and how often.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const WARN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Octets of a file that are read, whatever it is.
 const LONGEST: u64 = 1 << 20;
@@ -131,12 +136,26 @@ impl Tls {
     /// Takes the certificate anew whenever its files change.
     pub(crate) async fn follow(mut self, listener: Listener) {
         let listener = listener.name();
+        let mut warned: Option<Instant> = None;
         loop {
+            if warned.is_none_or(|warned| warned.elapsed() > WARN_EVERY)
+                && let Some(end) = self.end().filter(|end| is_soon(*end, SystemTime::now()))
+            {
+                let certificate = self.files.certificate.display();
+                tracing::warn!(
+                    listener, %certificate, %end,
+                    "the certificate comes to its end: renew its files, which are read anew by themselves"
+                );
+                warned = Some(Instant::now());
+            }
             tokio::time::sleep(LOOK).await;
             let files = self.files.clone();
             let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await else { return };
             match self.look(read) {
-                Look::Renewed => tracing::info!(listener, "another certificate is in use"),
+                Look::Renewed => {
+                    tracing::info!(listener, "another certificate is in use");
+                    warned = None;
+                }
                 Look::Wrong(error) => tracing::error!(
                     listener,
                     error,
@@ -145,6 +164,12 @@ impl Tls {
                 Look::Same | Look::Unsettled => {}
             }
         }
+    }
+
+    /// When the certificate that is in use ends, if it says so.
+    fn end(&self) -> Option<UnixTime> {
+        let current = self.current.0.borrow();
+        Certificate::parse(current.cert.first()?).ok().map(|certificate| certificate.validity().1)
     }
 
     fn look(&mut self, read: Result<Content, TlsError>) -> Look {
@@ -175,6 +200,13 @@ impl Tls {
             }
         }
     }
+}
+
+/// Whether an end is near, or past.
+fn is_soon(end: UnixTime, now: SystemTime) -> bool {
+    let soon = now.checked_add(SOON).unwrap_or(now).duration_since(SystemTime::UNIX_EPOCH);
+    let soon = soon.map_or(0, |soon| i64::try_from(soon.as_secs()).unwrap_or(i64::MAX));
+    end.0 <= soon
 }
 
 // === impl Files ===
@@ -279,6 +311,15 @@ mod tests {
         ] {
             let said = files.certified(&content(certificate, key)).unwrap_err().to_string();
             assert!(said.starts_with(error), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_soon_two_weeks_before_it_and_ever_after() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let day = 24 * 60 * 60;
+        for (days, expected) in [(-99, true), (0, true), (14, true), (15, false), (9999, false)] {
+            assert_eq!(is_soon(UnixTime(2_000_000_000 + days * day), now), expected, "{days}");
         }
     }
 

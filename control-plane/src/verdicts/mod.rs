@@ -115,8 +115,7 @@ impl Verdicts {
     pub(crate) async fn verdict(&self, domain: Domain, asker: Asker) -> Verdict {
         match tokio::time::timeout(PATIENCE, self.allowed(&domain, asker, None)).await {
             Ok(Ok((known, binding))) => said(domain, &known, binding.as_ref()),
-            Ok(Err(Denied { is_blocked: true })) => Verdict::blocked(domain, DENIAL_TTL_MS),
-            Ok(Err(Denied { is_blocked: false })) => Verdict::denied(domain, DENIAL_TTL_MS),
+            Ok(Err(denied)) => denied.verdict(domain),
             Err(_) if !self.list.lists(&domain) && self.cache.is_crowded(&domain) => crowded(domain),
             Err(_) => late(domain),
         }
@@ -133,8 +132,7 @@ impl Verdicts {
     /// The verdict as far as it is known; nothing is looked up.
     pub(crate) async fn known(&self, domain: Domain) -> Option<Verdict> {
         match self.ruling(&domain) {
-            Err(Denied { is_blocked: true }) => Some(Verdict::blocked(domain, DENIAL_TTL_MS)),
-            Err(Denied { is_blocked: false }) => Some(Verdict::denied(domain, DENIAL_TTL_MS)),
+            Err(denied) => Some(denied.verdict(domain)),
             Ok(Listing { is_listed, binding, .. }) => {
                 let known = self.cache.peek(&domain, is_listed).await?;
                 Some(said(domain, &known, binding.as_ref()))
@@ -225,6 +223,18 @@ impl Verdicts {
             true
         };
         self.list.follow(|_| (), told_of_changes);
+    }
+}
+
+// === impl Denied ===
+
+impl Denied {
+    fn verdict(self, domain: Domain) -> Verdict {
+        if self.is_blocked {
+            Verdict::blocked(domain, DENIAL_TTL_MS)
+        } else {
+            Verdict::denied(domain, DENIAL_TTL_MS)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod backup;
 pub mod rights;
 pub mod sqlite;
 
@@ -34,4 +35,13 @@ pub enum StoreError {
     /// It could not be read or written.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::Full(None);
+        }
+        Self::Failed(error.to_string())
+    }
 }

@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
 use crate::rights::{self, Obstacle};
@@ -121,9 +122,40 @@ impl Database {
         // Nobody else's business; the log beside it takes the file's mode. Where this fails, so does
         // opening, which says why.
         let _ = File::options().create(true).append(true).mode(0o600).open(path);
+        let inode = || fs::metadata(path).ok().map(|found| found.ino());
+        let before = inode();
         let mut connection = Connection::open(path).map_err(|error| fault(error.into()))?;
         prepare(&mut connection).map_err(fault)?;
-        Ok(Self { path: path.into(), connection: Arc::new(Mutex::new(Some(connection))) })
+        if inode() != before {
+            return Err(fault(Fault::Replaced));
+        }
+        Ok(Self::of(path, connection))
+    }
+
+    /// Opens the file at `path`, which has to be a store of ours, and leaves its schema as it is. Blocks.
+    pub(crate) fn open_as_it_is(path: &Path) -> Result<Self, Fault> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Err(Fault::NoFile),
+            Err(error) => return Err(Fault::Missing(error)),
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // What is damaged, or not ours, keeps its log; of what is well, it goes into the file.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        if examine(&connection)? == 0 {
+            return Err(Fault::Foreign);
+        }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(Self::of(path, connection))
+    }
+
+    fn of(path: &Path, connection: Connection) -> Self {
+        Self { path: path.into(), connection: Arc::new(Mutex::new(Some(connection))) }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What hinders a store from being kept at `path`, as far as that shows without opening it: opening would
@@ -186,8 +218,8 @@ impl Database {
     }
 }
 
-/// Takes the lock, looks for damage, migrates. Nothing is written before the file is known as ours.
-fn prepare(connection: &mut Connection) -> Result<(), Fault> {
+/// Takes the lock and looks for damage; returns the version of the schema, 0 where nothing is in it. Writes nothing.
+fn examine(connection: &Connection) -> Result<usize, Fault> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // In this mode, a lock once taken stays; reading first takes it, and fails if the file is none.
@@ -200,13 +232,16 @@ fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     if id != APPLICATION_ID && (tables > 0 || version > 0) {
         return Err(Fault::Foreign);
     }
-    let Some(steps) = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..)) else {
-        return Err(Fault::Newer(version));
-    };
+    let known = usize::try_from(version).ok().filter(|version| *version <= MIGRATIONS.len());
+    let known = known.ok_or(Fault::Newer(version))?;
     let damage: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if damage != "ok" {
-        return Err(Fault::Corrupt(damage));
-    }
+    if damage == "ok" { Ok(known) } else { Err(Fault::Corrupt(damage)) }
+}
+
+/// Takes the lock, looks for damage, migrates. Nothing is written before the file is known as ours.
+fn prepare(connection: &mut Connection) -> Result<(), Fault> {
+    let version = examine(connection)?;
+    let steps = MIGRATIONS.get(version..).unwrap_or_default();
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -254,8 +289,11 @@ pub fn time(millis: i64) -> SystemTime {
 // === errors ===
 
 /// Why a file cannot be opened.
-enum Fault {
+pub(crate) enum Fault {
     NoFile,
+    Missing(std::io::Error),
+    Busy,
+    Replaced,
     NoDatabase,
     Foreign,
     Newer(i64),
@@ -267,13 +305,15 @@ impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
+            Some(ErrorCode::NotADatabase) => Self::NoDatabase,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             _ => Self::Sql(error),
         }
     }
 }
 
 impl Fault {
-    fn at(self, path: &Path) -> StoreError {
+    pub(crate) fn at(self, path: &Path) -> StoreError {
         const RESTORE: &str = "nothing was changed in it: restore a backup in its place, or move it away (with its -wal) to start with an empty list";
         const ELSEWHERE: &str = "name another file with --store-url";
         let (cause, cure) = match self {
@@ -288,28 +328,27 @@ impl Fault {
                 "run the version of fedgate that wrote it, or a later one",
             ),
             Self::Corrupt(damage) => (format!("it is damaged: {damage}"), RESTORE),
-            Self::Sql(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => return Self::NoDatabase.at(path),
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
-                    "another process has it open".to_owned(),
-                    "stop the other `fedgate serve` (or sqlite3) first",
-                ),
-                code => {
-                    if let Some(Obstacle { cause, cure }) = rights::to_keep(path) {
-                        return StoreError::Open { file: display(path), cause, cure };
-                    }
-                    let is_about_rights = matches!(
-                        code,
-                        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
-                    );
-                    let cure = if is_about_rights {
-                        "see that its directory is there, and that we may write to it and to the file"
-                    } else {
-                        "see that its disk is well and has room"
-                    };
-                    (error.to_string(), cure)
+            Self::Busy => (
+                "another process has it open".to_owned(),
+                "stop the other `fedgate serve` (or sqlite3) first",
+            ),
+            Self::Missing(error) => (rights::unreadable(path, &error), "name the file of a store"),
+            Self::Replaced => ("it was replaced while it was opened".to_owned(), "start again"),
+            Self::Sql(error) => {
+                if let Some(Obstacle { cause, cure }) = rights::to_keep(path) {
+                    return StoreError::Open { file: display(path), cause, cure };
                 }
-            },
+                let is_about_rights = matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+                );
+                let cure = if is_about_rights {
+                    "see that its directory is there, and that we may write to it and to the file"
+                } else {
+                    "see that its disk is well and has room"
+                };
+                (error.to_string(), cure)
+            }
         };
         StoreError::Open { file: display(path), cause, cure: cure.to_owned() }
     }
@@ -325,6 +364,6 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 /// The file with its directory, so that an error says where it is looked for.
-fn display(path: &Path) -> String {
+pub(crate) fn display(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)).display().to_string()
 }

@@ -17,6 +17,7 @@ pub(crate) mod event_loop;
 pub(crate) mod feed;
 pub(crate) mod filters;
 pub(crate) mod fresh;
+pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod race;

@@ -94,7 +94,9 @@ fn insert(store: &Path, domains: &[String]) -> rusqlite::Result<()> {
     let transaction = store.transaction()?;
     let mut revision: i64 = transaction.query_row("SELECT revision FROM list", [], |row| row.get(0))?;
     {
-        let mut add = transaction.prepare("INSERT INTO domain VALUES (?1, '', ?2, 0, 0)")?;
+        let mut add = transaction.prepare(
+            "INSERT INTO domain (name, revision, created_at, updated_at) VALUES (?1, ?2, 0, 0)",
+        )?;
         for domain in domains {
             revision += 1;
             add.execute((domain, revision))?;
@@ -119,6 +121,18 @@ impl Admin {
     pub(crate) fn list(&self, domain: &str) -> Result<(), String> {
         let url = format!("{}/v1/domains/{domain}", self.url);
         done(self.agent.put(url).header("authorization", bearer()).send_empty())
+    }
+
+    /// Puts many domains on the list at once, and with `prune` takes all others off it.
+    pub(crate) fn put_all(&self, domains: &serde_json::Value, prune: bool) -> Result<(), String> {
+        let url = format!("{}/v1/domains?prune={prune}", self.url);
+        done(self.agent.put(url).header("authorization", bearer()).send_json(domains))
+    }
+
+    /// Reads a page of the list.
+    pub(crate) fn page(&self, query: &str) -> Result<(), String> {
+        let url = format!("{}/v1/domains?limit=100&{query}", self.url);
+        done(self.agent.get(url).header("authorization", bearer()).call())
     }
 
     /// Takes a domain off the list.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, egress, fresh, revocation, scale, strangers, variants, watchers};
+use bench::{discovery, egress, fresh, list, revocation, scale, strangers, variants, watchers};
 
 /// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
 /// discovery is, what long lists and many filters take, and what a crowd of strangers takes away.
@@ -52,6 +52,7 @@ enum Section {
     Revocation,
     Discovery,
     Scale,
+    List,
     Watchers,
     Strangers,
     All,
@@ -102,6 +103,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::Scale) {
         reports.push(scale::measure(&runtime, cores, rounds, requests)?);
+    }
+    if wanted(Section::List) {
+        reports.push(list::measure(&runtime, cores)?);
     }
     if wanted(Section::Watchers) {
         reports.push(watchers::measure(&runtime, cores, args.watchers.into())?);

@@ -24,7 +24,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use torture::book::Book;
 use torture::facts::Wrong;
 use torture::schedule::Selection;
-use torture::site::Setting;
 use torture::{Settings, report, writes};
 
 /// Torture two backends: kill, stop, slow down and garble every part of them, at random and one fault after the
@@ -95,8 +94,7 @@ fn campaign(args: &Args) -> ExitCode {
     let book = Arc::new(Book::new());
     stop_on_signals(&book);
     let lasts = Duration::from_secs(minutes * 60);
-    let setting = Setting { dir: &dir, shadow: args.shadow };
-    let settings = Settings { lasts, seed, selected: &args.faults, setting };
+    let settings = Settings { lasts, seed, selected: &args.faults, shadow: args.shadow, dir: &dir };
     let lacking = torture::run(&settings, &book);
     let (now, pages) = (book.now(), book.pages());
     let file = dir.join("report.json");

@@ -20,7 +20,7 @@ pub(crate) enum Mode {
     Pass,
     /// Each piece arrives this much later.
     Slow(Duration),
-    /// What the server says is replaced by octets without meaning.
+    /// What the server says is replaced by octets without meaning; connections on which that was so end with it.
     Garbage(u64),
     /// Nothing arrives until this is over.
     Hang,
@@ -104,11 +104,13 @@ struct Pump {
 impl Pump {
     async fn run(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
         let mut buffer = vec![0; 16 << 10];
-        let mut ends = self.mode.clone();
+        let (mut ends, mut spoiled) = (self.mode.clone(), false);
         loop {
+            // Noise may be the beginning of something that never ends.
+            let is_over = |mode| mode == Mode::Cut || spoiled && !matches!(mode, Mode::Garbage(_));
             let read = tokio::select! {
                 read = from.read(&mut buffer) => read?,
-                () = is(&mut ends, |mode| mode == Mode::Cut) => return cut(),
+                () = is(&mut ends, is_over) => return cut(),
             };
             if let Some((tap, rest)) = &mut self.taps {
                 rest.extend_from_slice(&buffer[..read]);
@@ -128,6 +130,7 @@ impl Pump {
                     if let Some(rng) = &mut self.spoils {
                         *rng = Rng::new(seed ^ rng.next());
                         rng.fill(octets);
+                        spoiled = true;
                     }
                 }
             }
@@ -252,6 +255,8 @@ mod tests {
             assert_ne!(said(&mut old, PATIENCE).await.unwrap(), b"a word");
             assert_ne!(said(&mut new, PATIENCE).await.unwrap(), b"a word");
             link.set(Mode::Hang);
+            assert_eq!(said(&mut old, PATIENCE).await, Err("broken"), "its ends no longer agree");
+            let mut old = TcpStream::connect(here).await.unwrap();
             assert_eq!(said(&mut old, MOMENT).await, Err("nothing"));
             link.set(Mode::Pass);
             let mut late = [0; 6];

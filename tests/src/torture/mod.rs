@@ -12,7 +12,6 @@
 pub(crate) mod book;
 mod calls;
 mod checker;
-mod clock;
 pub(crate) mod facts;
 mod fault;
 mod link;
@@ -43,7 +42,7 @@ use fault::{Fault, Ms, Side};
 use lists::List;
 use rng::Rng;
 use schedule::{Schedule, Selection};
-use site::{Setting, Sites};
+use site::Sites;
 use timeline::{Known, Written};
 
 /// After so long nobody waits any longer for something to heal.
@@ -55,8 +54,10 @@ pub(crate) struct Settings<'a> {
     pub(crate) lasts: Duration,
     pub(crate) seed: u64,
     pub(crate) selected: &'a [Selection],
-    /// How the backends are set up; logs go to its folder, if there is a violation.
-    pub(crate) setting: Setting<'a>,
+    /// Whether filters let everything pass.
+    pub(crate) shadow: bool,
+    /// Where logs go, if anything is wrong.
+    pub(crate) dir: &'a Path,
 }
 
 /// What was not tried, and why.
@@ -75,7 +76,7 @@ pub(crate) fn run(settings: &Settings<'_>, book: &Arc<Book>) -> Lacking {
         let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
         book.wrong(Wrong::Ended, what);
     }
-    campaign.finish(settings.setting.dir);
+    campaign.finish(settings.dir);
     book.stop();
     lacking
 }
@@ -100,7 +101,7 @@ impl<'a> Campaign<'a> {
             let book = Arc::clone(book);
             Arc::new(move |id| book.seen(id))
         };
-        let mut sites = Sites::start(runtime, &settings.setting, &tap);
+        let mut sites = Sites::start(runtime, settings.shadow, &tap);
         announce(&sites);
         let lists = Side::BOTH.map(|side| List::new(side, sites.site(side).world.control_plane().url()));
         let probes = Side::BOTH.map(|side| calls::probe(side, &sites.site(side).world));

@@ -11,6 +11,7 @@ use fedgate_tests::World;
 use fedgate_tests::address::Address;
 use fedgate_tests::artifacts;
 use fedgate_tests::backend::PORTS;
+use fedgate_tests::clock::WallClock;
 use fedgate_tests::control_plane::{ControlPlane, VERDICTS_PORT, XDS_PORT};
 use fedgate_tests::disk::Disk;
 use fedgate_tests::dns::service;
@@ -18,7 +19,6 @@ use fedgate_tests::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use super::clock::{Clock, STEP_S};
 use super::fault::{Component, Fault, Kind, SHORT_STALENESS_S, Side};
 use super::link::{Link, Mode, Tap};
 
@@ -28,6 +28,8 @@ const BEHIND: u16 = 10_000;
 pub(crate) const PEER_PORT: u16 = 18_443;
 /// Where the control plane finds the link before BIND.
 const NAMES_PORT: u16 = 10_053;
+/// As far as a clock is stepped, in seconds.
+const STEP_S: i64 = 3600;
 /// Room for the store: its journal takes 4 MiB.
 const STORE_MIB: u32 = 24;
 
@@ -37,15 +39,6 @@ pub(crate) struct Sites {
     pub(crate) b: Site,
     /// Its BIND is also that of `b`.
     pub(crate) a: Site,
-}
-
-/// How they are set up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting<'a> {
-    /// For the files that say what time it is.
-    pub(crate) dir: &'a Path,
-    /// Whether filters let everything pass.
-    pub(crate) shadow: bool,
 }
 
 /// One of the programs.
@@ -63,7 +56,7 @@ pub(crate) struct Site {
     service: Process,
     links: Links,
     disk: Result<Disk, String>,
-    clock: Result<Clock, String>,
+    clock: WallClock,
     /// The control plane on a store that cannot be written.
     reader: Option<Process>,
     home: Address,
@@ -82,9 +75,9 @@ struct Links {
 
 impl Sites {
     /// Starts both. `tap` hears of every call that a service receives.
-    pub(crate) fn start(runtime: &Runtime, setting: &Setting<'_>, tap: &Tap) -> Self {
-        let a = Site::start(Side::A, None, runtime, setting, tap);
-        let b = Site::start(Side::B, Some(&a.world), runtime, setting, tap);
+    pub(crate) fn start(runtime: &Runtime, shadow: bool, tap: &Tap) -> Self {
+        let a = Site::start(Side::A, None, runtime, shadow, tap);
+        let b = Site::start(Side::B, Some(&a.world), runtime, shadow, tap);
         for site in [&a, &b] {
             let (domain, ip) = (site.side.domain(), site.world.ip());
             a.world.dns.update(&[
@@ -107,7 +100,6 @@ impl Sites {
         let site = if fault.side == Side::A { &self.a } else { &self.b };
         match (fault.component, fault.kind) {
             (Component::Store, _) => site.disk.as_ref().err().map(String::as_str),
-            (_, Kind::ClockForward | Kind::ClockBack) => site.clock.as_ref().err().map(String::as_str),
             _ => None,
         }
     }
@@ -220,20 +212,12 @@ impl fmt::Display for Program {
 // === impl Site ===
 
 impl Site {
-    fn start(
-        side: Side,
-        other: Option<&World>,
-        runtime: &Runtime,
-        Setting { dir, shadow }: &Setting<'_>,
-        tap: &Tap,
-    ) -> Self {
+    fn start(side: Side, other: Option<&World>, runtime: &Runtime, shadow: bool, tap: &Tap) -> Self {
         let home = Address::claim();
         let disk = Disk::mount(STORE_MIB);
-        let clock = Clock::install(dir, &format!("clock-{}", side.domain()));
-        let mut launcher = vec![];
-        if let Ok(clock) = &clock {
-            launcher.extend(clock.launcher());
-        }
+        let clock = WallClock::new();
+        let mut launcher = vec!["env".to_owned()];
+        launcher.extend(clock.environment().map(|(name, value)| format!("{name}={}", value.display())));
         if let Ok(disk) = &disk {
             launcher.extend(disk.launcher());
         }
@@ -246,7 +230,7 @@ impl Site {
             let staleness = |seconds: u64| format!("\"max_staleness_s\": {seconds}");
             builder = builder.edit(&staleness(900), &staleness(SHORT_STALENESS_S));
         }
-        if *shadow {
+        if shadow {
             builder = builder.edit("\"mode\": \"enforce\"", "\"mode\": \"shadow\"");
         }
         let mut world = builder.start();
@@ -293,8 +277,8 @@ impl Site {
             (Component::ControlPlane, Kind::Restart) => {
                 self.world.control_plane().process().signal(Signal::TERM);
             }
-            (Component::ControlPlane, Kind::ClockForward) => self.step_clock(&format!("+{STEP_S}")),
-            (Component::ControlPlane, Kind::ClockBack) => self.step_clock(&format!("-{STEP_S}")),
+            (Component::ControlPlane, Kind::ClockForward) => self.clock.set(STEP_S),
+            (Component::ControlPlane, Kind::ClockBack) => self.clock.set(-STEP_S),
             (Component::Envoy, Kind::Kill) => send(envoy, Signal::KILL),
             (Component::Envoy, Kind::Stop) => send(envoy, Signal::STOP),
             (Component::Envoy, Kind::Restart) => self.world.envoy.terminate(),
@@ -310,7 +294,7 @@ impl Site {
     fn lift(&mut self, fault: Fault) {
         match (fault.component, fault.kind) {
             (Component::ControlPlane, Kind::Stop) => self.world.control_plane().thaw(),
-            (Component::ControlPlane, Kind::ClockForward | Kind::ClockBack) => self.step_clock("+0"),
+            (Component::ControlPlane, Kind::ClockForward | Kind::ClockBack) => self.clock.set(0),
             (Component::ControlPlane, Kind::Restart) => {
                 let status = self.world.control_plane().process().wait();
                 assert!(
@@ -353,11 +337,6 @@ impl Site {
 
     fn disk(&self) -> &Disk {
         self.disk.as_ref().expect("a fault of the store is chosen only where there is a disk")
-    }
-
-    fn step_clock(&self, by: &str) {
-        let clock = self.clock.as_ref();
-        clock.expect("a fault of the clock is chosen only where it can be made").set(by);
     }
 }
 

@@ -142,10 +142,10 @@ fn a_change_and_its_record_survive_a_kill_together_or_not_at_all() {
             other => panic!("{other}"),
         }
     }
-    let list: Value =
+    let page: Value =
         serde_json::from_str(&control_plane.cli(&["domain", "list", "--json"]).unwrap()).unwrap();
     let listed: Vec<_> =
-        list["domains"].as_array().unwrap().iter().map(|it| it["domain"].as_str().unwrap()).collect();
+        page["domains"].as_array().unwrap().iter().map(|it| it["domain"].as_str().unwrap()).collect();
     assert_eq!(listed, replayed.keys().map(String::as_str).collect::<Vec<_>>());
 }
 

@@ -236,22 +236,28 @@ fn nothing_of_what_a_server_says_reaches_a_terminal_raw() {
         world.runtime().spawn(async move { axum::serve(listener, router).await });
         format!("http://{address}")
     };
-    let domain = json!({
-        "domain": UNSEEN, "note": UNSEEN, "state": UNSEEN, "created_at": UNSEEN, "cause": UNSEEN,
-        "strategy": UNSEEN, "domains": [{"domain": UNSEEN, "note": UNSEEN, "state": UNSEEN}],
-        "targets": [{"host": UNSEEN, "addresses": [UNSEEN], "problems": [UNSEEN]}],
-        "passed_over": [UNSEEN], "verdict": {"failure": {"label": UNSEEN, "message": UNSEEN}},
-        "answered": false, "failure": {"label": UNSEEN, "message": UNSEEN},
-        "applied": [UNSEEN], "needs_restart": [UNSEEN], "next": null,
+    // Of the types that are expected, with all that is free text hostile.
+    let failure = json!({ "label": "discovery-failure", "message": UNSEEN });
+    let mut domain = json!({
+        "domain": "a.com", "note": UNSEEN, "expired": false, "created_at": UNSEEN, "created_by": UNSEEN,
+        "updated_at": UNSEEN, "updated_by": UNSEEN, "state": UNSEEN, "cause": UNSEEN,
+        "last_success": UNSEEN, "last_try": UNSEEN, "next_try": UNSEEN, "passed_over": [UNSEEN],
+        "targets": [{"host": UNSEEN, "port": 1, "priority": 1, "weight": 1, "addresses": [UNSEEN],
+            "problems": [UNSEEN]}],
+        "verdict": {"domain": "a.com", "failure": failure, "ttl_ms": 1},
+        "failure": failure, "ttl_ms": 1, "answered": false, "stands": null,
+        "strategy": "allowAll", "applied": [UNSEEN], "needs_restart": [UNSEEN], "next": null,
     });
-    let problem = json!({ "detail": UNSEEN, "errors": [UNSEEN] });
+    domain["domains"] = json!([domain]);
+    let problem = json!({
+        "type": UNSEEN, "title": UNSEEN, "status": 400, "detail": UNSEEN, "request_id": UNSEEN, "errors": [UNSEEN],
+    });
     for url in [hostile(StatusCode::OK, domain), hostile(StatusCode::BAD_REQUEST, problem)] {
         for words in [
             &["domain", "list"][..],
             &["domain", "show", "a.com"],
             &["domain", "add", "a.com"],
             &["domain", "refresh", "a.com"],
-            &["strategy", "get"],
             &["reload"],
         ] {
             for json in [&[][..], &["--json"]] {

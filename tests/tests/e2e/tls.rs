@@ -175,6 +175,10 @@ fn a_certificate_is_renewed_while_it_serves_and_a_broken_one_is_told_once() {
     let admin = Admin::start();
     let folder = admin.folder.path();
     assert!(admin.shows(&admin.authority));
+    // It is good for a day.
+    eventually("its end is told", || {
+        (admin.told("the certificate comes to its end") == 1).then_some(())
+    });
     let next = Authority::root("the next one");
     let (mine, other) = (issue(&next), issue(&next));
     put(folder, 2, &mine.chain, &other.key);
