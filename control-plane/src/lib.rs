@@ -37,6 +37,7 @@ mod serve;
 mod signals;
 mod spelling;
 mod startup;
+mod telemetry;
 mod upkeep;
 mod verdicts;
 mod xds;

@@ -8,14 +8,22 @@ pub(crate) fn of(at: Instant, now: Instant) -> String {
     text(at, now, SystemTime::now())
 }
 
+/// A moment by the wall clock of now.
+pub(crate) fn wall(at: Instant, now: Instant) -> SystemTime {
+    moved(at, now, SystemTime::now())
+}
+
 fn text(at: Instant, now: Instant, wall: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(moved(at, now, wall)).to_string()
+}
+
+fn moved(at: Instant, now: Instant, wall: SystemTime) -> SystemTime {
     let wall = match at.checked_duration_since(now) {
         Some(ahead) => wall.checked_add(ahead),
         None => wall.checked_sub(now.saturating_duration_since(at)),
     };
     // Before 1970 there is no text.
-    let wall = wall.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_seconds(wall).to_string()
+    wall.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -130,15 +130,7 @@ fn shown(report: Report) -> BrigStatus {
 }
 
 fn told(Difference { domain, kind, ours, brig, cause }: Difference) -> Drift {
-    let kind = match kind {
-        Differs::Missing => "missing",
-        Differs::Differing => "differing",
-        Differs::Open => "open",
-        Differs::NotOurs => "not-ours",
-        Differs::OfTheFile => "of-the-file",
-        Differs::Unreadable => "unreadable",
-    };
-    Drift { domain, kind: kind.to_owned(), ours, brig, cause }
+    Drift { domain, kind: kind.name().to_owned(), ours, brig, cause }
 }
 
 impl From<ImportError> for Problem {

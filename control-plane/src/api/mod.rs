@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod json;
 mod lookups;
+mod metrics;
 mod number;
 mod page;
 mod problem;
@@ -84,7 +85,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
-    let guarded = guarded.merge(brig::guarded()).merge(store::guarded());
+    let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
     let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)

@@ -141,6 +141,7 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("POST /v1/tokens", [401, 401, 403, 403, 400]),
         ("DELETE /v1/tokens/nobody", [401, 401, 403, 403, 404]),
         ("GET /v1/audit", [401, 401, 200, 403, 200]),
+        ("GET /metrics", [401, 401, 200, 403, 200]),
         ("GET /v1/nothing", [404, 404, 404, 404, 404]),
         ("GET /healthz", [200, 200, 200, 200, 200]),
         ("GET /readyz", [200, 200, 200, 200, 200]),
@@ -395,6 +396,7 @@ async fn the_openapi_documents_know_every_route() {
     paths.sort();
     let expected = [
         "/healthz",
+        "/metrics",
         "/readyz",
         "/v1/audit",
         "/v1/brig",

@@ -195,6 +195,26 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
     plan
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Missing, Self::Differing, Self::Open, Self::NotOurs, Self::OfTheFile, Self::Unreadable];
+
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Differing => "differing",
+            Self::Open => "open",
+            Self::NotOurs => "not-ours",
+            Self::OfTheFile => "of-the-file",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;

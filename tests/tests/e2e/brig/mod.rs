@@ -1,6 +1,7 @@
 //! In step with Wire's brig, over real HTTP; and Wire's own list API.
 
 mod follow;
+mod metrics;
 mod push;
 mod trouble;
 mod wire_list;

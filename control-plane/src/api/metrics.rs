@@ -1,0 +1,99 @@
+//! What monitoring reads: gathered when it asks, from what is there.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use fedgate_allow_list::Role;
+use fedgate_allow_list::terms::Action;
+use fedgate_policy::Strategy;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use crate::auth::{Accepted, Source};
+use crate::brig::{Kind as Differs, Report};
+use crate::telemetry::{self, Facts};
+use crate::{moment, startup};
+
+/// The guarded route.
+pub(super) fn guarded() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// The metrics, in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = str)))]
+async fn metrics(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry::text(facts(&api)))
+}
+
+fn facts(api: &Api) -> Facts {
+    let (entries, strategy, revision) = api.list.look(|state| {
+        let entries = state.domains.values().map(|it| (action(it.terms.action), it.lapsed));
+        let all = [Action::Allow, Action::Block].map(action);
+        let all = all.into_iter().flat_map(|action| [false, true].map(|lapsed| (action, lapsed)));
+        (tally(all, entries), state.strategy, state.revision)
+    });
+    let (now, tokens) = (SystemTime::now(), api.guard.tokens().all());
+    let tokens =
+        tokens.iter().filter(|it| !it.has_expired(now)).map(|it| (it.token.role.name(), source(it)));
+    let roles = Role::ALL.into_iter().map(Role::name);
+    let all = roles.flat_map(|role| ["configuration", "store"].map(|source| (role, source)));
+    Facts {
+        version: startup::VERSION,
+        entries,
+        strategies: Strategy::ALL.into_iter().map(|it| (it.name(), it == strategy)).collect(),
+        revision,
+        dns_failing: api.verdicts.dns().map(|dns| moment::wall(dns.since, Instant::now())),
+        refused: api.guard.failures().count(),
+        limited: api.rates.refused(),
+        tokens: tally(all, tokens),
+        brig: api.brig.as_ref().map(|brig| stands(&brig.report())),
+    }
+}
+
+fn stands(report: &Report) -> telemetry::Brig {
+    let kinds = report.drift.iter().map(|it| it.kind.name());
+    let mut drift = tally(Differs::ALL.map(Differs::name), kinds);
+    drift.insert("strange", report.strange.len());
+    let (ours, brigs) = &report.strategies;
+    telemetry::Brig {
+        mode: report.mode.name(),
+        is_up: report.failing.is_none() && report.last_success.is_some(),
+        is_in_step: report.is_in_step(),
+        last_success: report.last_success,
+        rows: report.rows,
+        drift,
+        still_listed: report.still_listed.len(),
+        doubted: report.doubt.map_or(0, |(gone, _)| gone),
+        strategy_differs: brigs.as_deref().is_some_and(|brigs| brigs != *ours),
+    }
+}
+
+/// How often each was seen; also those that were not.
+fn tally<K: Ord>(
+    all: impl IntoIterator<Item = K>,
+    seen: impl IntoIterator<Item = K>,
+) -> BTreeMap<K, usize> {
+    let mut tally: BTreeMap<_, usize> = all.into_iter().map(|it| (it, 0)).collect();
+    for it in seen {
+        let count = tally.entry(it).or_default();
+        *count = count.saturating_add(1);
+    }
+    tally
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Block => "block",
+    }
+}
+
+fn source(token: &Accepted) -> &'static str {
+    match token.source {
+        Source::Configuration => "configuration",
+        Source::Store { .. } => "store",
+    }
+}
