@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Parts};
 use crate::auth::bootstrap::{BootstrapError, bootstrap};
 use crate::auth::{Guard, Issuer, Tokens};
 use crate::brig::{self, Brig};
@@ -120,7 +120,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
     let reload = Reload::new(settings, config, tokens, set_filter);
-    let api = Api {
+    let api = Api::from(Parts {
         list: list.clone(),
         verdicts: judge.clone(),
         targets: envoys.targets(),
@@ -131,7 +131,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         rates: Arc::default(),
         require_match,
         brig: in_step.clone(),
-    };
+    });
     let budget = Budget::secure();
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [

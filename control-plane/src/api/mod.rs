@@ -25,6 +25,7 @@ mod tokens;
 mod verdicts;
 mod wire;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -55,9 +56,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// would take 1.5 KiB of memory for each filter that waits.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// What the handlers work on.
+/// What the handlers work on. Every request that is under way has one, so it is small.
 #[derive(Clone)]
-pub(crate) struct Api {
+pub(crate) struct Api(Arc<Parts>);
+
+/// What there is to work on.
+pub(crate) struct Parts {
     /// The allow list.
     pub(crate) list: AllowList,
     /// The verdicts on it.
@@ -80,6 +84,20 @@ pub(crate) struct Api {
     pub(crate) brig: Option<Brig>,
 }
 
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 /// The service behind the listener `admin`.
 pub(crate) fn admin(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
@@ -91,18 +109,19 @@ pub(crate) fn admin(api: Api) -> Router {
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(Listener::Admin, described(Listener::Admin, router, openapi).with_state(api))
+    numbered(Listener::Admin, described(Listener::Admin, router, openapi).with_state(api))
 }
 
 /// The service behind the listener `verdicts`.
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
+    let number = from_fn_with_state(Listener::Verdicts, number::number);
+    let at_once = verdicts::guarded().route_layer(guard.clone()).merge(health::open());
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
-        .merge(within(TIME_LIMIT, verdicts::guarded().route_layer(guard.clone())))
+        .merge(within(TIME_LIMIT, at_once).route_layer(number))
         .merge(verdicts::waiting().route_layer(guard))
-        .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    common(Listener::Verdicts, described(Listener::Verdicts, router, openapi).with_state(api))
+    common(described(Listener::Verdicts, router, openapi).with_state(api))
 }
 
 /// The service behind the listener `wire`; where it is `open`, it needs no token.
@@ -111,7 +130,7 @@ pub(crate) fn wire(api: Api, open: bool) -> Router {
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
         .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
         .split_for_parts();
-    common(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
+    numbered(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
 }
 
 /// With its own description, which is written once: anybody may have it.
@@ -122,15 +141,24 @@ fn described(listener: Listener, router: Router<Api>, mut openapi: OpenApi) -> R
     router.route("/openapi.json", axum::routing::get(describe))
 }
 
-/// What holds for every route, and for none.
-fn common(listener: Listener, router: Router) -> Router {
+/// What holds for every route, and for none; and a number for every request.
+fn numbered(listener: Listener, router: Router) -> Router {
+    let number = from_fn_with_state(listener, number::number);
+    otherwise(router).layer(number).layer(map_response(with_headers))
+}
+
+/// What holds for every route, and for none. What waits has no number of its own, for the sake of its size.
+fn common(router: Router) -> Router {
+    otherwise(router).layer(map_response(with_headers))
+}
+
+/// What is answered where there is no such route.
+fn otherwise(router: Router) -> Router {
     router
         .fallback(async || Problem::new(Kind::NoSuchResource, "there is no such resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "this resource does not know this method")
         })
-        .layer(from_fn_with_state(listener, number::number))
-        .layer(map_response(with_headers))
 }
 
 /// Routes that may take so long, and no longer.

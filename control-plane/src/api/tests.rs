@@ -43,11 +43,12 @@ pub(super) fn demanding_service() -> Service {
 fn service_that(list: AllowList, require_match: bool) -> Service {
     let told = Told::at_once(found("fed.a.com"));
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let api = Api { require_match, ..api(list.clone(), told.clone(), refresher) };
+    let parts = parts(list.clone(), told.clone(), refresher);
+    let api = Api::from(Parts { require_match, ..parts });
     Service { admin: admin(api.clone()), verdicts: verdicts(api.clone()), list, told, api }
 }
 
-fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Api {
+fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Parts {
     let verdicts = Verdicts::new(list.clone(), told.clone(), 1, "store");
     let resolve = verdicts.observe(told);
     let egress = crate::xds::Egress {
@@ -64,7 +65,7 @@ fn api(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> A
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
     let (rates, require_match) = (Arc::default(), false);
-    Api { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
+    Parts { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
 }
 
 pub(super) fn service() -> Service {
@@ -383,7 +384,7 @@ async fn without_its_refresher_it_is_not_ready() {
     let ended = tokio::spawn(async {});
     let refresher = ended.abort_handle();
     ended.await.unwrap();
-    let router = admin(api(list, Told::at_once(found("fed.a.com")), refresher));
+    let router = admin(parts(list, Told::at_once(found("fed.a.com")), refresher).into());
     let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&router, request).await.status, 503);
 }
