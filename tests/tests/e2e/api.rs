@@ -9,6 +9,7 @@ use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
 use serde_json::{Value, json};
 
+use crate::audit::replayed;
 use crate::claim::origin;
 
 /// How long anything may take.
@@ -91,6 +92,8 @@ fn a_kill_in_the_middle_of_many_leaves_all_of_them_or_none() {
         control_plane.restart();
         let (found, wanted) = (listed(control_plane), wanted.into_iter().collect::<BTreeSet<_>>());
         assert!(found == wanted || (found == before && !acknowledged), "{} are listed", found.len());
+        let recorded = replayed(control_plane).into_keys().collect::<BTreeSet<_>>();
+        assert!(recorded == found, "{} by the audit, {} are listed", recorded.len(), found.len());
         before = found;
     }
 }

@@ -87,6 +87,27 @@ fn every_change_has_its_record_with_what_was_before_and_is_since() {
     assert_eq!(control_plane.cli(&["audit", "--by", "nobody"]).unwrap(), "");
 }
 
+/// The list as the records of its changes make it, of which none may be missing.
+pub(crate) fn replayed(control_plane: &ControlPlane) -> BTreeMap<String, Value> {
+    let mut replayed = BTreeMap::new();
+    let mut last = 0;
+    for record in records(control_plane, &[]) {
+        let revision = record["revision"].as_i64().unwrap();
+        assert!(
+            revision == last + 1,
+            "{revision} follows {last}: a change has no record, or the other way round"
+        );
+        last = revision;
+        let domain = record["domain"].as_str().unwrap().to_owned();
+        match record["action"].as_str().unwrap() {
+            "domain-added" => assert!(replayed.insert(domain, record["after"].clone()).is_none()),
+            "domain-removed" => assert_eq!(replayed.remove(&domain).unwrap(), record["before"]),
+            other => panic!("{other}"),
+        }
+    }
+    replayed
+}
+
 #[test]
 fn a_change_and_its_record_survive_a_kill_together_or_not_at_all() {
     let mut site = Site::start();
@@ -125,23 +146,7 @@ fn a_change_and_its_record_survive_a_kill_together_or_not_at_all() {
         });
         site.control_plane.restart();
     }
-    let control_plane = &site.control_plane;
-    let mut replayed = BTreeMap::new();
-    let mut last = 0;
-    for record in records(control_plane, &[]) {
-        let revision = record["revision"].as_i64().unwrap();
-        assert!(
-            revision == last + 1,
-            "{revision} follows {last}: a change has no record, or the other way round"
-        );
-        last = revision;
-        let domain = record["domain"].as_str().unwrap().to_owned();
-        match record["action"].as_str().unwrap() {
-            "domain-added" => assert!(replayed.insert(domain, record["after"].clone()).is_none()),
-            "domain-removed" => assert_eq!(replayed.remove(&domain).unwrap(), record["before"]),
-            other => panic!("{other}"),
-        }
-    }
+    let (control_plane, replayed) = (&site.control_plane, replayed(&site.control_plane));
     let page: Value =
         serde_json::from_str(&control_plane.cli(&["domain", "list", "--json"]).unwrap()).unwrap();
     let listed: Vec<_> =
