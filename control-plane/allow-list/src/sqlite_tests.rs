@@ -74,19 +74,28 @@ fn a_store_has_a_name_of_its_own_which_it_keeps() {
     assert_eq!(Sqlite::open(&path).unwrap().0.identity().unwrap(), name);
     let (_directory, other) = place();
     assert_ne!(Sqlite::open(&other).unwrap().0.identity().unwrap(), name);
-    // As it was before stores had names.
+}
+
+#[test]
+fn a_store_of_before_stores_had_names_keeps_what_it_has_and_gets_one() {
+    let (_directory, path) = place();
     tamper(
         &path,
-        "DROP TABLE identity; ALTER TABLE finding DROP COLUMN boot;
-         ALTER TABLE finding DROP COLUMN booted_ms; DROP TABLE token; DROP TABLE audit; DROP TABLE domain;
+        "PRAGMA application_id = 0x66646774;
+         CREATE TABLE list (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL,
+             strategy TEXT NOT NULL, strategy_revision INTEGER NOT NULL) STRICT;
+         INSERT INTO list VALUES (1, 2, 'allowDynamic', 0);
          CREATE TABLE domain (name TEXT PRIMARY KEY, note TEXT NOT NULL, revision INTEGER NOT NULL,
              created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
          INSERT INTO domain VALUES ('a.com', 'say \"hello\"', 1, 5, 6), ('b.com', '', 2, 7, 8);
+         CREATE TABLE finding (kind TEXT NOT NULL, name TEXT NOT NULL, basis TEXT NOT NULL,
+             found_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, finding TEXT NOT NULL,
+             PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
          INSERT INTO finding VALUES ('domain', 'a.com', 'x', 1, 2, '{}');
          PRAGMA user_version = 2;",
     );
     let mut store = Sqlite::open(&path).unwrap();
-    assert_ne!(store.0.identity().unwrap(), name);
+    assert_eq!(store.0.identity().unwrap().len(), 16);
     let domains = store.load().unwrap().domains;
     let a = &domains[&domain("a.com")];
     assert_eq!((a.terms.note.as_str(), a.revision), ("say \"hello\"", 1));
