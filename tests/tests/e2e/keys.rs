@@ -86,15 +86,18 @@ fn a_peer_whose_key_is_only_to_encipher_fails_the_handshake_and_the_log_says_so(
         let identity = world.authority.issue(&encipherment(key));
         let caller = world.caller(&identity);
         check(&world, &caller, rpc, &[origin("a.com")], Fail);
-        let error = world.run(caller.call("again", &[origin("a.com")])).unwrap_err();
-        assert!(error.0.contains("IllegalParameter"), "what they see: {error:?}");
+        // The alert, unless writing fails before it is read: TLS 1.3's client is done before its certificate is.
+        eventually("they see the cause", || {
+            let error = world.run(caller.call("again", &[origin("a.com")])).unwrap_err();
+            error.0.contains("IllegalParameter").then_some(())
+        });
     }
     let errors = world.envoy.stat("listener.*_8443.ssl.connection_error");
     assert!(errors.is_some_and(|errors| errors >= 6), "{errors:?}");
     eventually("the log names the cause of all", || {
         let log = world.envoy.log();
         let lines = log.lines().filter(|line| line.contains("KEY_USAGE_BIT_INCORRECT"));
-        (lines.filter(|line| line.contains("\"log\":\"connection\"")).count() == 6).then_some(())
+        (lines.filter(|line| line.contains("\"log\":\"connection\"")).count() >= 6).then_some(())
     });
 }
 
