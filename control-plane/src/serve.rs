@@ -107,8 +107,6 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
-    let timed = list.clone();
-    let timekeeper = tokio::spawn(async move { timed.keep_time().await });
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
 
@@ -158,7 +156,6 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     listener::drain(serving).await;
     keeping_step.inspect(JoinHandle::abort);
     refresher.abort();
-    timekeeper.abort();
     keeper.abort();
     memory.write().await;
     upkeep.end().await;

@@ -1,4 +1,4 @@
-//! What is seen to beside requests: tokens come to their end, it is written down when they were used and who was
+//! What is seen to beside requests: entries and tokens come to their end, it is written down when they were used and who was
 //! refused, and old records of the audit go.
 
 use std::time::{Duration, SystemTime};
@@ -30,6 +30,7 @@ impl Upkeep {
             async move {
                 let (tokens, failures) = (guard.tokens(), guard.failures());
                 tokio::join!(
+                    list.keep_time(),
                     tokens.keep_time(),
                     tokens.keep_uses(&list),
                     failures.tell(),

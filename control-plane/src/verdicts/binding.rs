@@ -67,15 +67,15 @@ impl Binding {
             known.targets.clear();
             return known;
         }
-        if let Outcome::Hosts(hosts) = &mut known.outcome {
-            let found = hosts.clone();
-            hosts.retain(|host| self.terms.admits(host));
-            if hosts.is_empty() {
-                let (found, pinned) = (named(&found), named(&self.terms.pinned_hosts));
+        match &mut known.outcome {
+            Outcome::Hosts(hosts) if !hosts.iter().any(|host| self.terms.admits(host)) => {
+                let (found, pinned) = (named(&*hosts), named(&self.terms.pinned_hosts));
                 let message =
                     format!("DNS names [{found}], and our entry pins the domain to [{pinned}]");
                 known.outcome = failure(message);
             }
+            Outcome::Hosts(hosts) => hosts.retain(|host| self.terms.admits(host)),
+            Outcome::Failure(_) => {}
         }
         known.targets.retain(|target| self.terms.admits(&target.host));
         known
@@ -94,8 +94,7 @@ impl Binding {
 
     /// The verdict on the domain, of which this is known.
     pub(crate) fn verdict(&self, domain: Domain, known: &Known, now: Instant) -> Verdict {
-        let verdict = self.applied(known).verdict(domain, now);
-        Verdict { shadow: self.is_shadow(), ..verdict }
+        self.verdict_of(&self.applied(known), domain, now)
     }
 
     /// The verdict on the domain for those who hold it until they hear of another; none where there is none
@@ -110,8 +109,12 @@ impl Binding {
             let left = self.end.map_or(BLOCK, |end| end.saturating_duration_since(now).min(BLOCK));
             return Some(Verdict::blocked(domain.clone(), millis(left)));
         }
-        let known = known.filter(|known| self.applied(known).stands(now))?;
-        Some(self.verdict(domain.clone(), known, now))
+        let applied = self.applied(known?);
+        applied.stands(now).then(|| self.verdict_of(&applied, domain.clone(), now))
+    }
+
+    fn verdict_of(&self, applied: &Known, domain: Domain, now: Instant) -> Verdict {
+        Verdict { shadow: self.is_shadow(), ..applied.verdict(domain, now) }
     }
 
     fn lacks_proof(&self, known: &Known) -> bool {

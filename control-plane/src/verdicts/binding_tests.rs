@@ -23,16 +23,8 @@ fn known(hosts: &[&str], now: Instant) -> Known {
         port: 443,
         weight: 1,
     };
-    Known {
-        targets: hosts.iter().map(target).collect(),
-        outcome: Outcome::Hosts(hosts),
-        expires_at: now + 10 * SECOND,
-        certainty: Certainty::Answered,
-        tried_at: now,
-        trouble: None,
-        is_proven: false,
-        passed_over: Vec::new(),
-    }
+    let targets = hosts.iter().map(target).collect();
+    Known { targets, ..Known::answered(Outcome::Hosts(hosts), now, 10 * SECOND) }
 }
 
 fn a_com() -> Domain {

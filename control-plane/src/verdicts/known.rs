@@ -67,6 +67,23 @@ impl Known {
     }
 }
 
+#[cfg(test)]
+impl Known {
+    /// What DNS answered at `now`, for so long, and nothing besides.
+    pub(super) fn answered(outcome: Outcome, now: Instant, life: Duration) -> Self {
+        Self {
+            outcome,
+            targets: Vec::new(),
+            expires_at: now + life,
+            certainty: Certainty::Answered,
+            tried_at: now,
+            trouble: None,
+            is_proven: false,
+            passed_over: Vec::new(),
+        }
+    }
+}
+
 /// In whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -179,21 +179,10 @@ mod tests {
 
     fn known(last: Certainty, now: Instant, life: Duration) -> Known {
         let outcome = Outcome::Hosts(vec!["fed.a.com".parse().unwrap()]);
-        let (targets, passed_over) = (Vec::new(), Vec::new());
         let failure =
             || Failure { label: FailureLabel::DiscoveryFailure, message: "SERVFAIL".to_owned() };
         let trouble = (last == Certainty::Transient).then(failure);
-        let (certainty, expires_at) = (last, now + life);
-        Known {
-            outcome,
-            targets,
-            expires_at,
-            certainty,
-            tried_at: now,
-            trouble,
-            is_proven: false,
-            passed_over,
-        }
+        Known { certainty: last, trouble, ..Known::answered(outcome, now, life) }
     }
 
     fn scheduled(names: &[&str], now: Instant) -> Schedule {

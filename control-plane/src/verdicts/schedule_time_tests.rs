@@ -49,18 +49,8 @@ fn known(life: Option<u64>, now: Instant) -> Known {
     };
     let trouble = life.is_none().then_some(failure);
     let certainty = if life.is_some() { Certainty::Answered } else { Certainty::Transient };
-    let expires_at = now + Duration::from_secs(life.unwrap_or(2));
-    let (targets, passed_over) = (Vec::new(), Vec::new());
-    Known {
-        outcome,
-        targets,
-        expires_at,
-        certainty,
-        tried_at: now,
-        trouble,
-        is_proven: false,
-        passed_over,
-    }
+    let life = Duration::from_secs(life.unwrap_or(2));
+    Known { certainty, trouble, ..Known::answered(outcome, now, life) }
 }
 
 proptest! {

@@ -135,20 +135,8 @@ mod tests {
         trouble: Option<Failure>,
         now: Instant,
     ) -> Arc<Known> {
-        let (targets, passed_over) = (Vec::new(), Vec::new());
-        let expires_at = now + 10 * SECOND;
-        let tried_at = now;
-        let is_proven = false;
-        Arc::new(Known {
-            outcome,
-            targets,
-            expires_at,
-            certainty,
-            tried_at,
-            trouble,
-            is_proven,
-            passed_over,
-        })
+        let answered = Known::answered(outcome, now, 10 * SECOND);
+        Arc::new(Known { certainty, trouble, ..answered })
     }
 
     #[test]

@@ -25,19 +25,7 @@ fn trouble(message: &str) -> Outcome {
 }
 
 fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
-    let certainty = Certainty::Answered;
-    let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
-    let expires_at = tried_at + life;
-    Arc::new(Known {
-        outcome,
-        targets,
-        expires_at,
-        certainty,
-        tried_at,
-        trouble,
-        is_proven: false,
-        passed_over,
-    })
+    Arc::new(Known::answered(outcome, tried_at, life))
 }
 
 fn listing(names: &[&str]) -> Log {

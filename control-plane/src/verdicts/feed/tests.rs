@@ -1,6 +1,5 @@
 use fedgate_allow_list::testing::{listing, us};
 use fedgate_allow_list::{Condition, terms};
-use fedgate_discovery::Certainty;
 use fedgate_policy::{Outcome, Strategy};
 use tokio::task::JoinSet;
 
@@ -13,21 +12,8 @@ fn domain(name: &str) -> Domain {
 }
 
 fn known(host: &str) -> Arc<Known> {
-    let certainty = Certainty::Answered;
-    let tried_at = Instant::now();
     let outcome = Outcome::Hosts(vec![host.parse().unwrap()]);
-    let (targets, passed_over, trouble) = (Vec::new(), Vec::new(), None);
-    let expires_at = tried_at + MINUTE;
-    Arc::new(Known {
-        outcome,
-        targets,
-        expires_at,
-        certainty,
-        tried_at,
-        trouble,
-        is_proven: false,
-        passed_over,
-    })
+    Arc::new(Known::answered(outcome, Instant::now(), MINUTE))
 }
 
 /// Starts as many watchers as that, all of whom wait.
