@@ -1,76 +1,193 @@
-//! `fedgate serve --check-config`: all that can be checked without serving, and without leaving a trace.
+//! `fedgate check`: the tester, for people, as JSON, and as JUnit's XML; once, or again and again.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use fedgate_discovery::dns;
-use fedgate_store::rights;
-use fedgate_store::sqlite::Database;
-use serde_json::json;
+use clap::Args;
+use fedgate_check::{Check, Finding, Ledger, Outcome, Progress, Report, Severity};
+use fedgate_policy::Domain;
+use serde_json::{Value, json};
 
 use super::{Error, print};
-use crate::auth::{self, Role};
-use crate::config::{Config, ConfigErrors, Settings};
-use crate::plain::Plain;
-use crate::serve::ServeError;
+use crate::spelling;
 
-use crate::startup;
+pub(super) const HELP: &str = "\
+Examples:
+  fedgate check company-a.com                    is the other side set up right?
 
-/// Prints what would be used, or fails with everything that is wrong.
-pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
-    let config = Config::load(settings).map_err(ServeError::from)?;
-    let mut errors = Vec::new();
-    let mut warnings = startup::warnings(&config);
-    if let Err(error) = Database::look(&config.store) {
-        errors.push(error.to_string());
-    }
-    if !config.tokens.iter().any(|token| token.role == Role::Admin) {
-        warnings.push("no token of role admin is configured: unless the store has one, it is made at start, and printed once, or put into api.bootstrap_token_file".to_owned());
-    }
-    let servers = dns::servers(&config.servers).unwrap_or_else(|error| {
-        errors.push(error.to_string());
-        Vec::new()
-    });
-    let listeners = [("admin", config.admin), ("verdicts", config.verdicts), ("xds", config.xds)];
-    for (listener, address) in listeners.into_iter().chain(config.wire.map(|wire| ("wire", wire))) {
-        match TcpListener::bind(address) {
-            Ok(_) => {}
-            // As it is while a control plane runs, whose configuration is checked before it is read anew.
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                warnings.push(format!("listen.{listener}: {address} is in use now"));
+Each finding has a code, which is a heading in docs/check.md.
+Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    what: What,
+    /// Look again so often, until interrupted, and tell what has changed; with --json, a line for each time
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    watch: Option<Duration>,
+    /// Write what came out into this file also, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// What is looked at.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// Another backend's domain, e.g. company-a.com
+    #[arg(value_parser = spelling::domain)]
+    domain: Option<Domain>,
+}
+
+/// Looks, and tells.
+pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
+    let mut before = None;
+    loop {
+        let is_first = before.is_none();
+        let mut tell = |progress: Progress<'_>| {
+            if !json && is_first {
+                told_live(progress);
             }
-            Err(cause) => errors.push(ServeError::Bind { listener, address, cause }.to_string()),
+        };
+        let report = args.what.look(Ledger::new(&mut tell)).await?;
+        if let Some(path) = &args.junit {
+            std::fs::write(path, report.to_junit())?;
+        }
+        let Some(pause) = args.watch else { return ended(&report, json) };
+        if json {
+            print::live_json(&serde_json::to_value(&report).unwrap_or(Value::Null))?;
+        } else if let Some(before) = &before {
+            changes(before, &report).iter().try_for_each(print::live_line)?;
+        } else {
+            print::live_line(summary(&report))?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                return verdict(&report);
+            }
+        }
+        before = Some(report);
+    }
+}
+
+// === impl What ===
+
+impl What {
+    async fn look(&self, ledger: Ledger<'_>) -> Result<Report, Error> {
+        let subject = self.domain.as_ref().map(ToString::to_string).unwrap_or_default();
+        Ok(std::future::ready(ledger.close(subject)).await)
+    }
+}
+
+fn ended(report: &Report, json: bool) -> Result<(), Error> {
+    if json {
+        print::json(&json!(report))?;
+    } else {
+        print::line(summary(report))?;
+    }
+    verdict(report)
+}
+
+/// The exit code, where it is another than 0.
+fn verdict(report: &Report) -> Result<(), Error> {
+    match report.exit_code() {
+        0 => Ok(()),
+        code => Err(Error::Found { what: summary(report), code }),
+    }
+}
+
+/// What has just begun stands on the terminal alone, until it has ended.
+fn told_live(progress: Progress<'_>) {
+    match progress {
+        Progress::Begins(section, claim) if stderr().is_terminal() => {
+            print::remark(format_args!("… {section}: {claim}?"));
+        }
+        Progress::Begins(..) => {}
+        // A reader that has seen enough is no error; one that cannot be written to is told of at the end.
+        Progress::Ended(check) => {
+            let _ = lines(check).iter().try_for_each(print::line);
         }
     }
-    if !errors.is_empty() {
-        return Err(ServeError::Config(ConfigErrors::all(errors)).into());
+}
+
+fn lines(check: &Check) -> Vec<String> {
+    let Check { section, claim, outcome } = check;
+    match outcome {
+        Outcome::Passed { seen } => vec![format!("ok       {section}: {claim}: {seen}")],
+        Outcome::NotLookedAt { because } => {
+            vec![format!("-        {section}: {claim}: not looked at, because {because}")]
+        }
+        Outcome::Found { findings } => {
+            findings.iter().flat_map(|finding| finding_lines(section, claim, finding)).collect()
+        }
     }
-    let store = std::path::absolute(&config.store).unwrap_or(config.store);
-    let used = [
-        ("version", startup::VERSION.to_owned()),
-        ("checked as", rights::us()),
-        ("store", store.display().to_string()),
-        ("servers", startup::listed(&servers)),
-        ("dnssec", config.dnssec.to_string()),
-        ("admin", config.admin.to_string()),
-        ("verdicts", config.verdicts.to_string()),
-        ("xds", config.xds.to_string()),
-        ("wire", config.wire.map_or_else(|| "off".to_owned(), |wire| wire.to_string())),
-        ("brig", config.brig.map_or_else(|| "off".to_owned(), |brig| brig.to_string())),
-        ("tokens", auth::listed(&config.tokens)),
-        ("log", config.log.to_string()),
-    ];
-    if json {
-        let mut all: serde_json::Map<_, _> =
-            used.into_iter().map(|(name, value)| (name.replace(' ', "_"), value.into())).collect();
-        all.insert("warnings".to_owned(), json!(warnings));
-        return Ok(print::json(&all.into())?);
+}
+
+fn finding_lines(section: &str, claim: &str, Finding { code, seen }: &Finding) -> Vec<String> {
+    let mut lines = vec![format!("{:<8} {section}: {claim}: {}", mark(code.severity), code.name)];
+    for (name, text) in
+        [("expected", code.expected), ("seen", seen), ("cure", code.cure), ("more", &code.page())]
+    {
+        lines.push(format!("{:9}{name:<10}{text}", ""));
     }
-    for (name, value) in used {
-        print::line(format_args!("{name:<12}{}", Plain(value)))?;
+    lines
+}
+
+fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "WARNING",
+        Severity::Error => "ERROR",
     }
-    for warning in warnings {
-        print::remark(format_args!("warning: {warning}"));
+}
+
+fn summary(report: &Report) -> String {
+    let count =
+        |wanted: Severity| report.findings().filter(|finding| finding.code.severity == wanted).count();
+    let outcomes = |wanted: fn(&Outcome) -> bool| {
+        report.checks.iter().filter(|check| wanted(&check.outcome)).count()
+    };
+    format!(
+        "{}: {} errors, {} warnings, {} infos; {} passed, {} not looked at",
+        report.subject,
+        count(Severity::Error),
+        count(Severity::Warning),
+        count(Severity::Info),
+        outcomes(|outcome| matches!(outcome, Outcome::Passed { .. })),
+        outcomes(|outcome| matches!(outcome, Outcome::NotLookedAt { .. })),
+    )
+}
+
+/// What is otherwise than the time before.
+fn changes(before: &Report, now: &Report) -> Vec<String> {
+    let gone = before.checks.iter().filter(|check| !check.findings().is_empty()).flat_map(|old| {
+        old.findings()
+            .iter()
+            .filter(|&finding| !holds(now, old, finding))
+            .map(|finding| format!("gone     {}: {}: {}", old.section, old.claim, finding.code.name))
+    });
+    let new = now.checks.iter().flat_map(|check| {
+        check
+            .findings()
+            .iter()
+            .filter(|&finding| !holds(before, check, finding))
+            .flat_map(|finding| finding_lines(&check.section, &check.claim, finding))
+    });
+    let mut lines: Vec<_> = gone.chain(new).collect();
+    if !lines.is_empty() {
+        lines.push(summary(now));
     }
-    Ok(())
+    lines
+}
+
+/// Whether a report has this kind of finding in the same place.
+fn holds(report: &Report, place: &Check, finding: &Finding) -> bool {
+    report
+        .checks
+        .iter()
+        .filter(|check| check.section == place.section)
+        .any(|check| check.findings().iter().any(|it| it.code == finding.code))
 }

@@ -34,6 +34,14 @@ pub(super) enum Error {
     /// What was demanded is not so.
     #[error("{0}")]
     Unmet(String),
+    /// A check found what is not as it should be.
+    #[error("{what}")]
+    Found {
+        /// In short.
+        what: String,
+        /// By the worst of it.
+        code: u8,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +72,7 @@ struct Kind {
 // === impl Error ===
 
 impl Error {
-    /// 1 refused or failed; 2 wrong use, or a configuration that cannot be used.
+    /// 1 refused or failed; 2 wrong use, or a configuration that cannot be used; 3 warnings.
     pub(super) fn exit_code(&self) -> u8 {
         self.kind().exit_code
     }
@@ -159,6 +167,7 @@ impl Error {
                 status: None,
                 exit_code: 1,
             },
+            Self::Found { code, .. } => kind("fedgate:check", "Not as it should be", *code),
             Self::Store(_) => kind("fedgate:store", "The store cannot be used", 1),
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
             Self::Drift(_) => kind("fedgate:drift", "Not in step with brig", 1),

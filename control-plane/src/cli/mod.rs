@@ -1,10 +1,11 @@
-//! The command line. All but `serve`, `envoy` and `token` speak to the admin API of a running `fedgate serve`.
+//! The command line. All but `serve`, `check`, `envoy` and `token` speak to the admin API of a running `fedgate serve`.
 //!
-//! Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used.
+//! Exit codes: 0 fine, 1 refused or failed, 2 wrong use, or a configuration that cannot be used; 3 of `check`, warnings.
 
 mod audit;
 mod brig;
 mod check;
+mod check_config;
 mod client;
 mod commands;
 mod complete;
@@ -94,6 +95,9 @@ Examples:
         #[command(subcommand)]
         command: brig::BrigCommand,
     },
+    /// Look whether another backend is set up right for federation; needs no control plane
+    #[command(after_help = check::HELP)]
+    Check(check::CheckArgs),
     /// Run an Envoy, and on SIGTERM let the calls that are under way end before it does
     #[command(after_help = "\
 On SIGTERM or SIGINT:
@@ -258,13 +262,14 @@ fn misuse(error: &clap::Error, is_short: bool) -> String {
 fn dispatch(command: Command, json: bool) -> Result<(), Error> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match command {
-        Command::Serve(ServeArgs { settings, check_config: true }) => check::run(&settings, json),
+        Command::Serve(ServeArgs { settings, check_config: true }) => check_config::run(&settings, json),
         Command::Serve(ServeArgs { settings, check_config: false }) => {
             runtime()?.block_on(async { Ok(serve::serve(*settings).await?) })
         }
         Command::Domain { command } => runtime()?.block_on(domain::run(command, json)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
+        Command::Check(args) => runtime()?.block_on(check::run(args, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
         Command::Audit(args) => runtime()?.block_on(audit::run(&args, json)),
