@@ -26,6 +26,7 @@ mod name;
 mod peer_error;
 mod refusal;
 mod remote_call;
+pub mod report;
 mod request_id;
 mod san;
 mod verdict;
