@@ -10,6 +10,7 @@ mod file;
 pub(crate) mod fuzzing;
 mod settings;
 mod tls;
+mod told;
 
 use std::fmt;
 use std::fs;
@@ -31,6 +32,7 @@ use file::File;
 use tls::Certificates;
 
 pub(crate) use settings::Settings;
+pub(crate) use told::Told;
 
 /// The port of DNS, where a server is given without one.
 const DNS_PORT: u16 = 53;

@@ -9,7 +9,7 @@ use fedgate_discovery::dns;
 use tokio::sync::Mutex;
 
 use crate::auth::Tokens;
-use crate::config::{Config, ConfigErrors, Settings};
+use crate::config::{Config, ConfigErrors, Settings, Told};
 use crate::contract::Reloaded;
 use crate::logging::SetFilter;
 use crate::signals::{Signalled, Signals};
@@ -74,6 +74,11 @@ impl Reload {
         }
         let named = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect();
         Ok(Reloaded { applied: named(applied), needs_restart: named(needs_restart) })
+    }
+
+    /// What counts now, key by key.
+    pub(crate) async fn told(&self) -> Told {
+        self.0.config.lock().await.told()
     }
 
     /// Does what signals ask for, until one asks to stop; its name.

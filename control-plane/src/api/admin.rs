@@ -10,7 +10,11 @@ use utoipa_axum::routes;
 use super::extract::{self, By, DryRun, Query, When, entity_tag};
 use super::problem::Problem;
 use super::{Api, bulk, domains, page};
-use crate::contract::{Details, Kind, Outcome, Reloaded, SetStrategy, StrategyAnswer, StrategyBody};
+use crate::contract::{
+    ConfigurationBody, Details, KeyBody, Kind, Outcome, Reloaded, SetStrategy, StrategyAnswer,
+    StrategyBody,
+};
+use crate::startup;
 
 /// The admin API's guarded routes.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
@@ -19,6 +23,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(page::domains, bulk::put_domains))
         .routes(routes!(domains::domain, domains::put_domain, domains::delete_domain))
         .routes(routes!(domains::refresh))
+        .routes(routes!(configuration))
         .routes(routes!(reload))
 }
 
@@ -59,6 +64,17 @@ async fn set_strategy(
     let (by, request_id) = (&author.by, author.request_id.as_deref());
     tracing::info!(%by, request_id, strategy = strategy.name(), ?effect, "strategy set");
     Ok(([entity_tag(revision)], Json(StrategyAnswer::Done(StrategyBody { strategy }))).into_response())
+}
+
+/// The configuration that counts, key by key, without secrets.
+#[utoipa::path(
+    get, path = "/v1/configuration", tag = "configuration",
+    responses((status = 200, body = ConfigurationBody)),
+)]
+async fn configuration(State(api): State<Api>) -> Json<ConfigurationBody> {
+    let keys = api.reload.told().await;
+    let keys = keys.into_iter().map(|(key, value)| KeyBody { key: key.to_owned(), value });
+    Json(ConfigurationBody { version: startup::VERSION.to_owned(), keys: keys.collect() })
 }
 
 /// Reads the configuration anew. If anything is wrong with it, all of it stays as it was.

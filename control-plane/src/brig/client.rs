@@ -1,6 +1,6 @@
 //! Brig's list API, from its other end. Nothing that it answers, or does not, is believed to be well.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fedgate_policy::Domain;
@@ -179,6 +179,11 @@ impl Authorities {
             return Err(unusable("it holds no certificate in PEM"));
         }
         Ok(Self { file, certificates })
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 }
 

@@ -1,67 +1,15 @@
 //! What of a configuration counts after a restart only.
 
 use super::Config;
-use crate::listener::Listener;
-use crate::listener::tls::Tls;
+
+/// What counts at once.
+const AT_ONCE: [&str; 2] = ["log.filter", "token"];
 
 impl Config {
     /// The keys that are read at start alone, and are others in `next`.
     pub(crate) fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
-        // Each by name, so that nobody forgets a new one.
-        let Self {
-            store,
-            admin,
-            verdicts,
-            xds,
-            wire,
-            wire_open,
-            brig,
-            tls,
-            servers,
-            ttl,
-            timeout,
-            private_addresses,
-            egress,
-            dnssec,
-            require_match,
-            tokens: _,
-            bootstrap_token_file,
-            audit,
-            log_format,
-            log: _,
-        } = self;
-        let moved = |listener| tls.of(listener).map(Tls::files) != next.tls.of(listener).map(Tls::files);
-        let keys = [
-            ("store.url", *store != next.store),
-            ("listen.admin", *admin != next.admin),
-            ("listen.verdicts", *verdicts != next.verdicts),
-            ("listen.xds", *xds != next.xds),
-            ("listen.wire", *wire != next.wire),
-            ("wire_list.open", *wire_open != next.wire_open),
-            ("brig", *brig != next.brig),
-            ("tls.admin_certificate", moved(Listener::Admin)),
-            ("tls.verdicts_certificate", moved(Listener::Verdicts)),
-            ("tls.xds_certificate", moved(Listener::Xds)),
-            ("tls.wire_certificate", moved(Listener::Wire)),
-            ("discovery.servers", *servers != next.servers),
-            ("discovery.min_ttl", ttl.min != next.ttl.min),
-            ("discovery.max_ttl", ttl.max != next.ttl.max),
-            ("discovery.timeout", *timeout != next.timeout),
-            ("discovery.allow_private_addresses", *private_addresses != next.private_addresses),
-            ("discovery.dnssec", dnssec.demand != next.dnssec.demand),
-            ("discovery.trust_anchor", dnssec.anchors != next.dnssec.anchors),
-            ("egress.connect_timeout", egress.connect_timeout != next.egress.connect_timeout),
-            (
-                "egress.client_certificate_sds",
-                egress.client_certificate_sds != next.egress.client_certificate_sds,
-            ),
-            ("egress.trust_sds", egress.trust_sds != next.egress.trust_sds),
-            ("api.bootstrap_token_file", *bootstrap_token_file != next.bootstrap_token_file),
-            ("audit.max_age", audit.age != next.audit.age),
-            ("audit.max_records", audit.count != next.audit.count),
-            ("api.require_match", *require_match != next.require_match),
-            ("log.format", *log_format != next.log_format),
-        ];
-        keys.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+        let (told, next) = (self.told(), next.told());
+        let changed = told.iter().zip(&next).filter(|(now, next)| now != next).map(|((key, _), _)| *key);
+        changed.filter(|key| !AT_ONCE.contains(key)).collect()
     }
 }

@@ -317,3 +317,16 @@ fn wires_list_api_is_off_until_it_has_an_address_of_its_own() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_configuration_is_told_key_by_key_and_of_tokens_the_names_alone() {
+    let token = format!("[[token]]\nname = \"a\"\nrole = \"admin\"\nsha256 = \"{DIGEST}\"\n");
+    let config = read(Settings::default(), &format!("discovery.timeout = \"2s\"\n{token}")).unwrap();
+    let told = config.told();
+    let value = |wanted: &str| told.iter().find(|(key, _)| *key == wanted).unwrap().1.as_deref();
+    assert_eq!(value("discovery.timeout"), Some("2s"));
+    assert_eq!(value("store.url"), Some("sqlite://fedgate.db"));
+    assert_eq!(value("brig.url"), None);
+    assert_eq!(value("token"), Some("a (admin)"));
+    assert!(!format!("{told:?}").contains(DIGEST));
+}

@@ -5,10 +5,10 @@
 
 mod audit;
 mod brig;
+mod configuration;
 mod domains;
 mod lookups;
 mod problem;
-mod reloaded;
 mod remote;
 mod strategy;
 mod text;
@@ -18,10 +18,10 @@ mod writes;
 
 pub(crate) use audit::{AuditPage, RecordBody};
 pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
+pub(crate) use configuration::{ConfigurationBody, KeyBody, Reloaded};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};
-pub(crate) use reloaded::Reloaded;
 pub(crate) use remote::{Policy, Remote, Remotes};
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;

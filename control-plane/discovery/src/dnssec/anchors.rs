@@ -37,7 +37,7 @@ impl PartialEq for Anchors {
 
 impl Anchors {
     /// The records that the anchors were read from, in one line each; empty for the root's.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
