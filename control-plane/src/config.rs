@@ -29,9 +29,9 @@ use tracing_subscriber::EnvFilter;
 use crate::auth::{Token, TokenError};
 use crate::xds::Egress;
 use file::File;
-use tls::Certificates;
 
 pub(crate) use settings::Settings;
+pub(crate) use tls::Certificates;
 pub(crate) use told::Told;
 
 /// The port of DNS, where a server is given without one.

@@ -28,6 +28,7 @@ mod contract;
 pub mod fuzzing;
 mod listener;
 mod logging;
+mod measured;
 mod memory;
 mod moment;
 mod plain;

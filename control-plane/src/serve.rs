@@ -24,10 +24,12 @@ use crate::auth::bootstrap::{BootstrapError, bootstrap};
 use crate::auth::{Guard, Issuer, Tokens};
 use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
-use crate::listener::{self, Budget, Listener};
+use crate::listener::{self, Budget, Crowds, Listener};
+use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
 use crate::reload::Reload;
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
@@ -79,8 +81,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let xds = bind("xds", config.xds).await?;
     let wire = bind_wire(config.wire).await?;
 
-    let path = config.store.clone();
-    let (store, identity, list) = blocking(move || open(&path)).await??;
+    let telemetry = Telemetry::default();
+    let (path, told) = (config.store.clone(), telemetry.clone());
+    let (store, identity, list) = blocking(move || open(&path, told)).await??;
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
@@ -94,6 +97,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec.clone(),
     )?;
+    let discovery = Measured::new(discovery, telemetry.clone());
     let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
@@ -117,6 +121,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
+    let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter);
     let api = Api::from(Parts {
         list: list.clone(),
@@ -129,8 +134,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         rates: Arc::default(),
         require_match,
         brig: in_step.clone(),
+        telemetry,
+        crowds: crowds.clone(),
+        certificates: certificates.clone(),
     });
-    let budget = Budget::secure();
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
         (Listener::Admin, admin, api::admin(api.clone())),
@@ -144,7 +151,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         if let Some(tls) = tls {
             tokio::spawn(tls.clone().follow(listener));
         }
-        listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
+        let crowd = crowds.of(listener).clone();
+        listener::serve(listener, socket, tls, router, crowd, stopped.clone())
     });
     let serving: Vec<_> = serving.collect();
     let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
@@ -165,10 +173,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// The store, the name by which it is known again, and the list that is kept in it. Blocks.
-fn open(path: &Path) -> Result<(Database, String, AllowList), StoreError> {
+fn open(path: &Path, telemetry: Telemetry) -> Result<(Database, String, AllowList), StoreError> {
     let store = Database::open(path)?;
     let identity = store.identity()?;
-    let list = AllowList::open(Box::new(Sqlite(store.clone())), SystemTime::now())?;
+    let keep = Measured::new(Sqlite(store.clone()), telemetry);
+    let list = AllowList::open(Box::new(keep), SystemTime::now())?;
     Ok((store, identity, list))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use fedgate_allow_list::Role;
 use fedgate_allow_list::terms::Action;
 use fedgate_policy::Strategy;
@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 use super::Api;
 use crate::auth::{Accepted, Source};
 use crate::brig::{Kind as Differs, Report};
-use crate::telemetry::{self, Facts};
+use crate::listener::Listener;
+use crate::telemetry::{self, Facts, Format};
 use crate::{moment, startup};
 
 /// The guarded route.
@@ -22,13 +23,19 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
-/// The metrics, in Prometheus' text format.
+/// The metrics, in Prometheus' text format; as OpenMetrics, if `Accept` names that.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = str)))]
-async fn metrics(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry::text(facts(&api)))
+async fn metrics(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> ([(HeaderName, &'static str); 1], String) {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept);
+    let page = telemetry::page(&api.telemetry, facts(&api).await, format);
+    ([(header::CONTENT_TYPE, format.content_type())], page)
 }
 
-fn facts(api: &Api) -> Facts {
+async fn facts(api: &Api) -> Facts {
     let (entries, strategy, revision) = api.list.look(|state| {
         let entries = state.domains.values().map(|it| (action(it.terms.action), it.lapsed));
         let all = [Action::Allow, Action::Block].map(action);
@@ -40,6 +47,10 @@ fn facts(api: &Api) -> Facts {
         tokens.iter().filter(|it| !it.has_expired(now)).map(|it| (it.token.role.name(), source(it)));
     let roles = Role::ALL.into_iter().map(Role::name);
     let all = roles.flat_map(|role| ["configuration", "store"].map(|source| (role, source)));
+    let (cache, feed) = api.verdicts.facts().await;
+    let listener = |it: Listener| it.name();
+    let connections = Listener::ALL.map(|it| (listener(it), api.crowds.of(it).facts()));
+    let end = |it| Some((listener(it), api.certificates.of(it)?.end()?.0));
     Facts {
         version: startup::VERSION,
         entries,
@@ -49,6 +60,11 @@ fn facts(api: &Api) -> Facts {
         refused: api.guard.failures().count(),
         limited: api.rates.refused(),
         tokens: tally(all, tokens),
+        cache,
+        feed,
+        xds: api.targets.facts(),
+        connections: connections.into(),
+        certificates: Listener::ALL.into_iter().filter_map(end).collect(),
         brig: api.brig.as_ref().map(|brig| stands(&brig.report())),
     }
 }

@@ -27,12 +27,12 @@ mod wire;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use fedgate_allow_list::AllowList;
@@ -42,9 +42,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
+use crate::config::Certificates;
 use crate::contract::Kind;
-use crate::listener::Listener;
+use crate::listener::{Crowds, Listener};
 use crate::reload::Reload;
+use crate::telemetry::Telemetry;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
 use problem::Problem;
@@ -82,6 +84,12 @@ pub(crate) struct Parts {
     pub(crate) require_match: bool,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
+    /// Is told of calls.
+    pub(crate) telemetry: Telemetry,
+    /// Who is connected.
+    pub(crate) crowds: Crowds,
+    /// With which the listeners speak TLS.
+    pub(crate) certificates: Certificates,
 }
 
 impl From<Parts> for Api {
@@ -109,7 +117,9 @@ pub(crate) fn admin(api: Api) -> Router {
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    numbered(Listener::Admin, described(Listener::Admin, router, openapi).with_state(api))
+    let timing = from_fn_with_state((api.telemetry.clone(), Listener::Admin), time);
+    let router = described(Listener::Admin, router, openapi).with_state(api);
+    numbered(Listener::Admin, router.layer(timing))
 }
 
 /// The service behind the listener `verdicts`.
@@ -117,6 +127,7 @@ pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
     let at_once = verdicts::guarded().route_layer(guard.clone()).merge(health::open());
+    let at_once = at_once.layer(from_fn_with_state((api.telemetry.clone(), Listener::Verdicts), time));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
         .merge(verdicts::waiting().route_layer(guard))
@@ -130,7 +141,9 @@ pub(crate) fn wire(api: Api, open: bool) -> Router {
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
         .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
         .split_for_parts();
-    numbered(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
+    let timing = from_fn_with_state((api.telemetry.clone(), Listener::Wire), time);
+    let router = described(Listener::Wire, router, openapi).with_state(api);
+    numbered(Listener::Wire, router.layer(timing))
 }
 
 /// With its own description, which is written once: anybody may have it.
@@ -139,6 +152,26 @@ fn described(listener: Listener, router: Router<Api>, mut openapi: OpenApi) -> R
     let json = Bytes::from(openapi.to_json().unwrap_or_default());
     let describe = async || ([(header::CONTENT_TYPE, "application/json")], json);
     router.route("/openapi.json", axum::routing::get(describe))
+}
+
+/// Tells telemetry of a call.
+async fn time(
+    State((telemetry, listener)): State<(Telemetry, Listener)>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (begun, method) = (Instant::now(), method(request.method()));
+    let response = next.run(request).await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    telemetry.called(listener.name(), method, route, response.status().as_u16(), begun.elapsed());
+    response
+}
+
+/// One of those that we know: anybody can make up others.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| method == known).unwrap_or("other")
 }
 
 /// What holds for every route, and for none; and a number for every request.

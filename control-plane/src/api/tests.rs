@@ -65,7 +65,21 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
     let (rates, require_match) = (Arc::default(), false);
-    Parts { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
+    Parts {
+        list,
+        verdicts,
+        targets,
+        reload,
+        refresher,
+        guard,
+        issuer,
+        rates,
+        require_match,
+        brig: None,
+        telemetry: Telemetry::default(),
+        crowds: Crowds::new(&crate::listener::Budget::secure()),
+        certificates: Certificates::default(),
+    }
 }
 
 pub(super) fn service() -> Service {
@@ -402,6 +416,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/audit",
         "/v1/brig",
         "/v1/brig/import",
+        "/v1/configuration",
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",

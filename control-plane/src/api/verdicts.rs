@@ -150,6 +150,7 @@ async fn verdict(
         Outcome::Hosts(_) => "hosts",
         Outcome::Failure(failure) => failure.label.name(),
     };
+    api.telemetry.answered(outcome);
     tracing::info!(domain = %verdict.domain, outcome, request_id = request_id.as_ref().map(RequestId::as_str), "verdict");
     Json(Answer { verdict, speaker: api.verdicts.speaker().clone() })
 }

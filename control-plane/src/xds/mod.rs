@@ -44,6 +44,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::{Guard, Refused, Role};
 use crate::listener::Peer;
+use crate::telemetry;
 use crate::verdicts::{PATIENCE, Verdicts};
 use book::Book;
 pub(crate) use cluster::Egress;
@@ -71,6 +72,7 @@ pub(crate) struct Xds {
 #[derive(Clone)]
 pub(crate) struct Targets {
     book: Arc<Book>,
+    streams: Arc<Semaphore>,
 }
 
 type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
@@ -92,7 +94,7 @@ impl Xds {
 
     /// Tells how targets are to be reached, by the same lookups as Envoy is told.
     pub(crate) fn targets(&self) -> Targets {
-        Targets { book: self.book.clone() }
+        Targets { book: self.book.clone(), streams: self.streams.clone() }
     }
 
     /// What the listener serves.
@@ -117,6 +119,17 @@ impl Targets {
             Reach::of(target, &known)
         });
         futures_util::future::join_all(looks).await
+    }
+}
+
+impl Targets {
+    /// Who is told, and of how much.
+    pub(crate) fn facts(&self) -> telemetry::Xds {
+        telemetry::Xds {
+            streams: MAX_STREAMS.saturating_sub(self.streams.available_permits()),
+            clusters: self.book.len(),
+            rejected: self.book.rejected(),
+        }
     }
 }
 

@@ -93,6 +93,7 @@ impl Stream {
     async fn request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Gone> {
         if let Some(error) = &request.error_detail {
             let message: String = error.message.chars().take(MESSAGE).collect();
+            self.book.reject();
             // It is not sent again before it has changed: Envoy would say the same again.
             tracing::error!(
                 by = %self.by, r#type = ?request.type_url, nonce = ?request.response_nonce, says = ?message,

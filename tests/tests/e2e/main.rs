@@ -48,6 +48,7 @@ mod startup;
 mod store;
 mod strangers;
 mod targets;
+mod telemetry;
 mod terms;
 mod tls;
 mod tokens;

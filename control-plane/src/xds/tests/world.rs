@@ -24,7 +24,7 @@ use tonic::transport::Channel;
 
 use super::super::*;
 use crate::auth::{Digest, Token, Tokens};
-use crate::listener::{Limits, Listener, Serving, serve};
+use crate::listener::{Limits, Listener, Serving, SharedCrowd, serve};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -174,7 +174,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = Limits { connections: 2048, strangers: 1024 };
-        let server = serve(Listener::Xds, listener, None, xds.router(), limits, stopped);
+        let server =
+            serve(Listener::Xds, listener, None, xds.router(), SharedCrowd::new(limits), stopped);
         Self { zones, list, verdicts, book, address, stop, server }
     }
 

@@ -1,22 +1,15 @@
-//! The control plane's metrics: their names, labels and help texts, in this file alone.
-//!
-//! It knows no other part: whoever answers `/metrics` brings the facts of that moment. Labels are words of ours, a few
-//! for each; nothing from the network is among them.
+//! What is gathered at the moment when somebody asks.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
-
-/// The type of the text.
-pub(crate) use prometheus_text::CONTENT_TYPE;
 
 /// What there is to tell.
 #[derive(Debug)]
@@ -37,6 +30,16 @@ pub(crate) struct Facts {
     pub(crate) limited: u64,
     /// That count, by role and source.
     pub(crate) tokens: BTreeMap<(&'static str, &'static str), usize>,
+    /// What discovery has found.
+    pub(crate) cache: Cache,
+    /// To filters.
+    pub(crate) feed: Feed,
+    /// To Envoys.
+    pub(crate) xds: Xds,
+    /// By listener.
+    pub(crate) connections: BTreeMap<&'static str, Connections>,
+    /// The last second of the certificates of those that speak TLS, since 1970, by listener.
+    pub(crate) certificates: BTreeMap<&'static str, i64>,
     /// Where it is configured.
     pub(crate) brig: Option<Brig>,
 }
@@ -63,14 +66,56 @@ pub(crate) struct Brig {
     pub(crate) strategy_differs: bool,
 }
 
-/// Prometheus' text format, version 0.0.4.
-pub(crate) fn text(facts: Facts) -> String {
-    let mut registry = Registry::with_prefix("fedgate");
-    registry.register_collector(Box::new(facts));
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = prometheus_text::encode(&mut text, &registry);
-    text
+/// What was found, and is kept until its end.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    /// Listed domains of which something is known.
+    pub(crate) listed: u64,
+    /// Other domains of which something is known.
+    pub(crate) unlisted: u64,
+    /// What those take, roughly, in octets.
+    pub(crate) unlisted_octets: u64,
+    /// Questions that were answered by what is kept.
+    pub(crate) hits: u64,
+    /// Those that were not.
+    pub(crate) misses: u64,
+    /// Other domains that gave way to others of their kind.
+    pub(crate) evicted: u64,
+}
+
+/// How filters are told.
+#[derive(Debug, Default)]
+pub(crate) struct Feed {
+    /// Who waits for news.
+    pub(crate) watchers: usize,
+    /// Pages that were told.
+    pub(crate) pages: u64,
+    /// Whole tables that were begun.
+    pub(crate) resets: u64,
+}
+
+/// How Envoys are told.
+#[derive(Debug, Default)]
+pub(crate) struct Xds {
+    /// Open now.
+    pub(crate) streams: usize,
+    /// Domains that some Envoy has asked for.
+    pub(crate) clusters: usize,
+    /// What Envoys would not have.
+    pub(crate) rejected: u64,
+}
+
+/// The connections of a listener.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Connections {
+    /// Of peers that have shown a right token.
+    pub(crate) known: usize,
+    /// Of others.
+    pub(crate) strangers: usize,
+    /// Strangers that gave way to others.
+    pub(crate) displaced: u64,
+    /// Turned away, because all places were taken by peers that are known.
+    pub(crate) turned_away: u64,
 }
 
 // === impl Facts ===
@@ -113,7 +158,79 @@ impl Collector for Facts {
             .iter()
             .map(|((role, source), count)| ([("role", *role), ("source", *source)], whole(*count)));
         page.gauge("tokens", "Tokens that are accepted, by role and by where they are kept", tokens)?;
+        self.cache.encode(&mut page)?;
+        self.feed.encode(&mut page)?;
+        self.xds.encode(&mut page)?;
+        self.doors(&mut page)?;
         self.brig.as_ref().map_or(Ok(()), |brig| brig.encode(&mut page))
+    }
+}
+
+impl Facts {
+    fn doors(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || self.connections.iter().map(|(listener, it)| (*listener, it));
+        let open = each().flat_map(|(listener, it)| {
+            [("known", it.known), ("stranger", it.strangers)]
+                .map(|(peer, count)| ([("listener", listener), ("peer", peer)], whole(count)))
+        });
+        page.gauge(
+            "connections",
+            "Open connections, by whether their peer has shown a right token",
+            open,
+        )?;
+        let displaced = each().map(|(listener, it)| ([("listener", listener)], it.displaced));
+        let help = "Connections without a right token that gave way to others";
+        page.counters("displaced_connections", help, displaced)?;
+        let away = each().map(|(listener, it)| ([("listener", listener)], it.turned_away));
+        let help = "Connections that were turned away, because all places were taken by peers with a right token";
+        page.counters("turned_away_connections", help, away)?;
+        let ends = self.certificates.iter().map(|(listener, end)| ([("listener", *listener)], *end));
+        let help = "The end of the certificate of a listener that speaks TLS";
+        page.gauge("listener_certificate_not_after_timestamp_seconds", help, ends)
+    }
+}
+
+// === impl Cache, Feed, Xds ===
+
+impl Cache {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        let entries = [("true", self.listed), ("false", self.unlisted)]
+            .map(|(listed, count)| ([("listed", listed)], i64::try_from(count).unwrap_or(i64::MAX)));
+        page.gauge(
+            "cache_entries",
+            "Domains of which an answer of DNS is kept, by whether they are listed",
+            entries,
+        )?;
+        let octets = i64::try_from(self.unlisted_octets).unwrap_or(i64::MAX);
+        page.one("cache_unlisted_bytes", "What the answers on unlisted domains take, roughly", octets)?;
+        let answers = [("hit", self.hits), ("miss", self.misses)]
+            .map(|(result, count)| ([("result", result)], count));
+        page.counters(
+            "cache_questions",
+            "Questions about domains, by whether a kept answer was enough",
+            answers,
+        )?;
+        page.counter(
+            "cache_evictions",
+            "Answers on unlisted domains that gave way to others",
+            self.evicted,
+        )
+    }
+}
+
+impl Feed {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.one("feed_watchers", "Workers of filters that wait for news", whole(self.watchers))?;
+        page.counter("feed_pages", "Pages that filters were told", self.pages)?;
+        page.counter("feed_resets", "Whole tables that filters began to be told", self.resets)
+    }
+}
+
+impl Xds {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.one("xds_streams", "Envoys that are connected", whole(self.streams))?;
+        page.one("xds_clusters", "Domains that some Envoy has asked for", whole(self.clusters))?;
+        page.counter("xds_rejections", "Resources that an Envoy would not have", self.rejected)
     }
 }
 
@@ -172,10 +289,22 @@ impl Page<'_> {
         self.gauge(name, help, [([], value.into())])
     }
 
-    /// A count since the start, which gets the suffix `_total`.
+    /// Counts since the start, by their labels; they get the suffix `_total`.
+    fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'static str, &'static str); N], u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        values.into_iter().try_for_each(|(labels, value)| {
+            ConstCounter::new(value).encode(metric.encode_family(&labels)?)
+        })
+    }
+
+    /// One count, without labels.
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        ConstCounter::new(value).encode(metric)
+        self.counters(name, help, [([], value)])
     }
 
     fn build(&mut self, version: &'static str) -> fmt::Result {
@@ -190,128 +319,7 @@ fn whole(count: usize) -> i64 {
 }
 
 /// Seconds since 1970; 0 before.
-fn seconds(at: SystemTime) -> i64 {
+pub(super) fn seconds(at: SystemTime) -> i64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    use super::*;
-
-    fn facts(brig: Option<Brig>, dns_failing: Option<SystemTime>) -> Facts {
-        Facts {
-            version: "1.2.3",
-            entries: [(("allow", false), 7), (("block", true), 0)].into(),
-            strategies: [("allowAll", false), ("allowDynamic", true)].into(),
-            revision: 18,
-            dns_failing,
-            refused: 3,
-            limited: u64::MAX,
-            tokens: [(("viewer", "store"), 2)].into(),
-            brig,
-        }
-    }
-
-    fn brig(last_success: Option<SystemTime>) -> Brig {
-        Brig {
-            mode: "push",
-            is_up: last_success.is_some(),
-            is_in_step: false,
-            last_success,
-            rows: 214,
-            drift: [("missing", 0), ("not-ours", 2)].into(),
-            still_listed: 1,
-            doubted: 0,
-            strategy_differs: true,
-        }
-    }
-
-    fn is_name(text: &str) -> bool {
-        let mut letters = text.chars();
-        letters.next().is_some_and(|it| it.is_ascii_lowercase())
-            && letters.all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_')
-    }
-
-    /// Reads a page by the grammar of the format, and by Prometheus' conventions; returns the samples' values.
-    fn read(page: &str) -> BTreeMap<String, i128> {
-        let (mut samples, mut families) = (BTreeMap::new(), BTreeSet::new());
-        let mut family = String::new();
-        assert!(page.ends_with('\n') && !page.contains("\n\n"));
-        let mut lines = page.lines();
-        while let Some(line) = lines.next() {
-            if let Some(told) = line.strip_prefix("# HELP ") {
-                let (name, help) = told.split_once(' ').unwrap();
-                assert!(is_name(name) && name.starts_with("fedgate_") && !help.is_empty(), "{line}");
-                assert!(families.insert(name.to_owned()), "told twice: {line}");
-                let told = lines.next().unwrap().strip_prefix("# TYPE ").unwrap();
-                let (same, its_kind) = told.split_once(' ').unwrap();
-                assert_eq!(same, name);
-                assert!(["counter", "gauge"].contains(&its_kind), "{told}");
-                assert_eq!(its_kind == "counter", name.ends_with("_total"), "{told}");
-                name.clone_into(&mut family);
-                continue;
-            }
-            let (sample, value) = line.rsplit_once(' ').unwrap();
-            let (name, labels) = sample.split_once('{').unwrap_or((sample, "}"));
-            assert_eq!(name, family, "{line}");
-            let labels = labels.strip_suffix('}').unwrap();
-            for label in labels.split(',').filter(|label| !label.is_empty()) {
-                let (name, value) = label.split_once('=').unwrap();
-                let value = value.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
-                assert!(is_name(name) && !value.contains(['"', '\\']), "{line}");
-            }
-            let value = value.parse::<i128>().unwrap();
-            assert!(value >= 0, "{line}");
-            assert!(samples.insert(sample.to_owned(), value).is_none(), "told twice: {line}");
-        }
-        samples
-    }
-
-    #[test]
-    fn the_page_is_in_prometheus_format_and_says_what_is() {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_900_000_000_900);
-        let samples = read(&text(facts(Some(brig(Some(at))), Some(at))));
-        for (sample, value) in [
-            (r#"fedgate_build_info{version="1.2.3"}"#, 1),
-            (r#"fedgate_entries{action="allow",expired="false"}"#, 7),
-            (r#"fedgate_entries{action="block",expired="true"}"#, 0),
-            (r#"fedgate_strategy{strategy="allowDynamic"}"#, 1),
-            (r#"fedgate_strategy{strategy="allowAll"}"#, 0),
-            ("fedgate_list_revision", 18),
-            ("fedgate_dns_failing", 1),
-            ("fedgate_dns_failing_since_timestamp_seconds", 1_900_000_000),
-            ("fedgate_refused_calls_total", 3),
-            ("fedgate_rate_limited_calls_total", u64::MAX.into()),
-            (r#"fedgate_tokens{role="viewer",source="store"}"#, 2),
-            (r#"fedgate_brig_mode{mode="push"}"#, 1),
-            ("fedgate_brig_up", 1),
-            ("fedgate_brig_in_step", 0),
-            ("fedgate_brig_last_success_timestamp_seconds", 1_900_000_000),
-            ("fedgate_brig_rows", 214),
-            (r#"fedgate_brig_drift_rows{kind="missing"}"#, 0),
-            (r#"fedgate_brig_drift_rows{kind="not-ours"}"#, 2),
-            ("fedgate_brig_still_listed_rows", 1),
-            ("fedgate_brig_doubted_rows", 0),
-            ("fedgate_brig_strategy_differs", 1),
-        ] {
-            assert_eq!(samples.get(sample), Some(&value), "{sample} in {samples:#?}");
-        }
-        assert_eq!(samples.len(), 21);
-    }
-
-    #[test]
-    fn what_there_is_not_has_no_value() {
-        let without = read(&text(facts(None, None)));
-        assert_eq!(without.get("fedgate_dns_failing"), Some(&0));
-        assert!(!without.contains_key("fedgate_dns_failing_since_timestamp_seconds"));
-        assert!(!without.keys().any(|sample| sample.contains("brig")), "{without:#?}");
-        // So that an alert on its age is raised, too, where brig never answered.
-        let never = read(&text(facts(Some(brig(None)), None)));
-        assert_eq!(never.get("fedgate_brig_last_success_timestamp_seconds"), Some(&0));
-        assert_eq!(never.get("fedgate_brig_up"), Some(&0));
-    }
 }
