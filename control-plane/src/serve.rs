@@ -26,6 +26,7 @@ use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
+use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
 use crate::upkeep::Upkeep;
@@ -128,6 +129,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         issuer,
         rates: Arc::default(),
         require_match,
+        partners: Partners::new(list.clone()),
         brig: in_step.clone(),
     });
     let budget = Budget::secure();

@@ -44,6 +44,7 @@ use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
 use crate::contract::Kind;
 use crate::listener::Listener;
+use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
@@ -80,6 +81,9 @@ pub(crate) struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
     pub(crate) require_match: bool,
+    /// What filters tell of partners.
+    #[allow(dead_code, reason = "until the API tells of it")]
+    pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
 }

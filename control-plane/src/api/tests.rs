@@ -64,8 +64,20 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
-    let (rates, require_match) = (Arc::default(), false);
-    Parts { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
+    let (rates, require_match, partners) = (Arc::default(), false, Partners::new(list.clone()));
+    Parts {
+        list,
+        verdicts,
+        targets,
+        reload,
+        refresher,
+        guard,
+        issuer,
+        rates,
+        require_match,
+        partners,
+        brig: None,
+    }
 }
 
 pub(super) fn service() -> Service {

@@ -1,0 +1,99 @@
+//! Who is there: streams and polls that are open now.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// All that are there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attendance(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    next: u64,
+    guests: HashMap<u64, Guest>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// The name of its token.
+    pub(crate) by: Arc<str>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) since: Instant,
+    /// What it says of itself, where it does: legible, and short.
+    pub(crate) says: Option<Arc<str>>,
+}
+
+/// Somebody is there until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    book: Attendance,
+    number: u64,
+}
+
+// === impl Attendance ===
+
+impl Attendance {
+    /// Somebody comes.
+    pub(crate) fn enter(&self, by: &Arc<str>, address: Option<SocketAddr>, since: Instant) -> Visit {
+        let mut book = self.lock();
+        book.next = book.next.wrapping_add(1);
+        let number = book.next;
+        book.guests.insert(number, Guest { by: by.clone(), address, since, says: None });
+        drop(book);
+        Visit { book: self.clone(), number }
+    }
+
+    /// All that are there, those who came first in front.
+    pub(crate) fn all(&self) -> Vec<Guest> {
+        let mut guests: Vec<_> = self.lock().guests.values().cloned().collect();
+        guests.sort_by_key(|guest| guest.since);
+        guests
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().guests.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Visit ===
+
+impl Visit {
+    /// Notes what this one says of itself.
+    pub(crate) fn says(&self, text: Arc<str>) {
+        if let Some(guest) = self.book.lock().guests.get_mut(&self.number) {
+            guest.says = Some(text);
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.book.lock().guests.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_is_there_until_he_goes() {
+        let (attendance, now) = (Attendance::default(), Instant::now());
+        let (first, second) =
+            (attendance.enter(&"a".into(), None, now), attendance.enter(&"b".into(), None, now));
+        second.says("Envoy".into());
+        drop(first);
+        let all = attendance.all();
+        assert_eq!((all.len(), attendance.count(), all[0].says.as_deref()), (1, 1, Some("Envoy")));
+        drop(second);
+        assert_eq!(attendance.count(), 0);
+    }
+}
