@@ -28,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 use crate::auth::{Token, TokenError};
 use crate::xds::Egress;
 use file::File;
-use tls::Certificates;
+pub(crate) use tls::Certificates;
 
 pub(crate) use settings::Settings;
 

@@ -30,7 +30,6 @@ mod listener;
 mod logging;
 mod memory;
 mod moment;
-#[allow(dead_code, unused_imports, reason = "until the API tells of it")]
 mod partners;
 mod plain;
 mod reload;

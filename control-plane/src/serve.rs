@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::{AllowList, Author, Change};
@@ -69,6 +69,7 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM, SIGINT or SIGQUIT.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let started = Instant::now();
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
@@ -114,7 +115,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
     let egress = config.egress.clone();
-    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
+    let partners = Partners::new(list.clone());
+    let streams = partners.streams.clone();
+    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
@@ -129,7 +132,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         issuer,
         rates: Arc::default(),
         require_match,
-        partners: Partners::new(list.clone()),
+        started,
+        certificates: certificates.clone(),
+        partners,
         brig: in_step.clone(),
     });
     let budget = Budget::secure();

@@ -1,7 +1,9 @@
-//! The control plane's metrics: their names, labels and help texts, in this file alone.
+//! The control plane's metrics: their names, labels and help texts, here and in `telemetry/` alone.
 //!
 //! It knows no other part: whoever answers `/metrics` brings the facts of that moment. Labels are words of ours, a few
-//! for each; nothing from the network is among them.
+//! for each; of what others say only listed domains and versions of filters are among them, and of these so many.
+
+mod partners;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub(crate) use partners::Partners;
 /// The type of the text.
 pub(crate) use prometheus_text::CONTENT_TYPE;
 
@@ -37,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) limited: u64,
     /// That count, by role and source.
     pub(crate) tokens: BTreeMap<(&'static str, &'static str), usize>,
+    /// How we stand with partners, as filters report.
+    pub(crate) partners: Partners,
     /// Where it is configured.
     pub(crate) brig: Option<Brig>,
 }
@@ -113,6 +118,7 @@ impl Collector for Facts {
             .iter()
             .map(|((role, source), count)| ([("role", *role), ("source", *source)], whole(*count)));
         page.gauge("tokens", "Tokens that are accepted, by role and by where they are kept", tokens)?;
+        self.partners.encode(&mut page)?;
         self.brig.as_ref().map_or(Ok(()), |brig| brig.encode(&mut page))
     }
 }
@@ -212,6 +218,15 @@ mod tests {
             refused: 3,
             limited: u64::MAX,
             tokens: [(("viewer", "store"), 2)].into(),
+            partners: Partners {
+                states: (0..1002).map(|n| (format!("d{n}.com"), "ok")).collect(),
+                certificates: [("d0.com".to_owned(), 1_900_000_000)].into(),
+                reports: 5,
+                refusals: [("federation-denied", 6)].into(),
+                failed_calls: [("federation-tls-error", 7)].into(),
+                workers: [(("ingress", "0.1.0".to_owned()), 8)].into(),
+                feed_age: Some(9),
+            },
             brig,
         }
     }
@@ -288,6 +303,17 @@ mod tests {
             ("fedgate_rate_limited_calls_total", u64::MAX.into()),
             (r#"fedgate_tokens{role="viewer",source="store"}"#, 2),
             (r#"fedgate_brig_mode{mode="push"}"#, 1),
+            (r#"fedgate_partner_state{domain="d999.com",state="ok"}"#, 1),
+            (r#"fedgate_partner_state{domain="other",state="ok"}"#, 2),
+            (
+                r#"fedgate_partner_certificate_not_after_timestamp_seconds{domain="d0.com"}"#,
+                1_900_000_000,
+            ),
+            ("fedgate_reports_total", 5),
+            (r#"fedgate_reported_refusals_total{label="federation-denied"}"#, 6),
+            (r#"fedgate_reported_failed_calls_total{label="federation-tls-error"}"#, 7),
+            (r#"fedgate_filter_workers{role="ingress",version="0.1.0"}"#, 8),
+            ("fedgate_filter_feed_age_seconds", 9),
             ("fedgate_brig_up", 1),
             ("fedgate_brig_in_step", 0),
             ("fedgate_brig_last_success_timestamp_seconds", 1_900_000_000),
@@ -300,7 +326,7 @@ mod tests {
         ] {
             assert_eq!(samples.get(sample), Some(&value), "{sample} in {samples:#?}");
         }
-        assert_eq!(samples.len(), 21);
+        assert_eq!(samples.len(), 21 + 1001 + 6);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod bulk;
 mod describe;
 mod domains;
 mod extract;
+mod findings;
 mod guard;
 mod health;
 mod json;
@@ -18,8 +19,11 @@ mod lookups;
 mod metrics;
 mod number;
 mod page;
+mod partners;
 mod problem;
 mod rate;
+mod reports;
+mod status;
 mod store;
 mod tokens;
 mod verdicts;
@@ -27,7 +31,7 @@ mod wire;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -42,6 +46,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
+use crate::config::Certificates;
 use crate::contract::Kind;
 use crate::listener::Listener;
 use crate::partners::Partners;
@@ -81,8 +86,11 @@ pub(crate) struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
     pub(crate) require_match: bool,
+    /// When we were started.
+    pub(crate) started: Instant,
+    /// The listeners' own.
+    pub(crate) certificates: Certificates,
     /// What filters tell of partners.
-    #[allow(dead_code, reason = "until the API tells of it")]
     pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
@@ -108,6 +116,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
+    let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
     let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
@@ -120,7 +129,8 @@ pub(crate) fn admin(api: Api) -> Router {
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
-    let at_once = verdicts::guarded().route_layer(guard.clone()).merge(health::open());
+    let at_once =
+        verdicts::guarded().merge(reports::guarded()).route_layer(guard.clone()).merge(health::open());
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
         .merge(verdicts::waiting().route_layer(guard))
@@ -197,6 +207,8 @@ mod audit_tests;
 mod lookups_tests;
 #[cfg(test)]
 mod page_tests;
+#[cfg(test)]
+mod partners_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

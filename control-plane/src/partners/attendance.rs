@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long one may be away who comes back.
+const A_MOMENT: Duration = Duration::from_secs(5);
 
 /// All that are there.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,8 @@ pub(crate) struct Attendance(Arc<Mutex<Book>>);
 #[derive(Debug, Default)]
 struct Book {
     next: u64,
+    /// When somebody went last.
+    left: Option<Instant>,
     guests: HashMap<u64, Guest>,
 }
 
@@ -58,6 +63,13 @@ impl Attendance {
         self.lock().guests.len()
     }
 
+    /// Whether anybody is there, or was a moment ago: between two polls nobody is.
+    pub(crate) fn is_attended(&self, now: Instant) -> bool {
+        let book = self.lock();
+        let is_recent = |left| now.saturating_duration_since(left) < A_MOMENT;
+        !book.guests.is_empty() || book.left.is_some_and(is_recent)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +88,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.book.lock().guests.remove(&self.number);
+        let mut book = self.book.lock();
+        book.guests.remove(&self.number);
+        book.left = Some(Instant::now());
     }
 }
 
@@ -95,5 +109,7 @@ mod tests {
         assert_eq!((all.len(), attendance.count(), all[0].says.as_deref()), (1, 1, Some("Envoy")));
         drop(second);
         assert_eq!(attendance.count(), 0);
+        let left = attendance.lock().left.unwrap();
+        assert!(attendance.is_attended(left) && !attendance.is_attended(left + A_MOMENT));
     }
 }

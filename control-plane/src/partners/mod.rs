@@ -15,6 +15,7 @@ mod label;
 mod ledger;
 mod reading;
 mod state;
+mod words;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -26,13 +27,14 @@ use fedgate_allow_list::{AllowList, Change};
 use fedgate_policy::Domain;
 use fedgate_policy::report::Report;
 
-pub(crate) use attendance::{Attendance, Guest, Visit};
+pub(crate) use attendance::{Attendance, Visit};
 pub(crate) use label::{Label, Sense};
 use ledger::Ledger;
-pub(crate) use ledger::{End, Seen};
+pub(crate) use ledger::Seen;
 use reading::Told;
 pub(crate) use reading::{Certificate, Side, Unreadable};
-pub(crate) use state::{Judged, State, Trouble, judge};
+pub(crate) use state::{Judged, State, judge};
+pub(crate) use words::cause;
 use workers::Workers;
 pub(crate) use workers::{Home, Worker};
 
@@ -41,6 +43,10 @@ pub(crate) use workers::{Home, Worker};
 pub(crate) struct Partners {
     list: AllowList,
     told: Arc<Mutex<All>>,
+    /// The Envoys that have a stream of xDS.
+    pub(crate) streams: Attendance,
+    /// The filters that wait for changes of the feed.
+    pub(crate) polls: Attendance,
 }
 
 #[derive(Debug, Default)]
@@ -54,9 +60,8 @@ struct All {
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) reports: u64,
+    /// By label; of all domains.
     pub(crate) ends: BTreeMap<(Side, Label), u64>,
-    /// Requests and calls of which no more is known.
-    pub(crate) others: u64,
 }
 
 // === impl Partners ===
@@ -77,7 +82,7 @@ impl Partners {
             true
         };
         list.follow(|_| (), follower);
-        Self { list, told }
+        Self { list, told, streams: Attendance::default(), polls: Attendance::default() }
     }
 
     /// Takes in what a worker reports that shows the token named `from`: all of it, or nothing.
@@ -127,7 +132,7 @@ impl Partners {
     /// How often which was told.
     pub(crate) fn totals(&self) -> Totals {
         let All { ledger, reports, .. } = &*lock(&self.told);
-        Totals { reports: *reports, ends: ledger.totals.clone(), others: ledger.others }
+        Totals { reports: *reports, ends: ledger.totals.clone() }
     }
 }
 
@@ -172,7 +177,7 @@ mod tests {
         list.remove("b.com".parse().unwrap(), Condition::None, us()).await.unwrap();
         assert_eq!(strangers(), ["a.com", "b.com"]);
         let totals = partners.totals();
-        assert_eq!((totals.reports, totals.others), (1, 2));
+        assert_eq!(totals.reports, 1);
         assert_eq!(totals.ends.values().sum::<u64>(), 2);
         assert_eq!(partners.workers(now).len(), 1);
     }
