@@ -25,7 +25,11 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(envoys(status));
     findings.extend(ours(troubled));
     findings.extend(troubled.iter().filter(|it| !is_of_dns(status, it)).map(partner));
-    findings.extend(status.ends.iter().filter(|it| it.ended).map(end));
+    let is_told = |it: &&StatusOfEnd| {
+        it.kind == "partner-certificate" && findings.iter().any(|told| told.is_about(&it.name))
+    };
+    let ended: Vec<_> = status.ends.iter().filter(|it| it.ended && !is_told(it)).map(end).collect();
+    findings.extend(ended);
     findings.extend(brig(status));
     findings.extend(status.refused_calls.iter().map(refused_calls));
     findings.extend(status.knocking.iter().map(knock));
@@ -33,6 +37,14 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(strategy(status));
     findings.truncate(TOLD);
     findings
+}
+
+// === impl StatusFinding ===
+
+impl StatusFinding {
+    fn is_about(&self, name: &str) -> bool {
+        self.domain.as_ref().is_some_and(|domain| domain.as_str() == name)
+    }
 }
 
 fn trouble(code: &str, text: String, next: impl Into<String>) -> StatusFinding {
@@ -157,11 +169,11 @@ fn knock(it: &Knock) -> StatusFinding {
     let shown =
         presented.as_ref().map(|names| format!(", with a certificate for {names}")).unwrap_or_default();
     let (why, next) = if *listed {
-        ("its entry blocks it, or has expired", format!("fedgate domain show {domain}"))
+        ("blocked by its entry, or that has expired", format!("fedgate domain show {domain}"))
     } else {
         ("not on our list", format!("fedgate domain add {domain}"))
     };
-    let text = format!("{domain} was refused {count} times, last {last}: {why}{shown}");
+    let text = format!("{domain} is {why}: refused {count} times, last {last}{shown}");
     about(domain, warning("not-listed", text, next))
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use unicode_width::UnicodeWidthStr;
 
 use super::client::Client;
 use super::words::line;
-use super::{Error, Remote, print};
+use super::{Error, Remote, print, table};
 use crate::contract::{StatusBody, StatusFinding};
+use crate::plain::Plain;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -19,6 +21,8 @@ Exit codes: 0 nothing is in trouble, 1 something is; warnings alone are no troub
 
 /// Lines that findings have on the first screen; the lines above them have the rest of 24.
 const LINES: usize = 15;
+/// No text is made shorter than this, whatever the terminal.
+const SHORTEST: usize = 40;
 /// How many findings of one kind are told, at most.
 const OF_A_KIND: usize = 6;
 
@@ -43,7 +47,7 @@ pub(super) async fn run(StatusArgs { watch, remote }: StatusArgs, json: bool) ->
             if watch.is_some() {
                 print::clear()?;
             }
-            told(&status).iter().try_for_each(print::live_line)?;
+            told(&status, table::width()).iter().try_for_each(print::live_line)?;
         }
         let Some(pause) = watch else {
             let is_trouble = |it: &&StatusFinding| it.severity == "trouble";
@@ -59,7 +63,7 @@ pub(super) async fn run(StatusArgs { watch, remote }: StatusArgs, json: bool) ->
 }
 
 /// The screen.
-fn told(status: &StatusBody) -> Vec<String> {
+fn told(status: &StatusBody, room: Option<usize>) -> Vec<String> {
     let StatusBody { version, started_at, store, list, dns, partners, .. } = status;
     let size = store.octets / 1024;
     let writable = if store.writable { "writable" } else { "NOT WRITABLE" };
@@ -71,7 +75,8 @@ fn told(status: &StatusBody) -> Vec<String> {
         format!("{} allowed", list.allowed),
     ];
     entries.extend(kinds.map(|(count, what)| format!("{count} {what}")));
-    let dns = dns.failing_since.as_ref().map_or("answers".to_owned(), |at| format!("FAILS since {at}"));
+    let dns =
+        dns.failing_since.as_ref().map_or("no outage".to_owned(), |at| format!("FAILS since {at}"));
     let counts: Vec<_> = partners.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let mut lines = vec![
@@ -87,7 +92,7 @@ fn told(status: &StatusBody) -> Vec<String> {
         line("brig", &format!("{}, {step}", brig.mode))
     }));
     lines.push(String::new());
-    lines.extend(findings(&status.findings));
+    lines.extend(findings(&status.findings, room));
     lines
 }
 
@@ -105,7 +110,7 @@ fn told_of_envoys(status: &StatusBody) -> String {
 }
 
 /// The findings, worst first, of each kind as many as there is room for.
-fn findings(findings: &[StatusFinding]) -> Vec<String> {
+fn findings(findings: &[StatusFinding], room: Option<usize>) -> Vec<String> {
     if findings.is_empty() {
         return vec!["all is well".to_owned()];
     }
@@ -124,7 +129,8 @@ fn findings(findings: &[StatusFinding]) -> Vec<String> {
         *count = count.saturating_add(1);
         if *count <= cap {
             let sign = if it.severity == "trouble" { '!' } else { '-' };
-            told.push(format!("{sign} {} → {}", it.text, it.next));
+            let text = shortened(&it.text, room.map(|room| room.saturating_sub(it.next.width())));
+            told.push(format!("{sign} {text} → {}", it.next));
         } else if *count == cap.saturating_add(1) {
             let rest = counts.get(&*it.code).map_or(0, |all| all.saturating_sub(cap));
             let next = it.code.strip_prefix("partner-").filter(|it| !it.starts_with("certificate"));
@@ -135,6 +141,14 @@ fn findings(findings: &[StatusFinding]) -> Vec<String> {
         }
     }
     told
+}
+
+/// As much of a text as leaves what stands beside it on the same line of a terminal; the command has to be whole.
+fn shortened(text: &str, room: Option<usize>) -> String {
+    let text = Plain(text).to_string();
+    room.map_or(text.clone(), |room| {
+        table::cut(&text, room.saturating_sub("!  → ".width()).max(SHORTEST))
+    })
 }
 
 #[cfg(test)]
@@ -157,16 +171,23 @@ mod tests {
             ["dns-failing", "envoy-silent", "partner-refused", "partner-unreachable", "not-listed"];
         let all: Vec<_> =
             kinds.iter().flat_map(|code| (0..50).map(|number| finding(code, number))).collect();
-        let told = findings(&all);
+        let told = findings(&all, None);
         assert!(told.len() <= LINES, "{told:#?}");
         for code in kinds {
             assert!(told.contains(&format!("! {code} 0 → fedgate check")), "{told:#?}");
         }
         assert!(told.iter().any(|line| line.ends_with("→ fedgate partner list --state refused")));
-        assert_eq!(findings(&[]), ["all is well"]);
-        assert_eq!(
-            findings(&all[..2]),
-            ["! dns-failing 0 → fedgate check", "! dns-failing 1 → fedgate check"]
-        );
+        assert_eq!(findings(&[], None), ["all is well"]);
+        let two = ["! dns-failing 0 → fedgate check", "! dns-failing 1 → fedgate check"];
+        assert_eq!(findings(&all[..2], None), two);
+    }
+
+    #[test]
+    fn on_a_terminal_a_text_gives_way_to_the_command() {
+        let long = StatusFinding { text: "x".repeat(200), ..finding("a", 0) };
+        let told = findings(std::slice::from_ref(&long), Some(80));
+        assert_eq!(told[0].width(), 80);
+        assert!(told[0].ends_with("x… → fedgate check"), "{told:?}");
+        assert!(findings(&[long], None)[0].len() > 200);
     }
 }
