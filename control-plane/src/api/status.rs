@@ -30,7 +30,7 @@ const SOME: usize = 20;
 
 /// The guarded route.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(status))
+    OpenApiRouter::new().routes(routes!(overview))
 }
 
 /// How it stands with all of it: what needs somebody, worst first, and what that rests on. Whether the store can be
@@ -39,7 +39,7 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
     get, path = "/v1/status", tag = "partners",
     responses((status = 200, body = StatusBody)),
 )]
-async fn status(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+async fn overview(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let now = Instant::now();
     let mut survey = Survey::default();
     walk(&api, None, |of| {
