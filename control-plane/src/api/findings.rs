@@ -1,11 +1,13 @@
 //! What needs somebody, worst first: a pure function of how it stands with all of it.
 
+use std::collections::BTreeMap;
+
 use fedgate_policy::Domain;
 
 use crate::contract::{Knock, PartnerInList, RefusedCalls, StatusBody, StatusFinding, StatusOfEnd};
 
-/// The most findings that are told.
-const TOLD: usize = 100;
+/// The most findings of one code that are told, so that none takes another's place.
+const TOLD: usize = 20;
 /// From so many partners on, what fails with each of them is most likely ours.
 const SEVERAL: usize = 2;
 /// Labels of calls that fail for the sake of a certificate, of theirs or of ours.
@@ -35,7 +37,12 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(status.knocking.iter().map(knock));
     findings.extend(status.ends.iter().filter(|it| !it.ended).map(end));
     findings.extend(strategy(status));
-    findings.truncate(TOLD);
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    findings.retain(|it| {
+        let count = told.entry(it.code.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count <= TOLD
+    });
     findings
 }
 

@@ -50,13 +50,9 @@ pub(super) async fn run(StatusArgs { watch, remote }: StatusArgs, json: bool) ->
             told(&status, table::width()).iter().try_for_each(print::live_line)?;
         }
         let Some(pause) = watch else {
-            let is_trouble = |it: &&StatusFinding| it.severity == "trouble";
-            let what = match status.findings.iter().filter(is_trouble).count() {
-                0 => return Ok(()),
-                1 => "one thing is in trouble".to_owned(),
-                count => format!("{count} things are in trouble"),
-            };
-            return Err(Error::Found { what, code: 1 });
+            let is_trouble = status.findings.iter().any(|it| it.severity == "trouble");
+            let what = "something is in trouble".to_owned();
+            return if is_trouble { Err(Error::Found { what, code: 1 }) } else { Ok(()) };
         };
         tokio::time::sleep(pause).await;
     }
@@ -92,7 +88,7 @@ fn told(status: &StatusBody, room: Option<usize>) -> Vec<String> {
         line("brig", &format!("{}, {step}", brig.mode))
     }));
     lines.push(String::new());
-    lines.extend(findings(&status.findings, room));
+    lines.extend(findings(&status.findings, partners, room));
     lines
 }
 
@@ -110,7 +106,11 @@ fn told_of_envoys(status: &StatusBody) -> String {
 }
 
 /// The findings, worst first, of each kind as many as there is room for.
-fn findings(findings: &[StatusFinding], room: Option<usize>) -> Vec<String> {
+fn findings(
+    findings: &[StatusFinding],
+    partners: &BTreeMap<String, usize>,
+    room: Option<usize>,
+) -> Vec<String> {
     if findings.is_empty() {
         return vec!["all is well".to_owned()];
     }
@@ -132,12 +132,14 @@ fn findings(findings: &[StatusFinding], room: Option<usize>) -> Vec<String> {
             let text = shortened(&it.text, room.map(|room| room.saturating_sub(it.next.width())));
             told.push(format!("{sign} {text} → {}", it.next));
         } else if *count == cap.saturating_add(1) {
-            let rest = counts.get(&*it.code).map_or(0, |all| all.saturating_sub(cap));
-            let next = it.code.strip_prefix("partner-").filter(|it| !it.starts_with("certificate"));
-            let next = next.map_or("fedgate status --json".to_owned(), |state| {
-                format!("fedgate partner list --state {state}")
-            });
-            told.push(format!("  … and {rest} more like this → {next}"));
+            // Of partners in one state, all are counted, and some are told.
+            let state = it.code.strip_prefix("partner-").and_then(|state| partners.get_key_value(state));
+            let told_of = counts.get(&*it.code).copied().unwrap_or_default();
+            let (all, next) = match state {
+                Some((state, all)) => (*all, format!("fedgate partner list --state {state}")),
+                None => (told_of, "fedgate status --json".to_owned()),
+            };
+            told.push(format!("  … and {} more like this → {next}", all.saturating_sub(cap)));
         }
     }
     told
@@ -169,25 +171,27 @@ mod tests {
     fn every_kind_of_trouble_is_on_the_first_screen() {
         let kinds =
             ["dns-failing", "envoy-silent", "partner-refused", "partner-unreachable", "not-listed"];
+        let partners = [("refused".to_owned(), 4711)].into();
         let all: Vec<_> =
             kinds.iter().flat_map(|code| (0..50).map(|number| finding(code, number))).collect();
-        let told = findings(&all, None);
+        let told = findings(&all, &partners, None);
         assert!(told.len() <= LINES, "{told:#?}");
         for code in kinds {
             assert!(told.contains(&format!("! {code} 0 → fedgate check")), "{told:#?}");
         }
-        assert!(told.iter().any(|line| line.ends_with("→ fedgate partner list --state refused")));
-        assert_eq!(findings(&[], None), ["all is well"]);
+        let more = "  … and 4709 more like this → fedgate partner list --state refused";
+        assert!(told.iter().any(|line| line == more), "{told:#?}");
+        assert_eq!(findings(&[], &partners, None), ["all is well"]);
         let two = ["! dns-failing 0 → fedgate check", "! dns-failing 1 → fedgate check"];
-        assert_eq!(findings(&all[..2], None), two);
+        assert_eq!(findings(&all[..2], &partners, None), two);
     }
 
     #[test]
     fn on_a_terminal_a_text_gives_way_to_the_command() {
         let long = StatusFinding { text: "x".repeat(200), ..finding("a", 0) };
-        let told = findings(std::slice::from_ref(&long), Some(80));
+        let told = findings(std::slice::from_ref(&long), &BTreeMap::new(), Some(80));
         assert_eq!(told[0].width(), 80);
         assert!(told[0].ends_with("x… → fedgate check"), "{told:?}");
-        assert!(findings(&[long], None)[0].len() > 200);
+        assert!(findings(&[long], &BTreeMap::new(), None)[0].len() > 200);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct StatusBody {
     /// When it was started. RFC 3339, as all moments.
     #[schema(example = "2030-01-31T12:00:00Z")]
     pub(crate) started_at: String,
-    /// What needs somebody, worst first; at most 100.
+    /// What needs somebody, worst first; of each code 20 at most.
     pub(crate) findings: Vec<StatusFinding>,
     pub(crate) store: StatusOfStore,
     pub(crate) list: StatusOfList,
