@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use fedgate_allow_list::audit::{self, Retention};
-use fedgate_allow_list::{Change, Record, State, Store, StoreError};
+use fedgate_allow_list::{Change, Health, Record, State, Store, StoreError};
 use fedgate_discovery::{
     Certainty, Discover, Discovered, Discovering, Family, Proof, Resolve, Resolving,
 };
@@ -124,6 +124,10 @@ impl<S: Store> Store for Measured<S> {
 
     fn check(&mut self) -> Result<(), StoreError> {
         self.time(Operation::Check, Store::check)
+    }
+
+    fn health(&mut self) -> Health {
+        self.inner.health()
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {

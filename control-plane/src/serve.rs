@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::{AllowList, Author, Change};
@@ -27,6 +27,7 @@ use crate::config::{Config, ConfigErrors, Settings};
 use crate::listener::{self, Budget, Crowds, Listener};
 use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
+use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
@@ -70,6 +71,7 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM, SIGINT or SIGQUIT.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let started = Instant::now();
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
@@ -90,14 +92,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let author = Author::system(SystemTime::now());
     bootstrap(&issuer, file, startup::show_first_token, author).await?;
     config.servers = dns::servers(&config.servers)?;
-    let discovery = DnsDiscovery::new(
-        &config.servers,
-        config.ttl,
-        config.timeout,
-        config.private_addresses,
-        config.dnssec.clone(),
-    )?;
-    let discovery = Measured::new(discovery, telemetry.clone());
+    let discovery = Measured::new(dns_of(&config)?, telemetry.clone());
     let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
@@ -117,7 +112,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
     let egress = config.egress.clone();
-    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
+    let partners = Partners::new(list.clone());
+    let streams = partners.streams.clone();
+    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
@@ -133,6 +130,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         issuer,
         rates: Arc::default(),
         require_match,
+        started,
+        partners,
         brig: in_step.clone(),
         telemetry,
         crowds: crowds.clone(),
@@ -195,6 +194,12 @@ fn tell_ready(
     let wire = wire.map(TcpListener::local_addr).transpose()?.map(tracing::field::display);
     tracing::info!(version, %store, servers, %dnssec, %admin, %verdicts, %xds, wire, "ready");
     Ok(())
+}
+
+/// Discovery by the servers that are configured.
+fn dns_of(config: &Config) -> Result<DnsDiscovery, NoServers> {
+    let Config { servers, ttl, timeout, private_addresses, dnssec, .. } = config;
+    DnsDiscovery::new(servers, *ttl, *timeout, *private_addresses, dnssec.clone())
 }
 
 /// What discovery finds of the list's domains is kept in `store`, until they are removed.

@@ -53,7 +53,8 @@ pub struct FeedState {
 pub struct Line {
     /// The backend domain, which parsed: of the caller, or called.
     pub domain: Domain,
-    /// [`PERMITTED`], or the label of the refusal or of the failed call.
+    /// [`PERMITTED`], or the label of the refusal or of the failed call; where the other backend answered with an
+    /// error, with the label that it says behind a slash: `federation-remote-error/federation-denied`.
     pub label: String,
     /// How many.
     pub count: u32,

@@ -12,9 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::partners::walk;
 use crate::auth::{Accepted, Source};
 use crate::brig::{Kind as Differs, Report};
 use crate::listener::Listener;
+use crate::partners::{Sense, Side, Totals};
 use crate::telemetry::{self, Facts, Format};
 use crate::{moment, startup};
 
@@ -36,6 +38,7 @@ async fn metrics(
 }
 
 async fn facts(api: &Api) -> Facts {
+    let partners = partners(api).await;
     let (entries, strategy, revision) = api.list.look(|state| {
         let entries = state.domains.values().map(|it| (action(it.terms.action), it.lapsed));
         let all = [Action::Allow, Action::Block].map(action);
@@ -65,8 +68,41 @@ async fn facts(api: &Api) -> Facts {
         xds: api.targets.facts(),
         connections: connections.into(),
         certificates: Listener::ALL.into_iter().filter_map(end).collect(),
+        partners,
         brig: api.brig.as_ref().map(|brig| stands(&brig.report())),
     }
+}
+
+async fn partners(api: &Api) -> telemetry::Partners {
+    let Totals { reports, ends, .. } = api.partners.totals();
+    let mut told = telemetry::Partners { reports, ..telemetry::Partners::default() };
+    for ((side, label), count) in ends {
+        let is_refusal = label.sense() == Sense::Refused || label.sense() == Sense::Aside;
+        let of = match (label.sense(), side) {
+            (Sense::Passed, _) => continue,
+            (_, Side::Egress) if !is_refusal => &mut told.failed_calls,
+            (_, Side::Ingress | Side::Egress) => &mut told.refusals,
+        };
+        let sum = of.entry(label.name()).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    walk(api, None, |of| {
+        let domain = of.domain.as_str();
+        let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
+        told.certificates.extend(certificate.map(|(it, _)| (domain.to_owned(), it.not_after.0)));
+        told.states.push((domain.to_owned(), of.judged().state.name()));
+        true
+    })
+    .await;
+    let now = Instant::now();
+    for (home, worker) in api.partners.workers(now) {
+        let age =
+            now.saturating_duration_since(worker.last).saturating_add(worker.age().unwrap_or_default());
+        told.feed_age = told.feed_age.max(Some(age.as_secs()));
+        let count = told.workers.entry((home.side.name(), worker.version)).or_default();
+        *count = count.saturating_add(1);
+    }
+    told
 }
 
 fn stands(report: &Report) -> telemetry::Brig {

@@ -11,6 +11,7 @@ mod bulk;
 mod describe;
 mod domains;
 mod extract;
+mod findings;
 mod guard;
 mod health;
 mod json;
@@ -18,8 +19,11 @@ mod lookups;
 mod metrics;
 mod number;
 mod page;
+mod partners;
 mod problem;
 mod rate;
+mod reports;
+mod status;
 mod store;
 mod tokens;
 mod verdicts;
@@ -45,6 +49,7 @@ use crate::brig::Brig;
 use crate::config::Certificates;
 use crate::contract::Kind;
 use crate::listener::{Crowds, Listener};
+use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::telemetry::Telemetry;
 use crate::verdicts::Verdicts;
@@ -82,14 +87,18 @@ pub(crate) struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
     pub(crate) require_match: bool,
+    /// When we were started.
+    pub(crate) started: Instant,
+    /// The listeners' own.
+    pub(crate) certificates: Certificates,
+    /// What filters tell of partners.
+    pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
     /// Is told of calls.
     pub(crate) telemetry: Telemetry,
     /// Who is connected.
     pub(crate) crowds: Crowds,
-    /// With which the listeners speak TLS.
-    pub(crate) certificates: Certificates,
 }
 
 impl From<Parts> for Api {
@@ -112,6 +121,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
+    let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
     let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
@@ -126,7 +136,8 @@ pub(crate) fn admin(api: Api) -> Router {
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
-    let at_once = verdicts::guarded().route_layer(guard.clone()).merge(health::open());
+    let at_once =
+        verdicts::guarded().merge(reports::guarded()).route_layer(guard.clone()).merge(health::open());
     let at_once = at_once.layer(from_fn_with_state((api.telemetry.clone(), Listener::Verdicts), time));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
@@ -226,6 +237,8 @@ mod audit_tests;
 mod lookups_tests;
 #[cfg(test)]
 mod page_tests;
+#[cfg(test)]
+mod partners_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

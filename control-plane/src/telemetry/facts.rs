@@ -5,11 +5,13 @@ use std::fmt;
 use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelValue, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
+
+use super::partners::Partners;
 
 /// What there is to tell.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) connections: BTreeMap<&'static str, Connections>,
     /// The last second of the certificates of those that speak TLS, since 1970, by listener.
     pub(crate) certificates: BTreeMap<&'static str, i64>,
+    /// How we stand with partners, as filters report.
+    pub(crate) partners: Partners,
     /// Where it is configured.
     pub(crate) brig: Option<Brig>,
 }
@@ -145,7 +149,7 @@ impl Collector for Facts {
         page.gauge(
             "dns_failing_since_timestamp_seconds",
             "Since when DNS as a whole does not answer; without a value while it does",
-            self.dns_failing.map(|since| ([], seconds(since))),
+            self.dns_failing.map(|since| (NONE, seconds(since))),
         )?;
         page.counter("refused_calls", "Calls without a right token, on all listeners", self.refused)?;
         page.counter(
@@ -162,6 +166,7 @@ impl Collector for Facts {
         self.feed.encode(&mut page)?;
         self.xds.encode(&mut page)?;
         self.doors(&mut page)?;
+        self.partners.encode(&mut page)?;
         self.brig.as_ref().map_or(Ok(()), |brig| brig.encode(&mut page))
     }
 }
@@ -265,18 +270,21 @@ impl Brig {
     }
 }
 
+/// No labels.
+pub(super) const NONE: [(&str, &str); 0] = [];
+
 /// The page that is written.
-struct Page<'a>(DescriptorEncoder<'a>);
+pub(super) struct Page<'a>(DescriptorEncoder<'a>);
 
 // === impl Page ===
 
 impl Page<'_> {
     /// One metric, by its labels.
-    fn gauge<const N: usize>(
+    pub(super) fn gauge<V: EncodeLabelValue, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = ([(&'static str, &'static str); N], i64)>,
+        values: impl IntoIterator<Item = ([(&'static str, V); N], i64)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         values.into_iter().try_for_each(|(labels, value)| {
@@ -285,16 +293,16 @@ impl Page<'_> {
     }
 
     /// One value, without labels.
-    fn one(&mut self, name: &str, help: &str, value: impl Into<i64>) -> fmt::Result {
-        self.gauge(name, help, [([], value.into())])
+    pub(super) fn one(&mut self, name: &str, help: &str, value: impl Into<i64>) -> fmt::Result {
+        self.gauge(name, help, [(NONE, value.into())])
     }
 
     /// Counts since the start, by their labels; they get the suffix `_total`.
-    fn counters<const N: usize>(
+    pub(super) fn counters<V: EncodeLabelValue, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = ([(&'static str, &'static str); N], u64)>,
+        values: impl IntoIterator<Item = ([(&'static str, V); N], u64)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         values.into_iter().try_for_each(|(labels, value)| {
@@ -303,8 +311,8 @@ impl Page<'_> {
     }
 
     /// One count, without labels.
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counters(name, help, [([], value)])
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.counters(name, help, [(NONE, value)])
     }
 
     fn build(&mut self, version: &'static str) -> fmt::Result {
@@ -314,7 +322,7 @@ impl Page<'_> {
     }
 }
 
-fn whole(count: usize) -> i64 {
+pub(super) fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -11,6 +11,7 @@
 
 mod events;
 mod facts;
+mod partners;
 mod process;
 
 use prometheus_client::encoding::{prometheus_text, text};
@@ -18,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use events::{Kind, Lookup, Operation, Telemetry};
 pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, Xds};
+pub(crate) use partners::Partners;
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,6 +22,15 @@ fn facts(brig: Option<Brig>, dns_failing: Option<SystemTime>) -> Facts {
         connections: [("admin", Connections { known: 1, strangers: 2, displaced: 3, turned_away: 4 })]
             .into(),
         certificates: [("admin", 1_900_000_000)].into(),
+        partners: Partners {
+            states: (0..1002).map(|n| (format!("d{n}.com"), "ok")).collect(),
+            certificates: [("d0.com".to_owned(), 1_900_000_000)].into(),
+            reports: 5,
+            refusals: [("federation-denied", 6)].into(),
+            failed_calls: [("federation-tls-error", 7)].into(),
+            workers: [(("ingress", "0.1.0".to_owned()), 8)].into(),
+            feed_age: Some(9),
+        },
         brig,
     }
 }
@@ -139,6 +148,14 @@ fn the_page_is_in_prometheus_format_and_says_what_is() {
         (r#"fedgate_store_failures_total{operation="write"}"#, 1.0),
         ("fedgate_audit_records_total", 2.0),
         (r#"fedgate_brig_mode{mode="push"}"#, 1.0),
+        (r#"fedgate_partner_state{domain="d999.com",state="ok"}"#, 1.0),
+        (r#"fedgate_partner_state{domain="other",state="ok"}"#, 2.0),
+        (r#"fedgate_partner_certificate_not_after_timestamp_seconds{domain="d0.com"}"#, 1_900_000_000.0),
+        ("fedgate_reports_total", 5.0),
+        (r#"fedgate_reported_refusals_total{label="federation-denied"}"#, 6.0),
+        (r#"fedgate_reported_failed_calls_total{label="federation-tls-error"}"#, 7.0),
+        (r#"fedgate_filter_workers{role="ingress",version="0.1.0"}"#, 8.0),
+        ("fedgate_filter_feed_age_seconds", 9.0),
         ("fedgate_brig_up", 1.0),
         ("fedgate_brig_in_step", 0.0),
         ("fedgate_brig_last_success_timestamp_seconds", 1_900_000_000.0),

@@ -39,6 +39,7 @@ mod memory;
 mod metrics;
 mod origin_header;
 mod others_files;
+mod partners;
 mod portable;
 mod reference;
 mod reload;
