@@ -166,7 +166,7 @@ fn filter_of(home: &Home, workers: &[Worker], now: Instant) -> FilterOfEnvoy {
         versions,
         workers: workers.len(),
         silent: workers.len().saturating_sub(speaking().count()),
-        behind: speaking().filter(|it| it.is_lagging() || !it.is_whole).count(),
+        behind: speaking().filter(|it| it.is_behind(now)).count(),
         last: moment::of(workers.iter().map(|it| it.last).min().unwrap_or(now), now),
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     }

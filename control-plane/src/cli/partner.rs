@@ -7,7 +7,6 @@ use serde_json::{Value, json as object};
 
 use super::client::Client;
 use super::words::{self, failed_lookup, finding, line};
-use super::write::{self, Demand, WriteArgs};
 use super::{Error, OneDomain, Remote, print, table};
 use crate::contract::{PARTNER_STATES, PartnerInList, PartnerPage, Retried, SeenEnd, ShownPartner};
 
@@ -22,8 +21,6 @@ pub(super) enum PartnerCommand {
     Show(OneDomain),
     /// Have a partner tried anew, now: its DNS records, its targets' addresses, and where nobody had opened
     Retry(OneDomain),
-    /// Allow a domain that was refused, as `fedgate domain add` does; all of them, or none
-    Allow(WriteArgs),
 }
 
 /// Which partners are listed.
@@ -41,7 +38,6 @@ pub(super) async fn run(command: PartnerCommand, json: bool) -> Result<(), Error
         PartnerCommand::List(args) => list(args, json).await,
         PartnerCommand::Show(which) => show(&which, json).await,
         PartnerCommand::Retry(which) => retry(&which, json).await,
-        PartnerCommand::Allow(args) => write::put(args, Demand::Nothing, json).await,
     }
 }
 

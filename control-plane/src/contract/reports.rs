@@ -26,7 +26,7 @@ pub(crate) struct ReportSchema {
     #[schema(max_items = 1000)]
     lines: Vec<LineSchema>,
     /// Requests and calls that found no place in `lines`.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, format = "uint32", minimum = 0, maximum = 4_294_967_295_u32)]
     others: Option<u32>,
 }
 
@@ -35,10 +35,12 @@ pub(crate) struct ReportSchema {
 #[schema(as = FeedState)]
 struct FeedStateSchema {
     /// How long ago the control plane was heard last, in milliseconds; absent where it never was.
+    #[schema(format = "uint64", minimum = 0, maximum = 18_446_744_073_709_551_615_u64)]
     heard_ms: Option<u64>,
     /// Whether it holds all that is listed.
     whole: bool,
     /// How many domains it holds.
+    #[schema(format = "uint32", minimum = 0, maximum = 4_294_967_295_u32)]
     entries: u32,
 }
 
@@ -53,10 +55,13 @@ struct LineSchema {
     /// with what it says behind a slash.
     #[schema(example = "authentication-failure")]
     label: String,
+    #[schema(format = "uint32", minimum = 0, maximum = 4_294_967_295_u32)]
     count: u32,
     /// How long ago the first was, in milliseconds.
+    #[schema(format = "uint64", minimum = 0, maximum = 18_446_744_073_709_551_615_u64)]
     first_ms: u64,
     /// How long ago the last was, in milliseconds.
+    #[schema(format = "uint64", minimum = 0, maximum = 18_446_744_073_709_551_615_u64)]
     last_ms: u64,
     /// What the last caller presented.
     certificate: Option<ShownSchema>,

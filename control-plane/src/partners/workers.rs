@@ -12,11 +12,11 @@ use super::reading::Side;
 /// The most workers that are known at one time.
 const MOST: usize = 10_000;
 /// A worker says something each 30 seconds; after so long without a word it is amiss.
-pub(crate) const SILENT: Duration = Duration::from_secs(90);
+const SILENT: Duration = Duration::from_secs(90);
 /// After so long it is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// How old what a table knows may be: a poll of the feed is answered within a minute, whatever happens.
-pub(crate) const LAGGING: Duration = Duration::from_secs(90);
+const LAGGING: Duration = Duration::from_secs(90);
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Worker {
     /// When it had heard the control plane last, by its last word; none where it never had.
     pub(crate) heard: Option<Instant>,
     /// Whether it holds all that is listed.
-    pub(crate) is_whole: bool,
+    is_whole: bool,
     first: Instant,
     /// When it last said something.
     pub(crate) last: Instant,
@@ -103,9 +103,14 @@ impl Worker {
         self.heard.map(|heard| self.last.saturating_duration_since(heard))
     }
 
-    /// Whether it does not hear us, although we hear it.
-    pub(crate) fn is_lagging(&self) -> bool {
-        self.age().is_none_or(|age| age >= LAGGING)
+    /// Whether it does not hear us, although we hear it, or does not hold all that is listed. One that has just begun
+    /// has not heard us yet.
+    pub(crate) fn is_behind(&self, now: Instant) -> bool {
+        let has_begun = now.saturating_duration_since(self.first) >= LAGGING;
+        match self.age() {
+            Some(age) => age >= LAGGING || (has_begun && !self.is_whole),
+            None => has_begun,
+        }
     }
 }
 
@@ -148,13 +153,20 @@ mod tests {
     #[test]
     fn a_table_is_behind_that_has_not_heard_us_for_long_or_never() {
         let now = Instant::now();
-        for (heard_ms, behind) in
-            [(Some(0), false), (Some(89_999), false), (Some(90_000), true), (None, true)]
-        {
+        for (heard_ms, whole, at_first, later) in [
+            (Some(0), true, false, false),
+            (Some(89_999), true, false, false),
+            (Some(90_000), true, true, true),
+            (Some(0), false, false, true),
+            (None, true, false, true),
+        ] {
             let mut workers = Workers::default();
-            let later = now + Duration::from_secs(1000);
-            workers.take(home(1), "a".to_owned(), "1".to_owned(), &fed(heard_ms), later);
-            assert_eq!(workers.all(later)[0].1.is_lagging(), behind, "{heard_ms:?}");
+            let begun = now + Duration::from_secs(1000);
+            let feed = FeedState { whole, ..fed(heard_ms) };
+            workers.take(home(1), "a".to_owned(), "1".to_owned(), &feed, begun);
+            let worker = workers.all(begun).remove(0).1;
+            let behind = [begun, begun + LAGGING].map(|now| worker.is_behind(now));
+            assert_eq!(behind, [at_first, later], "{feed:?}");
         }
     }
 

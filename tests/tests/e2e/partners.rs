@@ -94,7 +94,7 @@ fn what_filters_report_is_named_on_one_screen_until_it_is_over() {
     assert!(shown.contains("not-listed") && shown.contains("DNS:infra.z.com"), "{shown}");
 
     // Trouble is over once all is well again.
-    control_plane.cli(&["partner", "allow", "z.com"]).unwrap();
+    control_plane.cli(&["domain", "add", "z.com"]).unwrap();
     report(&control_plane, "egress", &[line("b.com", "permitted")]);
     let renewed = presenting(line("d.com", "permitted"), "DNS:infra.x.com", 4_000_000_000);
     report(&control_plane, "ingress", &[line("a.com", "permitted"), renewed]);
