@@ -57,7 +57,9 @@ impl FromStr for Source {
             return Ok(Self::File(text.into()));
         }
         let mut url: Url = text.parse().map_err(|error| format!("it is no URL: {error}"))?;
-        url.set_path("/config_dump");
+        // Behind a proxy, such as kubectl's, it has a path before it.
+        let before = url.path().trim_end_matches('/').trim_end_matches("/config_dump").to_owned();
+        url.set_path(&format!("{before}/config_dump"));
         url.set_query(Some("include_eds"));
         url.set_fragment(None);
         Ok(Self::Admin(url))
@@ -68,7 +70,7 @@ impl Source {
     /// Reads it, and has it looked at.
     pub(super) async fn look(&self, mut ledger: Ledger<'_>) -> Result<Report, Error> {
         let place = match self {
-            Self::Admin(url) => url.to_string(),
+            Self::Admin(url) => without_password(url),
             Self::File(path) => path.display().to_string(),
         };
         let place = legible(&place, 300);
@@ -88,6 +90,13 @@ impl Source {
         envoy::lint(&configuration, UnixTime(i64::try_from(now).unwrap_or(i64::MAX)), &mut ledger);
         Ok(ledger.close(place))
     }
+}
+
+fn without_password(url: &Url) -> String {
+    let mut url = url.clone();
+    // Fails only for URLs that have no place for one.
+    let _ = url.set_password(None);
+    url.to_string()
 }
 
 /// One octet more than may be, so that it shows.
@@ -117,4 +126,35 @@ async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
         }
     }
     Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_the_dump_is_not_the_operators_to_know() {
+        for (text, url) in [
+            ("http://127.0.0.1:9901", "http://127.0.0.1:9901/config_dump?include_eds"),
+            ("http://127.0.0.1:9901/", "http://127.0.0.1:9901/config_dump?include_eds"),
+            ("http://[::1]:9901/config_dump?mask=x#y", "http://[::1]:9901/config_dump?include_eds"),
+            (
+                "https://k8s/pods/x:15000/proxy/",
+                "https://k8s/pods/x:15000/proxy/config_dump?include_eds",
+            ),
+        ] {
+            let Ok(Source::Admin(read)) = text.parse() else { panic!("{text} is no URL") };
+            assert_eq!(read.as_str(), url);
+        }
+        assert!(
+            matches!("dump.json".parse(), Ok(Source::File(path)) if path.as_os_str() == "dump.json")
+        );
+        assert!("http://:x".parse::<Source>().is_err());
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_not_repeated() {
+        let url = "http://me:secret@127.0.0.1:9901/".parse().unwrap();
+        assert_eq!(without_password(&url), "http://me@127.0.0.1:9901/");
+    }
 }

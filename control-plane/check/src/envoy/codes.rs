@@ -130,8 +130,8 @@ codes! {
         "one spelling for each path: normalize_path and merge_slashes are true, escaped slashes are not kept",
         "Set both to true, and `path_with_escaped_slashes_action: REJECT_REQUEST`.";
     ADDRESS_BELIEVED = Warning "remote-address-believed",
-        "use_remote_address is true: what a caller says of its address does not count",
-        "Set `use_remote_address: true`.";
+        "use_remote_address is true, and no hop is trusted: what a caller says of its address does not count",
+        "Set `use_remote_address: true`, and take xff_num_trusted_hops out.";
     HTTP2_OFF = Warning "http2-off",
         "codec_type is AUTO or HTTP2",
         "Set `codec_type: AUTO`.";
@@ -161,7 +161,7 @@ codes! {
         "Give that listener the filter, or routes that lead to no path below /federation/.";
     BEYOND = Error "route-beyond-federation",
         "partners reach paths below /federation/ and no other",
-        "Have the route match `prefix: /federation/` or a path below it.";
+        "Have the route match `prefix: /federation/` or a path below it, and rewrite it to none but such.";
 
     // The control plane.
     NO_VERDICTS = Error "verdict-cluster-missing",

@@ -108,9 +108,14 @@ pub(super) fn routes(door: &Door<'_>, ledger: &mut Ledger<'_>) {
         );
     }
     let mut found = Findings::default();
-    for route in door.forwarding().filter(|route| !route.is_below(FEDERATION)) {
-        let beginning = route.beginning().unwrap_or("any path");
-        found.add(&codes::BEYOND, format!("route {} takes {beginning}", route.place));
+    for route in door.forwarding() {
+        let rewritten = text(route.action, "prefix_rewrite");
+        if !route.is_below(FEDERATION) {
+            let beginning = route.beginning().unwrap_or("any path");
+            found.add(&codes::BEYOND, format!("route {} takes {beginning}", route.place));
+        } else if !rewritten.is_empty() && !rewritten.starts_with(FEDERATION) {
+            found.add(&codes::BEYOND, format!("route {} leads to {rewritten}", route.place));
+        }
     }
     found.tell(ledger, claim, format!("{} routes", door.forwarding().count()));
 }

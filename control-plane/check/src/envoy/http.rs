@@ -71,6 +71,9 @@ fn claims(manager: &Value) -> Findings {
         &codes::ADDRESS_BELIEVED,
         "use_remote_address is not true",
     );
+    // A proxy that could be trusted would end TLS.
+    let hops = number(manager, "xff_num_trusted_hops").unwrap_or_default();
+    found.add_if(hops > 0, &codes::ADDRESS_BELIEVED, format!("xff_num_trusted_hops is {hops}"));
     found
 }
 
