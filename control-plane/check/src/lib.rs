@@ -11,7 +11,10 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod code;
+pub mod envoy;
 mod ledger;
+#[cfg(test)]
+mod page;
 mod report;
 
 pub use code::{Code, Severity};

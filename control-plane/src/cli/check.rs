@@ -9,12 +9,14 @@ use fedgate_check::{Check, Finding, Ledger, Outcome, Progress, Report, Severity}
 use fedgate_policy::Domain;
 use serde_json::{Value, json};
 
+use super::check_envoy::Source;
 use super::{Error, print};
 use crate::spelling;
 
 pub(super) const HELP: &str = "\
 Examples:
   fedgate check company-a.com                    is the other side set up right?
+  fedgate check --envoy http://127.0.0.1:9901    is our Envoy set up right?
 
 Each finding has a code, which is a heading in docs/check.md.
 Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
@@ -38,6 +40,10 @@ struct What {
     /// Another backend's domain, e.g. company-a.com
     #[arg(value_parser = spelling::domain)]
     domain: Option<Domain>,
+    /// An Envoy: the URL of its admin interface; or a file with what that answers at
+    /// `/config_dump?include_eds`, or the one that Envoy starts with
+    #[arg(long, value_name = "URL|FILE")]
+    envoy: Option<Source>,
 }
 
 /// Looks, and tells.
@@ -77,6 +83,9 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
 
 impl What {
     async fn look(&self, ledger: Ledger<'_>) -> Result<Report, Error> {
+        if let Some(source) = &self.envoy {
+            return source.look(ledger).await;
+        }
         let subject = self.domain.as_ref().map(ToString::to_string).unwrap_or_default();
         Ok(std::future::ready(ledger.close(subject)).await)
     }
