@@ -12,6 +12,7 @@
 
 mod code;
 mod ledger;
+pub mod probe;
 mod report;
 
 pub use code::{Code, Severity};
