@@ -12,13 +12,15 @@ pub(super) fn alert(error: &io::Error) -> Option<String> {
 
 fn name(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
-    name.chars().fold(String::new(), |mut snake, letter| {
-        if letter.is_ascii_uppercase() && snake.ends_with(|last: char| last.is_ascii_lowercase()) {
+    let (mut snake, mut before) = (String::new(), 'A');
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
             snake.push('_');
         }
         snake.push(letter.to_ascii_lowercase());
-        snake
-    })
+        before = letter;
+    }
+    snake
 }
 
 #[cfg(test)]
