@@ -10,8 +10,10 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod certificate;
 mod code;
 mod ledger;
+pub mod peer;
 pub mod probe;
 mod report;
 

@@ -1,0 +1,3 @@
+//! The tester of another backend.
+pub(crate) mod codes;
+pub use codes::CODES;
