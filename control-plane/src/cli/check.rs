@@ -9,12 +9,16 @@ use fedgate_check::{Check, Finding, Ledger, Outcome, Progress, Report, Severity}
 use fedgate_policy::Domain;
 use serde_json::{Value, json};
 
+use super::check_peer::PeerArgs;
 use super::{Error, print};
 use crate::spelling;
 
 pub(super) const HELP: &str = "\
 Examples:
   fedgate check company-a.com                    is the other side set up right?
+  fedgate check company-a.com --own-domain company-b.com --certificate client.pem --key client.key \
+    --trust trust.pem                            and do they let us in?
+  fedgate check company-a.com --config /etc/fedgate.toml --watch 1m
 
 Each finding has a code, which is a heading in docs/check.md.
 Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
@@ -23,6 +27,8 @@ Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
 pub(super) struct CheckArgs {
     #[command(flatten)]
     what: What,
+    #[command(flatten)]
+    peer: PeerArgs,
     /// Look again so often, until interrupted, and tell what has changed; with --json, a line for each time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     watch: Option<Duration>,
@@ -50,7 +56,7 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
                 told_live(progress);
             }
         };
-        let report = args.what.look(Ledger::new(&mut tell)).await?;
+        let report = look(&args, Ledger::new(&mut tell)).await?;
         if let Some(path) = &args.junit {
             std::fs::write(path, report.to_junit())?;
         }
@@ -73,13 +79,12 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
     }
 }
 
-// === impl What ===
-
-impl What {
-    async fn look(&self, ledger: Ledger<'_>) -> Result<Report, Error> {
-        let subject = self.domain.as_ref().map(ToString::to_string).unwrap_or_default();
-        Ok(std::future::ready(ledger.close(subject)).await)
+async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error> {
+    if let Some(domain) = &args.what.domain {
+        args.peer.look(&mut ledger, domain).await?;
+        return Ok(ledger.close(domain.to_string()));
     }
+    Ok(ledger.close(""))
 }
 
 fn ended(report: &Report, json: bool) -> Result<(), Error> {

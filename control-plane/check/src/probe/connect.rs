@@ -17,13 +17,16 @@ pub struct Connected {
 }
 
 /// Why there is no connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectTrouble {
     /// This machine has no way there, and has asked nobody: no IPv6, for one.
+    #[error("this machine has no way there: {0}")]
     NoWay(String),
     /// Something on the way, or the machine itself, says no: why.
+    #[error("{0}")]
     Refused(String),
     /// Nothing came back for so long.
+    #[error("nothing came back within {0:?}")]
     Silent(Duration),
 }
 

@@ -45,20 +45,26 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// When that was, by their clock.
     pub date: Option<SystemTime>,
+    /// When it came, by ours.
+    pub received: SystemTime,
     /// How long it took.
     pub took: Duration,
 }
 
 /// Why nothing came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallTrouble {
     /// They ended it with this TLS alert: in TLS 1.3, that is how a certificate is refused.
+    #[error("they ended the connection with the alert {0}")]
     Alert(String),
     /// They closed the connection, and said nothing.
+    #[error("they closed the connection, and said nothing")]
     Closed,
     /// Nothing came for so long.
+    #[error("nothing came back within {0:?}")]
     Silent(Duration),
     /// What came is not HTTP/2.
+    #[error("what came is not HTTP/2: {0}")]
     Broken(String),
 }
 
@@ -94,8 +100,8 @@ async fn exchange(stream: Listening, call: Call<'_>) -> Result<Answer, CallTroub
         let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
         let status = head.status.as_u16();
-        let took = begun.elapsed();
-        Ok(Answer { status, body: beginning(body).await, date, took })
+        let (took, received) = (begun.elapsed(), SystemTime::now());
+        Ok(Answer { status, body: beginning(body).await, date, received, took })
     };
     tokio::pin!(connection, conversation);
     tokio::select! {

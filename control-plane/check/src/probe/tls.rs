@@ -95,19 +95,25 @@ pub struct Agreed {
 }
 
 /// Why a handshake came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsTrouble {
     /// They ended it with this alert.
+    #[error("they ended the handshake with the alert {0}")]
     Alert(String),
     /// They speak no version that is offered.
+    #[error("they speak no version of TLS that we offer")]
     Version,
     /// What came is not TLS.
+    #[error("what came is not TLS")]
     NotTls,
     /// They closed the connection.
+    #[error("they closed the connection in the handshake")]
     Closed,
     /// It was not through after so long.
+    #[error("the handshake was not through within {0:?}")]
     Silent(Duration),
     /// Something else.
+    #[error("the handshake failed: {0}")]
     Other(String),
 }
 
