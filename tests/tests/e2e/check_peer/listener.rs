@@ -1,0 +1,86 @@
+//! How their ingress takes connections, and whom it lets in.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+
+use super::site::{Clients, Ingress, Site, answering};
+
+static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
+static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
+
+#[test]
+fn a_listener_in_plain_text_is_found() {
+    let site = Site::new();
+    let listener = TcpListener::bind(site.address()).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    site.check(&[]).is(&["not-tls"]);
+}
+
+#[test]
+fn a_silent_listener_is_found_and_does_not_hold_us_up() {
+    let site = Site::new();
+    let _listener = TcpListener::bind(site.address()).unwrap();
+    let begun = Instant::now();
+    site.check(&["--timeout", "300ms"]).is(&["tls-silent"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn tls_1_2_alone_is_found() {
+    let site = Site::new();
+    site.told_of(&Ingress { versions: ONLY_12, ..site.good() }).is(&["tls-1-2-only"]);
+}
+
+#[test]
+fn tls_1_3_alone_is_good() {
+    let site = Site::new();
+    site.told_of(&Ingress { versions: ONLY_13, ..site.good() }).is(&[]);
+}
+
+#[test]
+fn an_ingress_without_http_2_is_found() {
+    let site = Site::new();
+    for protocols in [&[][..], &["http/1.1"]] {
+        site.told_of(&Ingress { protocols, ..site.good() }).is(&["http2-absent"]);
+    }
+}
+
+#[test]
+fn an_ingress_that_does_not_ask_is_found() {
+    let site = Site::new();
+    let told = site.told_of(&Ingress { clients: Clients::NotAsked, ..site.good() });
+    told.is(&["no-certificate-asked", "stranger-answered"]);
+}
+
+#[test]
+fn an_ingress_that_asks_and_does_not_verify_is_found() {
+    let site = Site::new();
+    let told = site.told_of(&Ingress { clients: Clients::AskedAndNotVerified, ..site.good() });
+    told.is(&["self-signed-answered"]);
+}
+
+#[test]
+fn a_filter_behind_it_that_refuses_strangers_will_do() {
+    let site = Site::new();
+    let refusing = answering(403, r#"{"code":403,"label":"untrusted-certificate","message":"m"}"#);
+    let ingress = Ingress { clients: Clients::AskedAndNotVerified, router: refusing, ..site.good() };
+    site.told_of(&ingress).is(&["certificate-refused"]);
+}
+
+#[test]
+fn an_ingress_that_does_not_trust_our_authority_is_found() {
+    let site = Site::new();
+    let other = fedgate_tests::pki::Authority::root("another authority");
+    let told = site.told_of(&Ingress { trust: other.pem().to_owned(), ..site.good() });
+    told.is(&["certificate-refused", "issuer-not-asked-for"]);
+}
