@@ -16,8 +16,8 @@ use crate::spelling;
 pub(super) const HELP: &str = "\
 Examples:
   fedgate check company-a.com                    is the other side set up right?
-  fedgate check company-a.com --own-domain company-b.com --certificate client.pem --key client.key \
-    --trust trust.pem                            and do they let us in?
+  fedgate check company-a.com --own-domain company-b.com --certificate client.pem --key client.key --trust trust.pem
+                                                 and do they let us in?
   fedgate check company-a.com --config /etc/fedgate.toml --watch 1m
 
 Each finding has a code, which is a heading in docs/check.md.
@@ -27,14 +27,15 @@ Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
 pub(super) struct CheckArgs {
     #[command(flatten)]
     what: What,
-    #[command(flatten)]
-    peer: PeerArgs,
     /// Look again so often, until interrupted, and tell what has changed; with --json, a line for each time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     watch: Option<Duration>,
     /// Write what came out into this file also, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    // Last, since its heading holds of what follows.
+    #[command(flatten)]
+    peer: PeerArgs,
 }
 
 /// What is looked at.

@@ -73,6 +73,9 @@ codes! {
     Info ADDRESS_PASSED_OVER "address-passed-over":
         "public addresses only";
         "They remove those that are not public.";
+    Info TARGET_IS_ALIAS "target-is-alias":
+        "a target that has addresses of its own (RFC 2782)";
+        "They name the alias' end, or give it addresses; some callers do not follow an alias there.";
     // TCP.
     Error TARGET_DEAD "target-dead":
         "one address at least takes a connection";

@@ -180,6 +180,12 @@ pub(super) async fn addresses(ledger: &mut Ledger<'_>, dns: &Dns, place: &Place)
             );
         }
     }
+    let named = "the target has them itself";
+    if dns.plain.is_alias(host).await {
+        ledger.found(named, &codes::TARGET_IS_ALIAS, format!("{host} is an alias"));
+    } else {
+        ledger.passed(named, format!("{host} is no alias"));
+    }
     // Some of each family.
     let some = |found: Addresses| found.usable.into_iter().take(MAX_ADDRESSES);
     some(v4).chain(some(v6)).map(|address| SocketAddr::new(address, *port)).collect()

@@ -130,6 +130,21 @@ fn a_wrong_authority_is_found() {
 }
 
 #[test]
+fn a_revoked_certificate_is_found_where_there_is_a_list() {
+    let site = Site::new();
+    let [revoked, other] = [(); 2].map(|()| site.authority.issue(&good()));
+    let list = |due| site.file("crl.pem", &site.authority.revocation_list(&[&revoked], due));
+    for (identity, due, expected) in [
+        (&revoked, DAYS, &["certificate-revoked"][..]),
+        (&other, DAYS, &[]),
+        (&other, -60, &["crl-unusable"]),
+    ] {
+        let _listening = site.serve(&Ingress { identity: identity.clone(), ..site.good() });
+        site.check(&["--crl", &list(due)]).is(expected);
+    }
+}
+
+#[test]
 fn our_certificate_is_looked_at_as_they_will_see_it() {
     let site = Site::new();
     let _listening = site.serve(&site.good());

@@ -1,8 +1,11 @@
 //! What DNS says of them.
 
+use std::fs;
 use std::net::Ipv4Addr;
 
-use fedgate_tests::dns::service;
+use fedgate_tests::address::Address;
+use fedgate_tests::dns::{Bind, service};
+use fedgate_tests::signing::{Anchor, Signing};
 
 use super::site::{PORT, Site, check, srv};
 
@@ -97,6 +100,41 @@ fn one_dead_address_is_found() {
         ]
     });
     site.told_of(&site.good()).is(&["address-dead"]);
+}
+
+#[test]
+fn whether_a_zone_is_signed_is_told() {
+    for (signing, outcome, code) in [
+        (Signing::Nsec, "passed", ""),
+        (Signing::Unsigned, "found", "dnssec-absent"),
+        (Signing::Expired, "found", "dnssec-bogus"),
+        (Signing::OtherKey, "found", "dnssec-bogus"),
+    ] {
+        let (address, dir) = (Address::claim(), tempfile::tempdir().unwrap());
+        let record = srv(PORT, "infra.a.com.");
+        let dns = Bind::signed(address.dns(), dir.path(), &[&record], &[("com", signing)], Anchor::Ds);
+        let config = dir.path().join("fedgate.toml");
+        let anchor = dns.trust_anchor().unwrap().display();
+        fs::write(&config, format!("[discovery]\ntrust_anchor = \"{anchor}\"\n")).unwrap();
+        let told = check("a.com", dns.address(), &["--config", config.to_str().unwrap()]);
+        let check = told.outcome("they are signed");
+        assert_eq!(check["outcome"], outcome, "{signing:?}: {check:#}");
+        if outcome == "found" {
+            assert_eq!(check["findings"][0]["code"], code, "{signing:?}: {check:#}");
+        }
+    }
+}
+
+#[test]
+fn the_addresses_of_an_alias_are_told_as_such() {
+    let site = Site::with(|address| {
+        vec![
+            srv(PORT, "infra.a.com."),
+            "infra.a.com. 600 IN CNAME lb.a.com.".to_owned(),
+            format!("lb.a.com. 600 IN A {address}"),
+        ]
+    });
+    site.told_of(&site.good()).is_info("target-is-alias");
 }
 
 #[test]

@@ -1,29 +1,75 @@
 //! How their ingress takes connections, and whom it lets in.
 
-use std::io::Read as _;
+use std::future::pending;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use fedgate_tests::address::Address;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use super::site::{Clients, Ingress, Site, answering};
+use super::site::{Clients, Ingress, PORT, Site, answering, srv};
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
 
-#[test]
-fn a_listener_in_plain_text_is_found() {
+/// What is found where all that is ever said are these octets.
+#[track_caller]
+fn said(octets: &'static [u8], expected: &str) {
     let site = Site::new();
     let listener = TcpListener::bind(site.address()).unwrap();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            // Whoever called may have gone.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(octets);
         }
     });
-    site.check(&[]).is(&["not-tls"]);
+    site.check(&[]).is(&[expected]);
+}
+
+#[test]
+fn a_listener_in_plain_text_is_found() {
+    said(b"HTTP/1.1 400 Bad Request\r\n\r\n", "not-tls");
+}
+
+#[test]
+fn a_listener_that_is_too_old_is_found() {
+    // The alert protocol_version.
+    said(&[21, 3, 1, 0, 2, 2, 70], "tls-too-old");
+}
+
+#[test]
+fn a_handshake_that_fails_is_found() {
+    // The alert unrecognized_name; and none.
+    said(&[21, 3, 3, 0, 2, 2, 112], "tls-failed");
+    said(&[], "tls-failed");
+}
+
+#[test]
+fn a_call_without_answer_is_found() {
+    let site = Site::new();
+    let router = axum::Router::new().fallback(axum::routing::any(async || pending::<()>().await));
+    let _listening = site.serve(&Ingress { router, ..site.good() });
+    site.check(&["--timeout", "500ms"]).is(&["call-unanswered"]);
+}
+
+#[test]
+fn addresses_that_show_different_certificates_are_told() {
+    let other = Address::claim();
+    let site = Site::with(|address| {
+        vec![
+            srv(PORT, "infra.a.com."),
+            format!("infra.a.com. 600 IN A {address}"),
+            format!("infra.a.com. 600 IN A {}", other.ip()),
+        ]
+    });
+    let _one = site.serve(&site.good());
+    let _other = site.good().serve((other.ip(), PORT).into());
+    site.check(&[]).is_info("certificates-differ");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Site {
 
     /// Has `ingress` listen.
     pub(super) fn serve(&self, ingress: &Ingress) -> Peer {
-        Peer::start(self.address(), ingress.config(), ingress.router.clone())
+        ingress.serve(self.address())
     }
 
     /// What is told of such an ingress, by us as we should be.
@@ -207,6 +207,11 @@ impl Told {
 // === impl Ingress ===
 
 impl Ingress {
+    /// Listens there.
+    pub(super) fn serve(&self, address: SocketAddr) -> Peer {
+        Peer::start(address, self.config(), self.router.clone())
+    }
+
     fn config(&self) -> ServerConfig {
         let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
