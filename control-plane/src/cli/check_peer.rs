@@ -66,12 +66,9 @@ impl PeerArgs {
         };
         let trust = file(self.trust.as_deref(), Trust::read)?;
         let lists = file(self.crl.as_deref(), RevocationLists::read)?.unwrap_or_default();
-        let own_domain = self.own_domain.as_ref();
-        let own_hosts = peer::own_hosts(ledger, &dns, own_domain).await;
         let question = peer::Question {
             domain,
-            own_domain,
-            own_hosts: &own_hosts,
+            own_domain: self.own_domain.as_ref(),
             identity: identity.as_ref(),
             trust: trust.as_ref(),
             lists: &lists,
@@ -97,8 +94,9 @@ impl PeerArgs {
         }
         let private = self.allow_private_addresses || config.is_some_and(|it| it.private_addresses);
         let anchors = config.map(|config| config.dnssec.anchors.clone()).unwrap_or_default();
-        peer::Dns::new(&servers, self.timeout, private, &anchors)
-            .map_err(|error| Error::Use(error.to_string()))
+        peer::Dns::new(&servers, self.timeout, private, &anchors).map_err(|error| {
+            Error::Use(error.to_string().replace("--discovery-servers", "--dns-server"))
+        })
     }
 }
 

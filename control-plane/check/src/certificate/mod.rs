@@ -66,13 +66,13 @@ pub fn look(ledger: &mut Ledger<'_>, chain: &[CertificateDer<'_>], expected: &Ex
     ledger.judged("it is valid now, and for a while", ends(&readings, expected.now), until(&readings));
     let usage = certificate.extended_key_usage();
     ledger.judged("it may be used for this", purposes(usage, expected.role), told(usage));
-    ledger.judged("its key may sign handshakes", signs(leaf), "it may");
+    ledger.judged("its key may sign handshakes", signs(leaf), "digitalSignature, or no keyUsage");
     ledger.judged("its key is of a kind that is accepted", key(leaf), leaf.key.clone());
-    ledger.judged("it is an end entity's", authority(leaf), "it may not issue others");
+    ledger.judged("it may issue no others", authority(leaf), "no CA:TRUE");
     let weak = weak(&readings);
     let is_weak = !weak.is_empty();
     ledger.judged("it is signed well", weak, "no signature uses SHA-1 or MD5");
-    ledger.judged("its chain is in order", order(&readings), format!("{} certificates", readings.len()));
+    ledger.judged("its chain is in order", order(&readings), format!("{} sent", readings.len()));
     trusted(ledger, chain, &readings, expected, is_weak);
 }
 

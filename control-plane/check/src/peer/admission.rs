@@ -117,3 +117,39 @@ fn issuer(ledger: &mut Ledger<'_>, asked: &Asked, identity: Option<&Identity>) {
         ledger.found(OURS, &codes::ISSUER_NOT_ASKED_FOR, seen);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_counts_where_it_is_for_the_certificate() {
+        let wires = |label: &str| format!(r#"{{"code":400,"label":"{label}","message":"m"}}"#);
+        let nginx = "<html>400 No required SSL certificate was sent".to_owned();
+        for (status, body, expected) in [
+            (403, wires("no-client-certificate"), "refused"),
+            (403, wires("authentication-failure"), "refused"),
+            (400, nginx, "refused"),
+            (403, "RBAC: access denied".to_owned(), "refused"),
+            (200, "[]".to_owned(), "let in"),
+            (204, String::new(), "let in"),
+            // Their list said no, which it does to anybody.
+            (400, wires("federation-denied"), "unclear"),
+            (422, wires("invalid-domain"), "unclear"),
+            (404, "not found".to_owned(), "unclear"),
+            (503, "no healthy upstream".to_owned(), "unclear"),
+        ] {
+            let body = body.into_bytes();
+            let (date, received, took) = (None, SystemTime::UNIX_EPOCH, Duration::ZERO);
+            let reception = answered(&Answer { status, body, date, received, took });
+            let is = match reception {
+                Reception::Refused(_) => "refused",
+                Reception::LetIn(_) => "let in",
+                Reception::Unclear(_) => "unclear",
+            };
+            assert_eq!(is, expected, "{status} {reception:?}");
+        }
+    }
+}

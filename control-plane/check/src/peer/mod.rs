@@ -39,8 +39,6 @@ pub struct Question<'a> {
     pub domain: &'a Domain,
     /// Ours, where it is known.
     pub own_domain: Option<&'a Domain>,
-    /// The hosts that speak for us, where they are known: see [`own_hosts`].
-    pub own_hosts: &'a [HostName],
     /// The certificate that we show when we call.
     pub identity: Option<&'a Identity>,
     /// Whom we trust.
@@ -53,37 +51,11 @@ pub struct Question<'a> {
     pub now: UnixTime,
 }
 
-/// The hosts that speak for us, as they will find them.
-pub async fn own_hosts(
-    ledger: &mut Ledger<'_>,
-    dns: &Dns,
-    own_domain: Option<&Domain>,
-) -> Vec<HostName> {
-    let claim = "our own SRV record is there";
-    ledger.section("our certificate");
-    let Some(domain) = own_domain else {
-        ledger.not_looked_at(claim, "our own domain was not named; use --own-domain");
-        return Vec::new();
-    };
-    ledger.begins(claim);
-    let found = dns.hosts(domain).await;
-    match (found.trouble(), &found.outcome) {
-        (_, Outcome::Hosts(hosts)) => {
-            let texts: Vec<_> = hosts.iter().take(AT_ONCE).map(ToString::to_string).collect();
-            ledger.passed(claim, texts.join(", "));
-            return hosts.clone();
-        }
-        (Some(failure), _) => ledger.not_looked_at(claim, format!("DNS fails: {}", failure.message)),
-        (None, Outcome::Failure(failure)) => {
-            ledger.found(claim, &codes::OWN_SRV_MISSING, &failure.message);
-        }
-    }
-    Vec::new()
-}
-
 /// Looks at all of it.
 pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
-    own_certificate(ledger, question);
+    ledger.section("our certificate");
+    let own_hosts = own_hosts(ledger, dns, question.own_domain).await;
+    own_certificate(ledger, question, &own_hosts);
     ledger.section("DNS");
     let begun = Instant::now();
     for place in dns::look(ledger, dns, question.domain).await {
@@ -99,7 +71,7 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
         } else {
             ledger.begins("its addresses can be spoken to");
             stream::iter(addresses)
-                .map(|address| visit(question, &place, address))
+                .map(|address| visit(question, &own_hosts, &place, address))
                 .buffered(AT_ONCE)
                 .collect()
                 .await
@@ -132,14 +104,40 @@ fn spoken(ledger: &mut Ledger<'_>, question: &Question<'_>, host: &HostName, tal
     answer::clock(ledger, talk);
 }
 
-fn own_certificate(ledger: &mut Ledger<'_>, question: &Question<'_>) {
-    ledger.section("our certificate");
+/// The hosts that speak for us, as they will find them.
+pub async fn own_hosts(
+    ledger: &mut Ledger<'_>,
+    dns: &Dns,
+    own_domain: Option<&Domain>,
+) -> Vec<HostName> {
+    let claim = "our own SRV record is there";
+    let Some(domain) = own_domain else {
+        ledger.not_looked_at(claim, "our own domain was not named; use --own-domain");
+        return Vec::new();
+    };
+    ledger.begins(claim);
+    let found = dns.hosts(domain).await;
+    match (found.trouble(), &found.outcome) {
+        (_, Outcome::Hosts(hosts)) => {
+            let texts: Vec<_> = hosts.iter().take(AT_ONCE).map(ToString::to_string).collect();
+            ledger.passed(claim, texts.join(", "));
+            return hosts.clone();
+        }
+        (Some(failure), _) => ledger.not_looked_at(claim, format!("DNS fails: {}", failure.message)),
+        (None, Outcome::Failure(failure)) => {
+            ledger.found(claim, &codes::OWN_SRV_MISSING, &failure.message);
+        }
+    }
+    Vec::new()
+}
+
+fn own_certificate(ledger: &mut Ledger<'_>, question: &Question<'_>, own_hosts: &[HostName]) {
     let Some(identity) = question.identity else {
         return ledger.not_looked_at("it will do", "it was not named; use --certificate and --key");
     };
     let expected = Expected {
         role: Role::Client,
-        hosts: question.own_hosts,
+        hosts: own_hosts,
         trust: question.trust,
         lists: question.lists,
         now: question.now,

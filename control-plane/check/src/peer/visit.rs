@@ -68,8 +68,13 @@ pub(super) enum Welcome {
 }
 
 /// Goes there.
-pub(super) async fn visit(question: &Question<'_>, place: &Place, address: SocketAddr) -> Visit {
-    let visitor = Visitor { question, place, address, begun: Instant::now() };
+pub(super) async fn visit(
+    question: &Question<'_>,
+    own_hosts: &[HostName],
+    place: &Place,
+    address: SocketAddr,
+) -> Visit {
+    let visitor = Visitor { question, own_hosts, place, address, begun: Instant::now() };
     match connect(address, question.patience).await {
         Ok(connected) => Visit {
             address,
@@ -82,6 +87,7 @@ pub(super) async fn visit(question: &Question<'_>, place: &Place, address: Socke
 
 struct Visitor<'a> {
     question: &'a Question<'a>,
+    own_hosts: &'a [HostName],
     place: &'a Place,
     address: SocketAddr,
     begun: Instant,
@@ -112,7 +118,7 @@ impl Visitor<'_> {
 
     async fn others(&self, agreed: &Result<Agreed, TlsTrouble>) -> Others {
         let own = self.question.own_domain.map_or(NOBODY, |domain| domain.as_str());
-        let name = self.question.own_hosts.first().map_or(own, HostName::as_str);
+        let name = self.own_hosts.first().map_or(own, HostName::as_str);
         let stranger = match Identity::stranger(name) {
             Ok(stranger) => self.welcome(Some(&stranger)).await,
             Err(error) => Welcome::Untried(error.to_string()),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use fedgate_policy::HostName;
+use fedgate_policy::{HostName, legible};
 use h2::RecvStream;
 use http::{HeaderValue, Request};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +18,8 @@ use super::alert::alert;
 
 /// How much is kept of a body, in octets; an error of Wire's has a few hundred.
 const MAX_BODY: usize = 16 << 10;
+/// How many characters are told of an error.
+const MAX_TOLD: usize = 200;
 /// How much a list of headers may have, in octets.
 const MAX_HEADERS: u32 = 16 << 10;
 
@@ -149,11 +151,11 @@ fn trouble(error: &h2::Error) -> CallTrouble {
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::BrokenPipe,
     ];
-    match error.get_io() {
-        Some(io) if closed.contains(&io.kind()) => CallTrouble::Closed,
-        Some(io) => CallTrouble::Broken(io.to_string()),
-        None => CallTrouble::Broken(error.to_string()),
+    if error.get_io().is_some_and(|io| closed.contains(&io.kind())) {
+        return CallTrouble::Closed;
     }
+    // They may have had a say in it (GOAWAY).
+    CallTrouble::Broken(legible(&error.to_string(), MAX_TOLD))
 }
 
 /// The alert that ended a connection: HTTP/2's errors do not keep it.
