@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 
 use fedgate_tests::address::Address;
 use fedgate_tests::dns::{Bind, service};
+use fedgate_tests::scripted::{Scripted, say};
 use fedgate_tests::signing::{Anchor, Signing};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{RData, Record, RecordType};
 
 use super::site::{PORT, Site, check, srv};
 
@@ -150,6 +153,37 @@ fn what_is_only_unusual_is_told() {
     for code in ["port-unusual", "several-targets", "ttl-short"] {
         told.is_info(code);
     }
+}
+
+#[test]
+fn a_record_that_lives_for_long_is_told() {
+    let site = Site::with(|address| {
+        vec![
+            srv(PORT, "infra.a.com.").replace("600", "172800"),
+            format!("infra.a.com. 600 IN A {address}"),
+        ]
+    });
+    site.told_of(&site.good()).is_info("ttl-long");
+}
+
+#[test]
+fn one_family_that_dns_does_not_know_is_found() {
+    let site = Site::new();
+    let good = site.address().ip();
+    let dns = Scripted::start(move |asked| {
+        let query = asked.message.queries.first().unwrap().clone();
+        let mut answer = asked.empty();
+        if query.query_type() == RecordType::SRV {
+            answer = asked.srv(&query.name().to_ascii(), "infra.a.com.");
+        } else if query.query_type() == RecordType::A {
+            answer.add_answer(Record::from_rdata(query.name().clone(), 600, RData::from(good)));
+        } else {
+            answer.metadata.response_code = ResponseCode::ServFail;
+        }
+        say(&answer)
+    });
+    let told = check("a.com", dns.address(), &["--timeout", "1s"]);
+    assert!(told.of(&["warning"]).contains("address-lookup-half"), "{:#}", told.report);
 }
 
 #[test]

@@ -84,7 +84,9 @@ fn a_silent_listener_is_found_and_does_not_hold_us_up() {
 #[test]
 fn tls_1_2_alone_is_found() {
     let site = Site::new();
-    site.told_of(&Ingress { versions: ONLY_12, ..site.good() }).is(&["tls-1-2-only"]);
+    let told = site.told_of(&Ingress { versions: ONLY_12, ..site.good() });
+    told.is(&["tls-1-2-only"]);
+    assert!(told.of(&["info"]).contains("post-quantum-absent"), "{:#}", told.report);
 }
 
 #[test]
