@@ -115,6 +115,11 @@ impl ConfigErrors {
     }
 }
 
+/// A DNS server, as `ip` or `ip:port`.
+pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map(|Server(address)| address)
+}
+
 /// A store's file.
 struct StoreUrl(PathBuf);
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Code, envoy};
+use crate::{Code, envoy, peer};
 
 const PAGE: &str = include_str!("../../../docs/check.md");
 
 /// The sections of the page, with the codes of what it is about.
 fn sections() -> [(&'static str, Vec<&'static [&'static Code]>); 3] {
     [
-        ("Of another backend", vec![]),
+        ("Of another backend", vec![peer::CODES]),
         ("Of our own", vec![]),
         ("Of an Envoy's configuration", vec![envoy::CODES]),
     ]
