@@ -52,7 +52,8 @@ impl Portrait {
 }
 
 fn hexadecimal(number: &[u8]) -> String {
-    number.iter().take(SERIAL).map(|octet| format!("{octet:02x}")).collect()
+    let digits = number.iter().take(SERIAL).flat_map(|octet| [octet >> 4, octet & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn distinguished(name: &X509Name<'_>) -> String {
