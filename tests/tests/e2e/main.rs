@@ -45,6 +45,7 @@ mod partners;
 mod portable;
 mod reference;
 mod reload;
+mod reports;
 mod site;
 mod slips;
 mod startup;
