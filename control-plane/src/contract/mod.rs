@@ -6,6 +6,7 @@
 mod audit;
 mod brig;
 mod domains;
+mod explain;
 mod lookups;
 mod problem;
 mod reloaded;
@@ -19,6 +20,10 @@ mod writes;
 pub(crate) use audit::{AuditPage, RecordBody};
 pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
+pub(crate) use explain::{
+    CertificateBody, DecisionBody, Direction, DiscoveryBody, Explain, Explained, FiltersBody, NameBody,
+    Outcome as Judged, StepBody, StepState,
+};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use problem::{Details, Kind};
 pub(crate) use reloaded::Reloaded;

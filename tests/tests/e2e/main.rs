@@ -22,6 +22,7 @@ mod dnssec;
 mod egress;
 mod endings;
 mod examples;
+mod explain;
 mod fairness;
 mod federator;
 mod feed;
