@@ -405,6 +405,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
+        "/v1/explain",
         "/v1/reload",
         "/v1/store/backup",
         "/v1/strategy",
