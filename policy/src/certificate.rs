@@ -5,6 +5,8 @@
 //! be forged by a subject alternative name that carries the proxy's own separators.
 
 mod frame;
+#[cfg(not(target_family = "wasm"))]
+mod names;
 mod portrait;
 
 use std::borrow::Cow;
@@ -22,6 +24,8 @@ use x509_parser::prelude::{ASN1Time, FromDer};
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
 
+#[cfg(not(target_family = "wasm"))]
+pub use names::ShownName;
 pub use portrait::Portrait;
 
 /// The most names, of any kind, that a certificate may have. Public authorities put some hundred into one;
@@ -144,6 +148,18 @@ impl Certificate {
             not_after: UnixTime(certificate.validity().not_after.timestamp()),
             extended_key_usage,
         })
+    }
+
+    /// One that is always valid and presents no name: what is refused all the same is not refused for the
+    /// certificate's sake.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn nameless() -> Self {
+        Self {
+            presented: Vec::new(),
+            not_before: UnixTime(i64::MIN),
+            not_after: UnixTime(i64::MAX),
+            extended_key_usage: ExtendedKeyUsage::Any,
+        }
     }
 
     /// The DNS names that it presents, sorted, each once; names that are not clean are left out.

@@ -26,6 +26,7 @@ pub struct Caller {
     config: ClientConfig,
     source: Option<Ipv4Addr>,
     preface: Vec<u8>,
+    identity: Option<Identity>,
 }
 
 /// One HTTP/1.1 connection.
@@ -71,7 +72,8 @@ impl Caller {
         };
         config.resumption = Resumption::disabled();
         let server_name = server_name.to_owned();
-        Self { address, server_name, config, source: None, preface: vec![] }
+        let identity = identity.cloned();
+        Self { address, server_name, config, source: None, preface: vec![], identity }
     }
 
     /// The same caller, at this address of its own.
@@ -86,6 +88,11 @@ impl Caller {
     pub fn beginning_with(mut self, preface: &[u8]) -> Self {
         self.preface = preface.to_vec();
         self
+    }
+
+    /// The certificate that it shows, if any.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// The same caller, keeping TLS sessions to resume them on later connections.

@@ -26,6 +26,7 @@ pub mod control_plane;
 pub mod disk;
 pub mod dns;
 pub mod envoy;
+pub mod explain;
 pub mod http2;
 pub mod local;
 pub mod peer;

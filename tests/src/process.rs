@@ -143,6 +143,6 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     clippy::disallowed_methods,
     reason = "a condition with a deadline is polled here, and only here"
 )]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }

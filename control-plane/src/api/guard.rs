@@ -13,7 +13,7 @@ use crate::listener::{Listener, Peer};
 /// Passes on the requests of those who may make them.
 pub(super) async fn authorize(
     State((guard, listener)): State<(Guard, Listener)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let roles: &[Role] = match listener {
@@ -23,6 +23,24 @@ pub(super) async fn authorize(
         Listener::Admin | Listener::Wire => &[Role::Admin],
         Listener::Verdicts | Listener::Xds => &[Role::Filter],
     };
+    pass(&guard, roles, request, next).await
+}
+
+/// Passes on requests that write nothing, whatever their method is.
+pub(super) async fn authorize_reading(
+    State(guard): State<Guard>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    pass(&guard, &[Role::Viewer, Role::Admin], request, next).await
+}
+
+async fn pass(
+    guard: &Guard,
+    roles: &[Role],
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let peer = request.extensions().get::<Peer>().cloned();
     let caller = guard.admit(request.headers(), roles, peer.as_ref()).await?;
     request.extensions_mut().insert(caller);

@@ -4,12 +4,14 @@
 //! A request goes through the layers from the outside in: number, route (404, 405), time limit, token and
 //! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
 
+mod account;
 mod admin;
 mod audit;
 mod brig;
 mod bulk;
 mod describe;
 mod domains;
+mod explain;
 mod extract;
 mod findings;
 mod guard;
@@ -122,7 +124,9 @@ pub(crate) fn admin(api: Api) -> Router {
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
     let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
-    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
+    let reading = from_fn_with_state(api.guard.clone(), guard::authorize_reading);
+    let reading = explain::guarded().route_layer(rate.clone()).route_layer(reading);
+    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard).merge(reading));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))

@@ -425,6 +425,7 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
+        "/v1/explain",
         "/v1/partners",
         "/v1/partners/{domain}",
         "/v1/partners/{domain}/retry",

@@ -29,6 +29,9 @@ pub(super) enum Error {
     /// A lookup that was asked for came to nothing.
     #[error("{0}")]
     Lookup(String),
+    /// A request that was asked about would be refused.
+    #[error("{0}")]
+    Refused(String),
     /// Our list and brig's are not the same, or nobody knows.
     #[error("{0}")]
     Drift(String),
@@ -174,6 +177,7 @@ impl Error {
             Self::Found { code, .. } => kind("fedgate:check", "Not as it should be", *code),
             Self::Store(_) => kind("fedgate:store", "The store cannot be used", 1),
             Self::Lookup(_) => kind("fedgate:lookup", "The lookup failed", 1),
+            Self::Refused(_) => kind("fedgate:refused", "It would be refused", 1),
             Self::Drift(_) => kind("fedgate:drift", "Not in step with brig", 1),
             Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
             Self::Use(_)

@@ -14,6 +14,7 @@ mod complete;
 mod deeds;
 mod domain;
 mod envoy;
+mod explain;
 mod failure;
 mod names;
 mod outcome;
@@ -107,6 +108,9 @@ Examples:
         #[command(subcommand)]
         command: brig::BrigCommand,
     },
+    /// Say what would become of a request, step by step: why it is refused, and what to do about it
+    #[command(after_help = explain::HELP)]
+    Explain(explain::ExplainArgs),
     /// Look whether another backend is set up right for federation; needs no control plane
     #[command(after_help = check::HELP)]
     Check(check::CheckArgs),
@@ -284,6 +288,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Partner { command } => runtime()?.block_on(partner::run(command, json)),
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
         Command::Check(args) => runtime()?.block_on(check::run(args, json)),
+        Command::Explain(args) => runtime()?.block_on(explain::run(&args, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),
         Command::Audit(args) => runtime()?.block_on(audit::run(&args, json)),

@@ -7,6 +7,7 @@ mod audit;
 mod brig;
 mod configuration;
 mod domains;
+mod explain;
 mod lookups;
 mod partners;
 mod problem;
@@ -23,6 +24,10 @@ pub(crate) use audit::{AuditPage, RecordBody};
 pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use configuration::{ConfigurationBody, KeyBody, Reloaded};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
+pub(crate) use explain::{
+    CertificateBody, DecisionBody, Direction, DiscoveryBody, Explain, Explained, FiltersBody, NameBody,
+    Outcome as Judged, StepBody, StepState,
+};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
 pub(crate) use partners::{
     NOT_LISTED, PARTNER_STATES, PartnerInList, PartnerPage, Retried, SeenCertificate, SeenEnd,

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::{AllowList, Change, Entry, State};
-use fedgate_policy::{Domain, FeedPage, Speaker};
+use fedgate_policy::{Domain, FeedPage, Speaker, Verdict};
 use tokio::sync::watch;
 
 use super::binding::Binding;
@@ -40,6 +40,15 @@ pub(super) struct Feed {
     /// How many pages were told, and how many of them began a table.
     pages: AtomicU64,
     resets: AtomicU64,
+}
+
+/// What filters are told of a domain.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// The verdict, and since when it is told; none where the domain is not on the list.
+    pub(crate) verdict: Option<(Verdict, Instant)>,
+    /// How many wait for the next change, and so have heard of all before.
+    pub(crate) waiting: usize,
 }
 
 /// What those who wait are woken by.
@@ -70,7 +79,8 @@ impl Feed {
         let fill = |state: &State| {
             let mut log = feed.log_for_writing();
             let in_force = state.domains.iter().filter(|(_, entry)| !entry.lapsed);
-            log.fill(state.strategy, in_force.map(|(domain, entry)| (domain, binding(entry))));
+            let listed = in_force.map(|(domain, entry)| (domain, binding(entry)));
+            log.fill(state.strategy, listed, Instant::now());
             log.sequence()
         };
         let sequence = list.follow(fill, follower);
@@ -123,6 +133,13 @@ impl Feed {
         &self.speaker
     }
 
+    /// What filters are told of a domain.
+    pub(super) fn told(&self, domain: &Domain) -> Told {
+        let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
+        let verdict = log.told(domain, Instant::now());
+        Told { verdict, waiting: self.published.receiver_count() }
+    }
+
     /// Takes in what is known of a domain, if it is listed and this is news.
     pub(super) fn learn(self: &Arc<Self>, domain: &Domain, known: &Arc<Known>) {
         let mut log = self.log_for_writing();
@@ -144,9 +161,11 @@ impl Feed {
     fn follow(self: &Arc<Self>, change: &Change) {
         let mut log = self.log_for_writing();
         let changed = match change {
-            Change::Put(domain, entry) if !entry.lapsed => log.put(domain, binding(entry)),
+            Change::Put(domain, entry) if !entry.lapsed => {
+                log.put(domain, binding(entry), Instant::now())
+            }
             Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
-                log.remove(domain)
+                log.remove(domain, Instant::now())
             }
             Change::Strategy(strategy, _) => log.set_strategy(*strategy),
             Change::Token(_) | Change::Revoke(..) => false,

@@ -39,6 +39,7 @@ use watch::{Observed, Watch};
 
 use crate::telemetry;
 
+pub(crate) use feed::Told;
 pub(crate) use known::Known;
 pub(crate) use standing::{Attempt, Standing, State};
 pub(crate) use watch::DnsTrouble;
@@ -140,6 +141,22 @@ impl Verdicts {
                 Some(said(domain, &known, binding.as_ref()))
             }
         }
+    }
+
+    /// What DNS said of an allowed domain, before terms are applied, as far as it is known; nothing is looked up.
+    pub(crate) async fn found(&self, domain: &Domain) -> Option<Arc<Known>> {
+        let Listing { is_listed, .. } = self.ruling(domain).ok()?;
+        self.cache.peek(domain, is_listed).await
+    }
+
+    /// Who is asked, for people.
+    pub(crate) fn servers(&self) -> &str {
+        self.watch.servers()
+    }
+
+    /// What filters are told of a domain.
+    pub(crate) fn told(&self, domain: &Domain) -> Told {
+        self.feed.told(domain)
     }
 
     /// How it stands with the lookups of a listed domain; nothing is looked up.

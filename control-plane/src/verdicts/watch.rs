@@ -50,6 +50,11 @@ impl Watch {
         Self { servers, seen: Mutex::default(), doubt: Notify::new() }
     }
 
+    /// Who is asked, for people.
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// Takes in what a discovery came to.
     pub(super) fn learn(&self, domain: &Domain, listed: bool, found: &Discovered, now: Instant) {
         let trouble = found.trouble().map(|failure| failure.message.as_str());

@@ -79,7 +79,7 @@ fn key(attribute: &Oid<'_>) -> String {
     attribute.to_string()
 }
 
-fn general(name: &GeneralName<'_>) -> String {
+pub(super) fn general(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => format!("DNS:{}", text(name)),
         GeneralName::RFC822Name(address) => format!("email:{}", text(address)),

@@ -24,6 +24,7 @@ mod dnssec;
 mod egress;
 mod endings;
 mod examples;
+mod explain;
 mod fairness;
 mod federator;
 mod feed;

@@ -38,6 +38,8 @@ pub(super) struct Log {
 
 struct Entry {
     sequence: u64,
+    /// When it changed last.
+    since: Instant,
     standing: Standing,
 }
 
@@ -86,10 +88,11 @@ impl Log {
         &mut self,
         strategy: Strategy,
         listed: impl Iterator<Item = (&'a Domain, Option<Binding>)>,
+        now: Instant,
     ) {
         self.set_strategy(strategy);
         for (domain, binding) in listed {
-            self.put(domain, binding);
+            self.put(domain, binding, now);
         }
     }
 
@@ -99,7 +102,7 @@ impl Log {
     }
 
     /// Lists a domain, of which nothing is known so far, or changes its terms. Whether that is a change.
-    pub(super) fn put(&mut self, domain: &Domain, binding: Option<Binding>) -> bool {
+    pub(super) fn put(&mut self, domain: &Domain, binding: Option<Binding>, now: Instant) -> bool {
         let known = match self.entries.get(domain).map(|entry| &entry.standing) {
             Some(Standing::Listed(listed)) if listed.binding.as_deref() == binding.as_ref() => {
                 return false;
@@ -107,14 +110,14 @@ impl Log {
             Some(Standing::Listed(listed)) => listed.known.clone(),
             Some(Standing::Removed) | None => None,
         };
-        self.stamp(domain, Standing::Listed(Listed { known, binding: binding.map(Box::new) }));
+        self.stamp(domain, Standing::Listed(Listed { known, binding: binding.map(Box::new) }), now);
         true
     }
 
     /// Takes a domain off the list. Whether that is a change.
-    pub(super) fn remove(&mut self, domain: &Domain) -> bool {
+    pub(super) fn remove(&mut self, domain: &Domain, now: Instant) -> bool {
         match self.entries.get(domain).map(|entry| &entry.standing) {
-            Some(Standing::Listed(_)) => self.stamp(domain, Standing::Removed),
+            Some(Standing::Listed(_)) => self.stamp(domain, Standing::Removed, now),
             Some(Standing::Removed) | None => return false,
         }
         self.removals.insert(self.sequence);
@@ -155,7 +158,7 @@ impl Log {
         listed.known = Some(known.clone());
         if urgency != Urgency::None {
             let listed = listed.clone();
-            self.stamp(domain, Standing::Listed(listed));
+            self.stamp(domain, Standing::Listed(listed), now);
         }
         urgency
     }
@@ -211,6 +214,15 @@ impl Log {
         }
     }
 
+    /// What is told of a domain, and since when; none where it is not on the list.
+    pub(super) fn told(&self, domain: &Domain, now: Instant) -> Option<(Verdict, Instant)> {
+        let entry = self.entries.get(domain)?;
+        match &entry.standing {
+            Standing::Listed(listed) => Some((told(domain, listed, now), entry.since)),
+            Standing::Removed => None,
+        }
+    }
+
     /// Reads a cursor; none where this log cannot go on from it.
     fn place(&self, cursor: &str) -> Option<Cursor> {
         let cursor: Cursor = cursor.parse().ok()?;
@@ -220,9 +232,9 @@ impl Log {
     }
 
     /// Gives a domain the next number, at the end of the order.
-    fn stamp(&mut self, domain: &Domain, standing: Standing) {
+    fn stamp(&mut self, domain: &Domain, standing: Standing, now: Instant) {
         self.sequence = self.sequence.saturating_add(1);
-        let entry = Entry { sequence: self.sequence, standing };
+        let entry = Entry { sequence: self.sequence, since: now, standing };
         if let Some(before) = self.entries.insert(domain.clone(), entry) {
             self.order.remove(&before.sequence);
             self.removals.remove(&before.sequence);

@@ -31,7 +31,7 @@ fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
 fn listing(names: &[&str]) -> Log {
     let mut log = Log::new(7);
     let names: Vec<_> = names.iter().map(|name| domain(name)).collect();
-    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
     log
 }
 
@@ -80,8 +80,8 @@ fn a_new_filter_gets_the_whole_table_and_then_only_what_changes() {
     let nothing = FeedPage { reset: false, verdicts: vec![], ..first };
     assert_eq!(second, nothing);
 
-    log.put(&domain("c.com"), None);
-    log.remove(&domain("a.com"));
+    log.put(&domain("c.com"), None, Instant::now());
+    log.remove(&domain("a.com"), Instant::now());
     let third = log.page(&second.cursor, now);
     assert_eq!((third.verdicts.len(), &third.removed), (1, &vec![domain("a.com")]));
     assert_eq!(third.verdicts[0].domain, domain("c.com"));
@@ -98,14 +98,14 @@ fn only_the_last_word_on_a_domain_is_told() {
     let now = Instant::now();
     let mut log = listing(&["a.com"]);
     let cursor = log.page("", now).cursor;
-    assert!(log.remove(&domain("a.com")));
-    assert!(log.put(&domain("a.com"), None));
-    assert!(!log.put(&domain("a.com"), None), "it is listed already");
+    assert!(log.remove(&domain("a.com"), Instant::now()));
+    assert!(log.put(&domain("a.com"), None, Instant::now()));
+    assert!(!log.put(&domain("a.com"), None, Instant::now()), "it is listed already");
     let page = log.page(&cursor, now);
     assert_eq!((page.verdicts.len(), page.removed.len()), (1, 0));
-    log.remove(&domain("a.com"));
-    assert!(!log.remove(&domain("a.com")), "it has gone already");
-    assert!(!log.remove(&domain("b.com")), "it never was there");
+    log.remove(&domain("a.com"), Instant::now());
+    assert!(!log.remove(&domain("a.com"), Instant::now()), "it has gone already");
+    assert!(!log.remove(&domain("b.com"), Instant::now()), "it never was there");
     let page = log.page(&cursor, now);
     assert_eq!((page.verdicts.len(), page.removed.len()), (0, 1));
     assert_eq!(log.page("", now).removed, [], "a new table needs no removals");
@@ -192,12 +192,12 @@ fn that_a_lookup_failed_is_not_told_as_a_verdict() {
 fn what_is_learned_of_a_domain_that_has_gone_is_passed_over() {
     let now = Instant::now();
     let mut log = listing(&["a.com"]);
-    log.remove(&domain("a.com"));
+    log.remove(&domain("a.com"), Instant::now());
     for name in ["a.com", "b.com"] {
         assert_eq!(log.learn(&domain(name), &known(hosts("x.com"), now, SECOND), now), Urgency::None);
     }
     assert!(log.page("", now).verdicts.is_empty());
-    log.put(&domain("a.com"), None);
+    log.put(&domain("a.com"), None, Instant::now());
     assert_eq!(log.page("", now).verdicts[0].ttl_ms, 0, "listed anew, it is looked up anew");
 }
 
@@ -217,12 +217,12 @@ fn who_has_missed_a_forgotten_removal_begins_anew() {
     let now = Instant::now();
     let mut log = listing(&["a.com"]);
     let early = log.page("", now).cursor;
-    log.remove(&domain("a.com"));
+    log.remove(&domain("a.com"), Instant::now());
     let late = log.page("", now).cursor;
     for number in 0..REMOVALS {
         assert!(log.awaits(&early).is_some(), "{number}");
-        log.put(&numbered(number), None);
-        log.remove(&numbered(number));
+        log.put(&numbered(number), None, Instant::now());
+        log.remove(&numbered(number), Instant::now());
     }
     assert!(log.page(&early, now).reset);
     assert!(!log.page(&late, now).reset);
@@ -237,18 +237,18 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
     let now = Instant::now();
     let mut log = Log::new(7);
     let names: Vec<_> = (0..2000).map(numbered).collect();
-    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
-    log.remove(&names[1999]);
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
+    log.remove(&names[1999], Instant::now());
     let mut filter = Filter::default();
     let mut turn = 0;
     while filter.turn(&log, now) {
         // One that it has, one that it has not yet, one that is removed and returns, and news.
-        log.remove(&names[turn]);
-        log.remove(&names[1998 - turn]);
-        log.remove(&names[900 + turn]);
-        log.put(&names[900 + turn], None);
+        log.remove(&names[turn], Instant::now());
+        log.remove(&names[1998 - turn], Instant::now());
+        log.remove(&names[900 + turn], Instant::now());
+        log.put(&names[900 + turn], None, Instant::now());
         log.learn(&names[20 + turn], &known(hosts("fed.a.com"), now, SECOND), now);
-        log.put(&numbered(3000 + turn), None);
+        log.put(&numbered(3000 + turn), None, Instant::now());
         turn += 1;
     }
     assert!(turn > 10, "{turn}");
@@ -260,8 +260,8 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
 
     // One that comes back after a long time gets its pages too, and the removals with them.
     let away = filter.cursor.clone();
-    assert!(names[..1000].iter().filter(|name| log.remove(name)).count() > 900);
-    assert!((4000..5000).all(|number| log.put(&numbered(number), None)));
+    assert!(names[..1000].iter().filter(|name| log.remove(name, Instant::now())).count() > 900);
+    assert!((4000..5000).all(|number| log.put(&numbered(number), None, Instant::now())));
     assert!(!log.page(&away, now).reset);
     assert!(filter.turn(&log, now));
     assert_eq!(log.awaits(&filter.cursor), None, "more is ready, so nobody waits");
@@ -275,7 +275,7 @@ fn no_page_is_longer_than_it_may_be() {
     let now = Instant::now();
     let mut log = Log::new(7);
     let names: Vec<_> = (0..300).map(numbered).collect();
-    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)));
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
     let longest = format!("{}.example", ["x".repeat(60).as_str(); 4].join("."));
     for (number, name) in names.iter().enumerate() {
         let outcome = match number % 3 {

@@ -1,0 +1,184 @@
+//! `fedgate explain`: what it says, to whom; and that its comparison with the filter, which [`crate::claim`] makes for
+//! all tests, is one.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VIEWER_TOKEN};
+use fedgate_tests::dns::srv;
+use fedgate_tests::pki::{Leaf, San};
+use fedgate_tests::process::http;
+use fedgate_tests::{World, artifacts, explain};
+use serde_json::{Value, json};
+
+use crate::claim::Expect::{Permit, Refuse};
+use crate::claim::{check, origin};
+use crate::shared;
+
+fn fedgate(world: &World, args: &[&str]) -> Output {
+    let url = world.control_plane.as_ref().unwrap().url();
+    let mut command = Command::new(artifacts::fedgate());
+    command.arg("explain").args(args).env("FEDGATE_URL", url).env("FEDGATE_TOKEN", VIEWER_TOKEN);
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn post(world: &World, token: &str, body: &str) -> (u16, Value) {
+    let url = world.control_plane.as_ref().unwrap().url();
+    let request = http()
+        .post(format!("{url}/v1/explain"))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json");
+    let answer = request.send(body).unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.into_body().read_to_string().unwrap();
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn what_the_filter_answers_is_compared_with_what_explain_says() {
+    let world = shared();
+    let before = explain::compared();
+    let (right, wrong) = (world.identity(&["infra.a.com"]), world.identity(&["other.a.com"]));
+    check(&world, &world.caller(&right), "explain_right", &[origin("a.com")], Permit("a.com"));
+    let refused = Refuse(403, "authentication-failure");
+    check(&world, &world.caller(&wrong), "explain_wrong", &[origin("a.com")], refused);
+    assert!(explain::compared() >= before + 4, "each answer, over both versions of HTTP");
+
+    let url = world.control_plane.as_ref().unwrap().url();
+    let answer =
+        world.run(async { world.caller(&wrong).call("explained", &[origin("a.com")]).await }).unwrap();
+    let difference = |identity, claim| explain::difference(&url, identity, &[origin(claim)], &answer);
+    assert_eq!(difference(Some(&wrong), "a.com"), None);
+    for (identity, claim) in [(Some(&right), "a.com"), (None, "a.com"), (Some(&wrong), "unlisted.com")] {
+        assert!(difference(identity, claim).is_some(), "a difference is seen: {claim}");
+    }
+}
+
+#[test]
+fn one_screen_says_each_step_the_answer_and_the_cure() {
+    let world = shared();
+    let names = vec![San::dns("*.infra.a.com"), San::dns("infra.a.com."), San::Ip(vec![192, 0, 2, 1])];
+    let identity = world.authority.issue(&Leaf { names, ..Leaf::default() });
+    let file = world.dir().join("explain.pem");
+    fs::write(&file, &identity.chain).unwrap();
+    let output = fedgate(&world, &["a.com", "--cert", file.to_str().unwrap()]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for part in [
+        "ok  certificate",
+        "-   chain        not looked at, because Envoy validates the chain",
+        "ok  allow list   a.com is listed since",
+        "by admin",
+        "SRV _wire-server-federator._tcp.a.com",
+        "not proven by DNSSEC",
+        "target infra.a.com:443",
+        "no  names        none of the domain names match the certificate",
+        "DNS:*.infra.a.com is a wildcard, which stands for exactly one label",
+        "DNS:infra.a.com. is not a clean host name, and counts for nothing",
+        "IP:192.0.2.1 is an address, and counts for nothing",
+        "they were told the same",
+        "answer       403 authentication-failure: none of the domain names",
+        r#""label":"authentication-failure""#,
+        "cure         they change their certificate",
+        "see          docs/errors.md#authentication-failure",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(shown.lines().count() <= 40, "{shown}");
+    let json = fedgate(&world, &["a.com", "--cert", file.to_str().unwrap(), "--json"]);
+    let explained: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(explained["decision"]["label"], "authentication-failure");
+    assert_eq!(explained["decision"]["body"]["code"], 403);
+}
+
+#[test]
+fn without_a_certificate_the_rest_is_said_and_it_decides() {
+    let world = shared();
+    let output = fedgate(&world, &["a.com"]);
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    assert!(
+        shown.contains("-   certificate  not looked at, because no certificate was given"),
+        "{shown}"
+    );
+    assert!(shown.contains("answer       the certificate decides, and none was given"), "{shown}");
+    let (_, explained) = post(&world, VIEWER_TOKEN, r#"{"domain":"a.com"}"#);
+    assert_eq!(explained["decision"]["outcome"], "open");
+    assert_eq!(explained["discovery"]["hosts"], json!(["infra.a.com"]));
+}
+
+#[test]
+fn a_domain_that_may_not_federate_is_not_looked_up() {
+    let world = shared();
+    let output = fedgate(&world, &["unlisted.com"]);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for part in [
+        "no  allow list   origin domain [unlisted.com] not in the federation allow list",
+        "-   SRV record   not looked at, because row 7 decides",
+        "DNS: not looked at, because it is not allowed",
+        "fedgate domain add unlisted.com",
+        "docs/errors.md#federation-denied",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let (_, explained) = post(&world, VIEWER_TOKEN, r#"{"domain":"unlisted.com"}"#);
+    assert_eq!(explained["discovery"], Value::Null);
+}
+
+#[test]
+fn a_call_of_our_own_is_explained_with_its_targets() {
+    let world = World::builder()
+        .records([srv("c.com", 60, "infra.c.com."), "infra.c.com. 60 A 127.0.0.9".to_owned()])
+        .discovery("allow_private_addresses = true")
+        .allow(&["c.com"])
+        .start();
+    let output = fedgate(&world, &["c.com", "--outgoing"]);
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("target infra.c.com:443 priority"), "{shown}");
+    assert!(shown.contains("127.0.0.9") && shown.contains("it passes"), "{shown}");
+    assert!(!shown.contains("certificate"), "{shown}");
+    let denied = fedgate(&world, &["unlisted.com", "--outgoing"]);
+    let shown = text(&denied);
+    assert_eq!(denied.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("target domain [unlisted.com] not in the federation allow list"), "{shown}");
+    assert!(shown.contains(r#""path":"/federation/brig/api-version""#), "{shown}");
+}
+
+#[test]
+fn whoever_may_read_may_ask_and_what_means_nothing_is_refused() {
+    let world = shared();
+    let good = r#"{"domain":"a.com"}"#;
+    for (token, status) in [(ADMIN_TOKEN, 200), (VIEWER_TOKEN, 200), (FILTER_TOKEN, 403), ("none", 401)]
+    {
+        assert_eq!(post(&world, token, good).0, status, "{token}");
+    }
+    let long = json!({"domain": "a.com", "certificate": "A".repeat(1 << 20)}).to_string();
+    for (body, status) in [
+        (r#"{"domain":"a.com","certificate":"not one!"}"#, 422),
+        (r#"{"domain":"a.com","certificate":""}"#, 422),
+        (
+            r#"{"domain":"a.com","certificate":"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"}"#,
+            422,
+        ),
+        (r#"{"domain":"a.com","certificate":"MAA=","anonymous":true}"#, 422),
+        (r#"{"domain":"a.com","certificate":"MAA=","direction":"outgoing"}"#, 422),
+        (r#"{"domain":"a..com"}"#, 422),
+        (r#"{"domain":"a.com","colour":"red"}"#, 422),
+        (r#"{"domain":"#, 400),
+        (&long, 413),
+    ] {
+        let (found, problem) = post(&world, VIEWER_TOKEN, body);
+        assert_eq!(found, status, "{}: {problem}", &body[..body.len().min(100)]);
+    }
+    let broken = post(&world, VIEWER_TOKEN, r#"{"domain":"a.com","certificate":"MAA="}"#);
+    assert_eq!(broken.1["decision"]["label"], "certificate-parse-error");
+    let hostile =
+        json!({"domain": "a.com", "anonymous": false, "origin": "\u{202e}\0a.com"}).to_string();
+    assert_eq!(post(&world, VIEWER_TOKEN, &hostile).1["decision"]["label"], "domain-parse-error");
+}
