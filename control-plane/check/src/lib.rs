@@ -13,6 +13,7 @@
 pub mod certificate;
 mod code;
 mod ledger;
+pub mod own;
 pub mod peer;
 pub mod probe;
 mod report;

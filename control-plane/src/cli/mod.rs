@@ -6,6 +6,7 @@ mod audit;
 mod brig;
 mod check;
 mod check_config;
+mod check_own;
 mod check_peer;
 mod client;
 mod commands;

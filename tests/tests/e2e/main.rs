@@ -11,6 +11,7 @@ mod audit;
 mod backup;
 mod balancer;
 mod brig;
+mod check_own;
 mod check_peer;
 mod claim;
 mod client_certificate;
