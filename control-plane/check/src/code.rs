@@ -27,6 +27,24 @@ pub enum Severity {
     Error,
 }
 
+/// Declares each code, and `CODES` of them all, so that none is forgotten there.
+macro_rules! codes {
+    ($($severity:ident $constant:ident $name:literal: $expected:literal; $cure:literal;)*) => {
+        $(
+            pub(crate) static $constant: $crate::Code = $crate::Code {
+                name: $name,
+                severity: $crate::Severity::$severity,
+                expected: $expected,
+                cure: $cure,
+            };
+        )*
+
+        /// All of them, in the order in which they are looked for.
+        pub static CODES: &[&$crate::Code] = &[$(&$constant),*];
+    };
+}
+pub(crate) use codes;
+
 // === impl Code ===
 
 impl Code {

@@ -14,6 +14,7 @@ pub mod certificate;
 mod code;
 pub mod envoy;
 mod ledger;
+pub mod own;
 #[cfg(test)]
 mod page;
 pub mod peer;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Code, envoy, peer};
+use crate::{Code, envoy, own, peer};
 
 const PAGE: &str = include_str!("../../../docs/check.md");
 
@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("../../../docs/check.md");
 fn sections() -> [(&'static str, Vec<&'static [&'static Code]>); 3] {
     [
         ("Of another backend", vec![peer::CODES]),
-        ("Of our own", vec![]),
+        ("Of our own", vec![own::CODES]),
         ("Of an Envoy's configuration", vec![envoy::CODES]),
     ]
 }

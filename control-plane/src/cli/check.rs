@@ -10,6 +10,7 @@ use fedgate_policy::Domain;
 use serde_json::{Value, json};
 
 use super::check_envoy::Source;
+use super::check_own::OwnArgs;
 use super::check_peer::PeerArgs;
 use super::{Error, print};
 use crate::spelling;
@@ -21,6 +22,8 @@ Examples:
   fedgate check company-a.com --own-domain company-b.com --certificate client.pem --key client.key --trust trust.pem
                                                  and do they let us in?
   fedgate check company-a.com --config /etc/fedgate.toml --watch 1m
+  fedgate check --self --own-domain company-b.com
+                                                 and are we? certificates are those of /etc/fedgate/tls
 
 Each finding has a code, which is a heading in docs/check.md.
 Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
@@ -35,6 +38,8 @@ pub(super) struct CheckArgs {
     /// Write what came out into this file also, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnArgs,
     // Last, since its heading holds of what follows.
     #[command(flatten)]
     peer: PeerArgs,
@@ -51,6 +56,9 @@ struct What {
     /// `/config_dump?include_eds`, or the one that Envoy starts with
     #[arg(long, value_name = "URL|FILE")]
     envoy: Option<Source>,
+    /// Our own side: certificates, keys and trust bundle, our SRV record, and the ingress that it leads to
+    #[arg(long = "self")]
+    own: bool,
 }
 
 /// Looks, and tells.
@@ -93,6 +101,10 @@ async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error>
     if let Some(domain) = &args.what.domain {
         args.peer.look(&mut ledger, domain).await?;
         return Ok(ledger.close(domain.to_string()));
+    }
+    if args.what.own {
+        args.peer.look_at_us(&mut ledger, &args.own).await?;
+        return Ok(ledger.close("self"));
     }
     Ok(ledger.close(""))
 }

@@ -23,19 +23,19 @@ use crate::spelling;
 pub(super) struct PeerArgs {
     /// Our own backend domain, in whose name they are called
     #[arg(long, value_name = "DOMAIN", value_parser = spelling::domain)]
-    own_domain: Option<Domain>,
+    pub(super) own_domain: Option<Domain>,
     /// The certificate that our Envoy shows when it calls: PEM, leaf first
     #[arg(long, value_name = "FILE", requires = "key")]
-    certificate: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
     /// The key of that certificate: PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
-    key: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     /// The authorities that our Envoy trusts: PEM
     #[arg(long, value_name = "FILE")]
-    trust: Option<PathBuf>,
+    pub(super) trust: Option<PathBuf>,
     /// Revocation lists of those authorities: PEM
     #[arg(long, value_name = "FILE")]
-    crl: Option<PathBuf>,
+    pub(super) crl: Option<PathBuf>,
     /// A DNS server to ask, and no other; said again, one more; without it, those of the configuration, or the
     /// system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = config::dns_server)]
@@ -45,7 +45,7 @@ pub(super) struct PeerArgs {
     allow_private_addresses: bool,
     /// For how long one step may take: a question to DNS, a connection, a handshake, a call
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// The control plane's configuration, of which [discovery] counts
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -79,7 +79,7 @@ impl PeerArgs {
         Ok(())
     }
 
-    fn dns(&self) -> Result<peer::Dns, Error> {
+    pub(super) fn dns(&self) -> Result<peer::Dns, Error> {
         let config = match &self.config {
             None => None,
             path @ Some(_) => {
@@ -100,12 +100,12 @@ impl PeerArgs {
     }
 }
 
-fn now() -> UnixTime {
+pub(super) fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn file<T, E: ToString>(
+pub(super) fn file<T, E: ToString>(
     path: Option<&Path>,
     parse: fn(&[u8]) -> Result<T, E>,
 ) -> Result<Option<T>, Error> {

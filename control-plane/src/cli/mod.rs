@@ -7,6 +7,7 @@ mod brig;
 mod check;
 mod check_config;
 mod check_envoy;
+mod check_own;
 mod check_peer;
 mod client;
 mod commands;

@@ -12,6 +12,7 @@ mod backup;
 mod balancer;
 mod brig;
 mod check_envoy;
+mod check_own;
 mod check_peer;
 mod claim;
 mod client_certificate;

@@ -1,7 +1,7 @@
 //! What is wrong with a certificate and its chain, theirs or ours: a pure function of what was shown, of what is
 //! expected, and of now.
 
-mod reading;
+pub(crate) mod reading;
 mod trust;
 
 use std::fmt;
@@ -40,6 +40,8 @@ pub struct Expected<'a> {
 pub enum Role {
     /// By an ingress.
     Server,
+    /// By our ingress: when we call, we may show another.
+    OwnServer,
     /// By who calls.
     Client,
 }
@@ -162,6 +164,7 @@ fn purposes(usage: ExtendedKeyUsage, role: Role) -> Vec<Finding> {
             demand(server, &codes::SERVER_PURPOSE_MISSING);
             demand(client, &codes::SERVER_ONLY);
         }
+        Role::OwnServer => demand(server, &codes::SERVER_PURPOSE_MISSING),
         Role::Client => demand(client, &codes::CLIENT_PURPOSE_MISSING),
     }
     findings

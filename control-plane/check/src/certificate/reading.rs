@@ -15,37 +15,37 @@ const RSA_BITS: usize = 2048;
 /// What is read of a certificate.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and no state")]
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// With names, for people.
-    pub(super) portrait: Portrait,
+    pub(crate) portrait: Portrait,
     /// The name of its holder, and of who issued it: DER.
-    pub(super) subject: Vec<u8>,
-    pub(super) issuer: Vec<u8>,
+    pub(crate) subject: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
     /// Common names of the subject.
-    pub(super) common_names: Vec<String>,
+    pub(crate) common_names: Vec<String>,
     /// Whether it has any DNS name.
-    pub(super) has_dns_names: bool,
+    pub(crate) has_dns_names: bool,
     /// First and last second.
-    pub(super) validity: (UnixTime, UnixTime),
+    pub(crate) validity: (UnixTime, UnixTime),
     /// The key, in words.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Whether Envoy takes such a key.
-    pub(super) is_key_accepted: bool,
+    pub(crate) is_key_accepted: bool,
     /// The digest of its signature, where that is too weak.
-    pub(super) weak_digest: Option<&'static str>,
+    pub(crate) weak_digest: Option<&'static str>,
     /// Whether it may issue others.
-    pub(super) is_authority: bool,
+    pub(crate) is_authority: bool,
     /// Whether its key may sign a handshake.
-    pub(super) may_sign: bool,
+    pub(crate) may_sign: bool,
     /// Whether it says where its issuer's certificate is to be had, which is then no root.
-    pub(super) points_to_issuer: bool,
+    pub(crate) points_to_issuer: bool,
 }
 
 // === impl Reading ===
 
 impl Reading {
     /// Reads DER.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let portrait = Portrait::read(der).ok()?;
         let usage = certificate.key_usage().ok().flatten();
@@ -72,7 +72,7 @@ impl Reading {
     }
 
     /// Whether it bears the name of its own issuer, as a root does.
-    pub(super) fn is_self_issued(&self) -> bool {
+    pub(crate) fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 }

@@ -1,23 +1,6 @@
 //! What can be wrong with another backend, and with a certificate, theirs or ours. Each is a heading in docs/check.md.
 
-use crate::code::{Code, Severity};
-
-/// Declares each code, and [`CODES`] of them all, so that none is forgotten there.
-macro_rules! codes {
-    ($($severity:ident $constant:ident $name:literal: $expected:literal; $cure:literal;)*) => {
-        $(
-            pub(crate) static $constant: Code = Code {
-                name: $name,
-                severity: Severity::$severity,
-                expected: $expected,
-                cure: $cure,
-            };
-        )*
-
-        /// All of them, in the order in which they are looked for.
-        pub static CODES: &[&Code] = &[$(&$constant),*];
-    };
-}
+use crate::code::codes;
 
 codes! {
     // DNS: who speaks for them.

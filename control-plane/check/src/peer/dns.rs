@@ -35,7 +35,7 @@ pub struct Dns {
 }
 
 /// A host and a port of an SRV record.
-pub(super) type Place = (HostName, u16);
+pub(crate) type Place = (HostName, u16);
 
 // === impl Dns ===
 

@@ -14,10 +14,12 @@ mod dns;
 mod listener;
 mod visit;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fedgate_policy::{Domain, HostName, Outcome, UnixTime};
 use futures_util::{StreamExt as _, stream};
+use rustls::pki_types::CertificateDer;
 
 use crate::certificate::{self, Expected, RevocationLists, Role, Trust};
 use crate::ledger::Ledger;
@@ -26,6 +28,7 @@ use crate::probe::Identity;
 pub use codes::CODES;
 pub use dns::Dns;
 
+use dns::Place;
 use visit::{Talk, Visit, visit};
 
 /// Addresses that are visited at the same time.
@@ -51,11 +54,32 @@ pub struct Question<'a> {
     pub now: UnixTime,
 }
 
+/// What an address has presented.
+pub(crate) struct Presented {
+    pub(crate) address: SocketAddr,
+    /// As whom it was spoken to.
+    pub(crate) place: Place,
+    /// Leaf first; none where it did not come to that.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+}
+
 /// Looks at all of it.
 pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
     ledger.section("our certificate");
     let own_hosts = own_hosts(ledger, dns, question.own_domain).await;
     own_certificate(ledger, question, &own_hosts);
+    targets(ledger, dns, question, &own_hosts, Role::Server).await;
+}
+
+/// Looks at who speaks for the domain, and at all their addresses: what each has presented, as whom.
+pub(crate) async fn targets(
+    ledger: &mut Ledger<'_>,
+    dns: &Dns,
+    question: &Question<'_>,
+    own_hosts: &[HostName],
+    role: Role,
+) -> Vec<Presented> {
+    let mut presented = Vec::new();
     ledger.section("DNS");
     let begun = Instant::now();
     for place in dns::look(ledger, dns, question.domain).await {
@@ -71,28 +95,31 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
         } else {
             ledger.begins("its addresses can be spoken to");
             stream::iter(addresses)
-                .map(|address| visit(question, &own_hosts, &place, address))
+                .map(|address| visit(question, own_hosts, &place, address))
                 .buffered(AT_ONCE)
                 .collect()
                 .await
         };
         listener::reached(ledger, &visits);
         listener::alike(ledger, &visits);
-        for Visit { address, talk, .. } in &visits {
+        for Visit { address, talk, .. } in visits {
             if let Some(talk) = talk {
                 ledger.section(address.to_string());
-                spoken(ledger, question, host, talk);
+                spoken(ledger, question, host, &talk, role);
+                let (place, chain) = (place.clone(), talk.seen.chain);
+                presented.push(Presented { address, place, chain });
             }
         }
     }
+    presented
 }
 
 /// What one address does.
-fn spoken(ledger: &mut Ledger<'_>, question: &Question<'_>, host: &HostName, talk: &Talk) {
+fn spoken(ledger: &mut Ledger<'_>, question: &Question<'_>, host: &HostName, talk: &Talk, role: Role) {
     listener::shakes_hands(ledger, talk, question.identity.is_some());
     let hosts = [host.clone()];
     let expected = Expected {
-        role: Role::Server,
+        role,
         hosts: &hosts,
         trust: question.trust,
         lists: question.lists,

@@ -4,5 +4,5 @@ mod certificate;
 mod dns;
 mod listener;
 mod real;
-mod site;
+pub(crate) mod site;
 mod talk;

@@ -31,52 +31,52 @@ use tempfile::TempDir;
 use crate::slips::fedgate;
 
 /// The port of a.com's ingress.
-pub(super) const PORT: u16 = 8443;
+pub(crate) const PORT: u16 = 8443;
 
 /// a.com, and us: b.com, who look at it.
-pub(super) struct Site {
-    pub(super) dns: Bind,
-    pub(super) authority: Authority,
+pub(crate) struct Site {
+    pub(crate) dns: Bind,
+    pub(crate) authority: Authority,
     dir: TempDir,
     address: Address,
 }
 
 /// What listens, and how.
 #[derive(Clone)]
-pub(super) struct Ingress {
-    pub(super) identity: Identity,
-    pub(super) versions: &'static [&'static SupportedProtocolVersion],
-    pub(super) protocols: &'static [&'static str],
-    pub(super) clients: Clients,
+pub(crate) struct Ingress {
+    pub(crate) identity: Identity,
+    pub(crate) versions: &'static [&'static SupportedProtocolVersion],
+    pub(crate) protocols: &'static [&'static str],
+    pub(crate) clients: Clients,
     /// What is trusted for clients: PEM.
-    pub(super) trust: String,
-    pub(super) router: Router,
+    pub(crate) trust: String,
+    pub(crate) router: Router,
 }
 
 /// What it does about certificates of clients.
 #[derive(Clone, Copy)]
-pub(super) enum Clients {
+pub(crate) enum Clients {
     Verified,
     AskedAndNotVerified,
     NotAsked,
 }
 
 /// What came of a check.
-pub(super) struct Told {
-    pub(super) output: Output,
-    pub(super) report: Value,
+pub(crate) struct Told {
+    pub(crate) output: Output,
+    pub(crate) report: Value,
 }
 
 // === impl Site ===
 
 impl Site {
     /// a.com whose SRV record names infra.a.com at [`PORT`], which has one address; and b.com as it should be.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|address| vec![srv(PORT, "infra.a.com."), format!("infra.a.com. 600 IN A {address}")])
     }
 
     /// a.com with other records.
-    pub(super) fn with(records: impl FnOnce(std::net::Ipv4Addr) -> Vec<String>) -> Self {
+    pub(crate) fn with(records: impl FnOnce(std::net::Ipv4Addr) -> Vec<String>) -> Self {
         let address = Address::claim();
         let dir = tempfile::tempdir().unwrap();
         let mut records = records(address.ip());
@@ -87,12 +87,12 @@ impl Site {
     }
 
     /// The address of its ingress.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((self.address.ip(), PORT))
     }
 
     /// An ingress as it should be.
-    pub(super) fn good(&self) -> Ingress {
+    pub(crate) fn good(&self) -> Ingress {
         Ingress {
             identity: self.authority.issue(&Leaf::of(["infra.a.com"])),
             versions: rustls::ALL_VERSIONS,
@@ -104,23 +104,23 @@ impl Site {
     }
 
     /// Has `ingress` listen.
-    pub(super) fn serve(&self, ingress: &Ingress) -> Peer {
+    pub(crate) fn serve(&self, ingress: &Ingress) -> Peer {
         ingress.serve(self.address())
     }
 
     /// What is told of such an ingress, by us as we should be.
-    pub(super) fn told_of(&self, ingress: &Ingress) -> Told {
+    pub(crate) fn told_of(&self, ingress: &Ingress) -> Told {
         let _listening = self.serve(ingress);
         self.check(&[])
     }
 
     /// What is told, with the certificate that we should have.
-    pub(super) fn check(&self, words: &[&str]) -> Told {
+    pub(crate) fn check(&self, words: &[&str]) -> Told {
         self.check_as(&self.authority.issue(&Leaf::of(["infra.b.com"])), words)
     }
 
     /// What is told, with this certificate of ours.
-    pub(super) fn check_as(&self, ours: &Identity, words: &[&str]) -> Told {
+    pub(crate) fn check_as(&self, ours: &Identity, words: &[&str]) -> Told {
         let [certificate, key, trust] = [
             self.file("client.pem", &ours.chain),
             self.file("client.key", &ours.key),
@@ -132,12 +132,12 @@ impl Site {
     }
 
     /// What is told, with these words alone.
-    pub(super) fn check_alone(&self, words: &[&str]) -> Told {
+    pub(crate) fn check_alone(&self, words: &[&str]) -> Told {
         check("a.com", self.dns.address(), words)
     }
 
     /// A file with this text, by its path.
-    pub(super) fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path: PathBuf = self.dir.path().join(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
@@ -145,7 +145,7 @@ impl Site {
 }
 
 /// What `fedgate check --json` tells.
-pub(super) fn check(domain: &str, dns: SocketAddr, words: &[&str]) -> Told {
+pub(crate) fn check(domain: &str, dns: SocketAddr, words: &[&str]) -> Told {
     let dns = dns.to_string();
     let fixed = ["--json", "check", domain, "--dns-server", &dns, "--allow-private-addresses"];
     let output = fedgate(&[&fixed, words].concat()).output().unwrap();
@@ -155,18 +155,18 @@ pub(super) fn check(domain: &str, dns: SocketAddr, words: &[&str]) -> Told {
 }
 
 /// The SRV record of a.com.
-pub(super) fn srv(port: u16, target: &str) -> String {
+pub(crate) fn srv(port: u16, target: &str) -> String {
     format!("{} 600 IN SRV 10 5 {port} {target}", service("a.com"))
 }
 
 /// Says this to everything.
-pub(super) fn answering(status: u16, body: &'static str) -> Router {
+pub(crate) fn answering(status: u16, body: &'static str) -> Router {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     Router::new().fallback(any(move || async move { (status, body) }))
 }
 
 /// Says 200, and that it is `now`, give or take.
-pub(super) fn dated(now: impl Fn() -> SystemTime + Clone + Send + Sync + 'static) -> Router {
+pub(crate) fn dated(now: impl Fn() -> SystemTime + Clone + Send + Sync + 'static) -> Router {
     let answer = move || async move { ([(DATE, httpdate::fmt_http_date(now()))], "[]").into_response() };
     Router::new().fallback(any(answer))
 }
@@ -175,7 +175,7 @@ pub(super) fn dated(now: impl Fn() -> SystemTime + Clone + Send + Sync + 'static
 
 impl Told {
     /// The codes of this severity, each once.
-    pub(super) fn of(&self, severities: &[&str]) -> BTreeSet<&str> {
+    pub(crate) fn of(&self, severities: &[&str]) -> BTreeSet<&str> {
         let findings = self.report["findings"].as_array().unwrap().iter();
         findings
             .filter(|it| severities.contains(&it["severity"].as_str().unwrap()))
@@ -185,20 +185,20 @@ impl Told {
 
     /// Errors and warnings are these, and no others.
     #[track_caller]
-    pub(super) fn is(&self, expected: &[&str]) {
+    pub(crate) fn is(&self, expected: &[&str]) {
         let found = self.of(&["error", "warning"]);
         assert_eq!(found, expected.iter().copied().collect(), "{:#}", self.report);
     }
 
     /// This is among the infos, and there are neither errors nor warnings.
     #[track_caller]
-    pub(super) fn is_info(&self, expected: &str) {
+    pub(crate) fn is_info(&self, expected: &str) {
         self.is(&[]);
         assert!(self.of(&["info"]).contains(expected), "{:#}", self.report);
     }
 
     /// What came of a claim, in the first section that has it.
-    pub(super) fn outcome(&self, claim: &str) -> &Value {
+    pub(crate) fn outcome(&self, claim: &str) -> &Value {
         let mut checks = self.report["checks"].as_array().unwrap().iter();
         checks.find(|it| it["claim"] == claim).unwrap_or_else(|| panic!("{claim}: {:#}", self.report))
     }
@@ -208,7 +208,7 @@ impl Told {
 
 impl Ingress {
     /// Listens there.
-    pub(super) fn serve(&self, address: SocketAddr) -> Peer {
+    pub(crate) fn serve(&self, address: SocketAddr) -> Peer {
         Peer::start(address, self.config(), self.router.clone())
     }
 

@@ -1,0 +1,107 @@
+//! The tester of our own side: files, our SRV record, and the ingress that it leads to.
+//!
+//! ```text
+//!  files ─► our certificates, the bundle (pure)
+//!  peer::targets, as another backend would look at us ─► ingress: is it ours, does it refuse forged headers?
+//! ```
+
+mod bundle;
+mod codes;
+mod files;
+mod ingress;
+
+use std::path::Path;
+use std::time::Duration;
+
+use fedgate_policy::{Domain, HostName, UnixTime};
+
+use crate::certificate::{self, Expected, RevocationLists, Role, Trust};
+use crate::ledger::Ledger;
+use crate::peer::{self, Dns};
+
+pub use codes::CODES;
+pub use files::Pair;
+
+use files::Loaded;
+
+/// What is to be looked at. What is not named is not looked at.
+pub struct Question<'a> {
+    /// Ours.
+    pub domain: Option<&'a Domain>,
+    /// What our ingress presents.
+    pub server: Option<Pair<'a>>,
+    /// What our Envoy shows when it calls.
+    pub client: Option<Pair<'a>>,
+    /// The trust bundle.
+    pub trust: Option<&'a Path>,
+    /// What is revoked.
+    pub lists: &'a RevocationLists,
+    /// For how long one step may take.
+    pub patience: Duration,
+    /// When it is.
+    pub now: UnixTime,
+}
+
+/// Looks at all of it.
+pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
+    ledger.section("DNS");
+    let hosts = peer::own_hosts(ledger, dns, question.domain).await;
+    ledger.section("trust bundle");
+    let trust = bundle(ledger, question);
+    let trust = trust.as_ref();
+    ledger.section("server certificate");
+    let server = pair(ledger, question, &hosts, trust, Role::OwnServer);
+    ledger.section("client certificate");
+    let client = pair(ledger, question, &hosts, trust, Role::Client);
+    let client = client.and_then(|loaded| loaded.identity);
+    let Some(domain) = question.domain.filter(|_| !hosts.is_empty()) else {
+        ledger.section("our ingress");
+        return ledger.not_looked_at("it can be reached", "no SRV record says where it is");
+    };
+    let ours = peer::Question {
+        domain,
+        // We are on no list of our own, and call nobody in our own name here.
+        own_domain: None,
+        identity: client.as_ref(),
+        trust,
+        lists: question.lists,
+        patience: question.patience,
+        now: question.now,
+    };
+    for presented in peer::targets(ledger, dns, &ours, &hosts, Role::OwnServer).await {
+        ledger.section(presented.address.to_string());
+        ingress::ours(ledger, &presented, server.as_ref().map(|loaded| loaded.chain.as_slice()));
+        ingress::refuses(ledger, &presented, client.as_ref(), domain, question.patience).await;
+    }
+}
+
+fn bundle(ledger: &mut Ledger<'_>, question: &Question<'_>) -> Option<Trust> {
+    let Some(path) = question.trust else {
+        ledger.not_looked_at("the trust bundle is usable", "it was not named; use --trust");
+        return None;
+    };
+    let file = files::read(ledger, path)?;
+    bundle::look(ledger, &file, question.now);
+    Trust::read(&file).ok()
+}
+
+fn pair(
+    ledger: &mut Ledger<'_>,
+    question: &Question<'_>,
+    hosts: &[HostName],
+    trust: Option<&Trust>,
+    role: Role,
+) -> Option<Loaded> {
+    let (pair, flags) = match role {
+        Role::Server | Role::OwnServer => (question.server, "--server-certificate and --server-key"),
+        Role::Client => (question.client, "--certificate and --key"),
+    };
+    let Some(pair) = pair else {
+        ledger.not_looked_at("it will do", format!("it was not named; use {flags}"));
+        return None;
+    };
+    let loaded = files::pair(ledger, pair)?;
+    let expected = Expected { role, hosts, trust, lists: question.lists, now: question.now };
+    certificate::look(ledger, &loaded.chain, &expected);
+    Some(loaded)
+}
