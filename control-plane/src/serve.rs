@@ -28,6 +28,7 @@ use crate::listener::{self, Budget, Listener};
 use crate::memory::{self, Memory, Remembering};
 use crate::reload::Reload;
 use crate::signals::Signals;
+use crate::traces::{TracedDiscovery, TracedStore, Traces};
 use crate::upkeep::Upkeep;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
@@ -61,6 +62,9 @@ pub(crate) enum ServeError {
     /// There is nobody who could call, and nobody could be made.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// Traces cannot be sent.
+    #[error("telemetry.otlp_endpoint: cannot be used: {0}")]
+    Traces(String),
     /// The system lets us have no signals, or no connections.
     #[error("the system failed us: {0}")]
     System(#[from] io::Error),
@@ -71,6 +75,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
+    let traces = config.otlp_endpoint.as_ref().map(Traces::start).transpose();
+    let traces = traces.map_err(ServeError::Traces)?;
     for warning in startup::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -94,6 +100,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         config.private_addresses,
         config.dnssec.clone(),
     )?;
+    let discovery = TracedDiscovery(discovery);
     let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
@@ -160,6 +167,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     memory.write().await;
     upkeep.end().await;
     list.close().await?;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -168,7 +178,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
 fn open(path: &Path) -> Result<(Database, String, AllowList), StoreError> {
     let store = Database::open(path)?;
     let identity = store.identity()?;
-    let list = AllowList::open(Box::new(Sqlite(store.clone())), SystemTime::now())?;
+    let list = AllowList::open(Box::new(TracedStore(Sqlite(store.clone()))), SystemTime::now())?;
     Ok((store, identity, list))
 }
 

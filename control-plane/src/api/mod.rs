@@ -2,7 +2,7 @@
 //! Wire's own list API.
 //!
 //! A request goes through the layers from the outside in: number, route (404, 405), time limit, token and
-//! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
+//! role (401, 403), trace, rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod admin;
 mod audit;
@@ -22,6 +22,7 @@ mod problem;
 mod rate;
 mod store;
 mod tokens;
+mod traced;
 mod verdicts;
 mod wire;
 
@@ -104,7 +105,9 @@ pub(crate) fn admin(api: Api) -> Router {
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
-    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard));
+    let traced = from_fn_with_state(Listener::Admin, traced::trace);
+    let guarded = guarded.route_layer(rate).route_layer(traced).route_layer(guard);
+    let guarded = within(TIME_LIMIT, guarded);
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
@@ -116,7 +119,9 @@ pub(crate) fn admin(api: Api) -> Router {
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
-    let at_once = verdicts::guarded().route_layer(guard.clone()).merge(health::open());
+    let traced = from_fn_with_state(Listener::Verdicts, traced::trace);
+    let at_once = verdicts::guarded().route_layer(traced).route_layer(guard.clone());
+    let at_once = at_once.merge(health::open());
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
         .merge(verdicts::waiting().route_layer(guard))
@@ -127,8 +132,9 @@ pub(crate) fn verdicts(api: Api) -> Router {
 /// The service behind the listener `wire`; where it is `open`, it needs no token.
 pub(crate) fn wire(api: Api, open: bool) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), open), wire::authorize);
+    let traced = from_fn_with_state(Listener::Wire, traced::trace);
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
-        .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
+        .merge(within(TIME_LIMIT, wire::guarded().route_layer(traced).route_layer(guard)))
         .split_for_parts();
     numbered(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
 }

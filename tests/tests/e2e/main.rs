@@ -51,6 +51,7 @@ mod targets;
 mod terms;
 mod tls;
 mod tokens;
+mod traces;
 mod trouble;
 mod two_stores;
 mod wire;
