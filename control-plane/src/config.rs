@@ -32,9 +32,9 @@ use tracing_subscriber::EnvFilter;
 use crate::auth::{Token, TokenError};
 use crate::xds::Egress;
 use file::File;
-use tls::Certificates;
 
 pub(crate) use settings::Settings;
+pub(crate) use tls::Certificates;
 pub(crate) use told::Told;
 
 /// The port of DNS, where a server is given without one.
@@ -118,6 +118,11 @@ impl ConfigErrors {
     pub(crate) fn list(&self) -> &[String] {
         &self.0
     }
+}
+
+/// A DNS server, as `ip` or `ip:port`.
+pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map(|Server(address)| address)
 }
 
 /// A store's file.

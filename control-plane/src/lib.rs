@@ -12,7 +12,7 @@
 //! way in. A domain that is not allowed is never looked up; one that is listed is looked up ahead of
 //! time; and however many wait for an answer, DNS is asked once.
 //!
-//! Modules depend one way: `cli → serve → {api, xds} → verdicts → {allow_list, discovery}`; and the JSON of the
+//! Modules depend one way: `cli → serve → {api, xds} → partners → verdicts → {allow_list, discovery}`; and the JSON of the
 //! admin API stands once: `cli → contract ← api`. What
 //! discovery finds is kept in the store, beside the list, by `memory`, which only `serve` knows.
 
@@ -28,8 +28,10 @@ mod contract;
 pub mod fuzzing;
 mod listener;
 mod logging;
+mod measured;
 mod memory;
 mod moment;
+mod partners;
 mod plain;
 mod reload;
 mod seldom;

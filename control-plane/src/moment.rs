@@ -8,6 +8,15 @@ pub(crate) fn of(at: Instant, now: Instant) -> String {
     text(at, now, SystemTime::now())
 }
 
+/// Where a moment by the wall clock lies, as that clock is now; as far as we can tell.
+pub(crate) fn instant(at: SystemTime, now: Instant) -> Option<Instant> {
+    let wall = SystemTime::now();
+    match wall.duration_since(at) {
+        Ok(ago) => now.checked_sub(ago),
+        Err(_) => now.checked_add(at.duration_since(wall).ok()?),
+    }
+}
+
 /// A moment by the wall clock of now.
 pub(crate) fn wall(at: Instant, now: Instant) -> SystemTime {
     moved(at, now, SystemTime::now())

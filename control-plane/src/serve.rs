@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::{AllowList, Author, Change};
@@ -24,11 +24,14 @@ use crate::auth::bootstrap::{BootstrapError, bootstrap};
 use crate::auth::{Guard, Issuer, Tokens};
 use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings};
-use crate::listener::{self, Budget, Listener};
+use crate::listener::{self, Budget, Crowds, Listener};
+use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
+use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
-use crate::traces::{TracedDiscovery, TracedStore, Traces};
+use crate::telemetry::Telemetry;
+use crate::traces::Traces;
 use crate::upkeep::Upkeep;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
@@ -72,6 +75,7 @@ pub(crate) enum ServeError {
 
 /// Serves until SIGTERM, SIGINT or SIGQUIT.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let started = Instant::now();
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
@@ -85,22 +89,16 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let xds = bind("xds", config.xds).await?;
     let wire = bind_wire(config.wire).await?;
 
-    let path = config.store.clone();
-    let (store, identity, list) = blocking(move || open(&path)).await??;
+    let telemetry = Telemetry::default();
+    let (path, told) = (config.store.clone(), telemetry.clone());
+    let (store, identity, list) = blocking(move || open(&path, told)).await??;
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
     let author = Author::system(SystemTime::now());
     bootstrap(&issuer, file, startup::show_first_token, author).await?;
     config.servers = dns::servers(&config.servers)?;
-    let discovery = DnsDiscovery::new(
-        &config.servers,
-        config.ttl,
-        config.timeout,
-        config.private_addresses,
-        config.dnssec.clone(),
-    )?;
-    let discovery = TracedDiscovery(discovery);
+    let discovery = Measured::new(dns_of(&config)?, telemetry.clone());
     let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
     let memory = remember(&discovery, store, config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
@@ -120,10 +118,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
     let egress = config.egress.clone();
-    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), stopped.clone());
+    let partners = Partners::new(list.clone());
+    let streams = partners.streams.clone();
+    let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
     let wire_open = config.wire_open;
+    let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter);
     let api = Api::from(Parts {
         list: list.clone(),
@@ -135,9 +136,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         issuer,
         rates: Arc::default(),
         require_match,
+        started,
+        partners,
         brig: in_step.clone(),
+        telemetry,
+        crowds: crowds.clone(),
+        certificates: certificates.clone(),
     });
-    let budget = Budget::secure();
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
         (Listener::Admin, admin, api::admin(api.clone())),
@@ -151,7 +156,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         if let Some(tls) = tls {
             tokio::spawn(tls.clone().follow(listener));
         }
-        listener::serve(listener, socket, tls, router, budget.limits(listener), stopped.clone())
+        let crowd = crowds.of(listener).clone();
+        listener::serve(listener, socket, tls, router, crowd, stopped.clone())
     });
     let serving: Vec<_> = serving.collect();
     let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
@@ -175,10 +181,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// The store, the name by which it is known again, and the list that is kept in it. Blocks.
-fn open(path: &Path) -> Result<(Database, String, AllowList), StoreError> {
+fn open(path: &Path, telemetry: Telemetry) -> Result<(Database, String, AllowList), StoreError> {
     let store = Database::open(path)?;
     let identity = store.identity()?;
-    let list = AllowList::open(Box::new(TracedStore(Sqlite(store.clone()))), SystemTime::now())?;
+    let keep = Measured::new(Sqlite(store.clone()), telemetry);
+    let list = AllowList::open(Box::new(keep), SystemTime::now())?;
     Ok((store, identity, list))
 }
 
@@ -196,6 +203,12 @@ fn tell_ready(
     let wire = wire.map(TcpListener::local_addr).transpose()?.map(tracing::field::display);
     tracing::info!(version, %store, servers, %dnssec, %admin, %verdicts, %xds, wire, "ready");
     Ok(())
+}
+
+/// Discovery by the servers that are configured.
+fn dns_of(config: &Config) -> Result<DnsDiscovery, NoServers> {
+    let Config { servers, ttl, timeout, private_addresses, dnssec, .. } = config;
+    DnsDiscovery::new(servers, *ttl, *timeout, *private_addresses, dnssec.clone())
 }
 
 /// What discovery finds of the list's domains is kept in `store`, until they are removed.

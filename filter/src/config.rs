@@ -7,7 +7,8 @@
 //!  "max_staleness_s":900,
 //!  "mode":"enforce",
 //!  "forward_certificate":false,
-//!  "chain_validation":"connection"}
+//!  "chain_validation":"connection",
+//!  "reports":true}
 //!
 //! {"role":"lobby","patience_s":10,"places":1000}
 //! ```
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) forward_certificate: bool,
     /// Whose word it is that a certificate can be trusted.
     pub(crate) chain_validation: ChainValidation,
+    /// Whether the control plane is told what was seen.
+    pub(crate) reports: bool,
 }
 
 /// Which requests the filter decides on.
@@ -130,7 +133,8 @@ impl Plan {
             [("connection", ChainValidation::Connection), ("listener", ChainValidation::Listener)];
         let chain_validation =
             keys.choice("chain_validation", &validations, Some(ChainValidation::Connection));
-        let forward_certificate = keys.flag("forward_certificate");
+        let forward_certificate = keys.flag("forward_certificate", false);
+        let reports = keys.flag("reports", true);
         if is_egress == Some(true) && mode == Some(Mode::Shadow) {
             keys.error("mode", "is \"shadow\"; a call that is not decided has nowhere to go");
         }
@@ -152,6 +156,7 @@ impl Plan {
                     mode,
                     forward_certificate,
                     chain_validation,
+                    reports,
                 }))
             }
             _ => Err(errors),
@@ -272,13 +277,13 @@ impl Keys {
         default
     }
 
-    fn flag(&mut self, key: &str) -> bool {
+    fn flag(&mut self, key: &str, default: bool) -> bool {
         match self.members.remove(key) {
-            None => false,
+            None => default,
             Some(Value::Bool(flag)) => flag,
             Some(other) => {
                 self.error(key, format_args!("is {}; it is true or false", shown(&other)));
-                false
+                default
             }
         }
     }
@@ -386,6 +391,7 @@ mod tests {
         assert_eq!((config.role, config.mode), (Role::Ingress, Mode::Enforce));
         assert_eq!(config.chain_validation, ChainValidation::Connection);
         assert_eq!(config.max_staleness, Duration::from_secs(900));
+        assert!(config.reports && !config.forward_certificate);
         assert_eq!(config.control_plane.timeout, Duration::from_secs(5));
         assert_eq!(config.control_plane.bearer(), "Bearer secret");
     }
@@ -394,13 +400,13 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             r#"{"role":"ingress","own_domain":"b.com","mode":"shadow","max_staleness_s":60,
-                "chain_validation":"listener","forward_certificate":true,
+                "chain_validation":"listener","forward_certificate":true,"reports":false,
                 "control_plane":{"cluster":"c","token_env":"TOKEN","timeout_ms":100}}"#,
         )
         .unwrap();
         assert_eq!(config.mode, Mode::Shadow);
         assert_eq!(config.chain_validation, ChainValidation::Listener);
-        assert!(config.forward_certificate);
+        assert!(config.forward_certificate && !config.reports);
         assert_eq!(config.max_staleness, Duration::from_secs(60));
         assert_eq!(config.control_plane.timeout, Duration::from_millis(100));
     }

@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use fedgate_policy::{Asker, Peer};
+use fedgate_policy::report::Shown;
+use fedgate_policy::{Asker, Peer, Portrait};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use crate::config::{ChainValidation, Config};
@@ -37,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) asker: Asker,
     /// The certificate in URL encoding, where it is to be handed on.
     pub(crate) forwarded: Option<String>,
+    /// What the certificate says of itself, where that is to be reported.
+    pub(crate) shown: Option<Rc<Shown>>,
 }
 
 /// The connections of one worker, as far as they are remembered.
@@ -144,17 +147,21 @@ impl Connection {
     fn read(config: &Config, digest: Option<&[u8]>) -> Self {
         let certificate = host::peer_certificate();
         let peer = Peer::new(certificate.as_deref(), digest.is_some());
-        let forwarded = match peer {
-            Peer::Known(_) if config.forward_certificate => certificate.map(|pem| encode(&pem)),
-            Peer::Known(_) | Peer::Anonymous | Peer::Untrusted | Peer::Unreadable(_) => None,
+        let known = match peer {
+            Peer::Known(_) => certificate,
+            Peer::Anonymous | Peer::Untrusted | Peer::Unreadable(_) => None,
         };
-        Self { peer, asker: Asker::peer(digest.unwrap_or_default()), forwarded }
+        let portrait = known.as_ref().filter(|_| config.reports).map(|pem| Portrait::read(pem));
+        let shown = portrait.and_then(Result::ok).map(|portrait| Rc::new(Shown::from(&portrait)));
+        let forwarded = known.filter(|_| config.forward_certificate).map(|pem| encode(&pem));
+        Self { peer, asker: Asker::peer(digest.unwrap_or_default()), forwarded, shown }
     }
 
     /// What it takes in memory, roughly, in octets.
     fn weight(&self) -> usize {
         let forwarded = self.forwarded.as_ref().map_or(0, String::capacity);
-        ENTRY.saturating_add(self.peer.weight()).saturating_add(forwarded)
+        let shown = self.shown.as_ref().map_or(0, |shown| shown.weight());
+        [self.peer.weight(), forwarded, shown].into_iter().fold(ENTRY, usize::saturating_add)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use fedgate_policy::report::Report;
 use fedgate_policy::{Answer, Domain, FeedPage, MAX_PAGE, RequestId};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -44,7 +45,7 @@ pub(crate) fn ask_verdict(
     let (path, asker) = (format!("/v1/verdicts/{}", question.domain), question.asker.to_string());
     let request_id = request_id.map(|id| ("x-request-id", id.as_str()));
     let headers = [Some(("x-fedgate-asker", asker.as_str())), request_id];
-    ask(control_plane, &path, headers.into_iter().flatten(), control_plane.timeout)
+    ask(control_plane, &path, headers.into_iter().flatten(), None, control_plane.timeout)
 }
 
 /// Asks for what has changed since `cursor`; the answer is held until something has, but no longer
@@ -59,16 +60,23 @@ pub(crate) fn ask_feed(
         .map(|cursor| format!("&cursor={}", utf8_percent_encode(cursor, NON_ALPHANUMERIC)))
         .unwrap_or_default();
     let timeout = Duration::from_secs(wait).saturating_add(SLACK);
-    ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), None, timeout)
+    ask(control_plane, &format!("/v1/verdicts?wait={wait}{cursor}"), None, None, timeout)
+}
+
+/// Tells what was seen.
+pub(crate) fn tell(control_plane: &ControlPlane, report: &Report) -> Result<Call, AskError> {
+    let json = serde_json::to_string(report).map_err(|error| AskError::Malformed(error.to_string()))?;
+    ask(control_plane, "/v1/reports", None, Some(&json), control_plane.timeout)
 }
 
 fn ask<'a>(
     control_plane: &'a ControlPlane,
     path: &'a str,
     headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    json: Option<&str>,
     timeout: Duration,
 ) -> Result<Call, AskError> {
-    host::get(&control_plane.cluster, path, control_plane.bearer(), headers, timeout)
+    host::send(&control_plane.cluster, path, control_plane.bearer(), headers, json, timeout)
         .map_err(|_| AskError::NotSent)
 }
 
@@ -82,6 +90,12 @@ pub(crate) fn page(body_size: usize) -> Result<FeedPage, AskError> {
     received(body_size).and_then(|response| interpret(&response))
 }
 
+/// Whether what was told was taken.
+pub(crate) fn taken(body_size: usize) -> Result<(), AskError> {
+    let response = received(body_size)?;
+    if response.status == b"204" { Ok(()) } else { Err(AskError::of_status(&response.status)) }
+}
+
 fn received(body_size: usize) -> Result<Response, AskError> {
     if body_size > MAX_PAGE {
         return Err(AskError::TooLarge(body_size));
@@ -90,10 +104,8 @@ fn received(body_size: usize) -> Result<Response, AskError> {
 }
 
 fn interpret<T: DeserializeOwned>(response: &Response) -> Result<T, AskError> {
-    match response.status.as_slice() {
-        b"200" => {}
-        b"503" | b"504" => return Err(AskError::NoAnswer),
-        other => return Err(AskError::Status(other.escape_ascii().to_string())),
+    if response.status != b"200" {
+        return Err(AskError::of_status(&response.status));
     }
     if response.content_type != b"application/json" {
         return Err(AskError::ContentType(response.content_type.escape_ascii().to_string()));
@@ -107,6 +119,16 @@ fn about(domain: &Domain, answer: Answer) -> Result<Answer, AskError> {
 }
 
 // === impl AskError ===
+
+impl AskError {
+    /// What a status says that is not the one that was hoped for.
+    fn of_status(status: &[u8]) -> Self {
+        match status {
+            b"503" | b"504" => Self::NoAnswer,
+            other => Self::Status(other.escape_ascii().to_string()),
+        }
+    }
+}
 
 /// What is wrong, and where to look.
 impl fmt::Display for AskError {

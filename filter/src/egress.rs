@@ -10,8 +10,10 @@ use proxy_wasm::types::Action;
 use crate::gate::{self, Gate};
 use crate::host::{self, Header, Now};
 use crate::lookups::{Question, Waiting};
+use crate::metrics;
 use crate::partners::Partner;
 use crate::reply::{self, Origin};
+use crate::tallies::{End, Tally};
 
 /// The request header by which the route finds the cluster; it goes no further.
 const CLUSTER_HEADER: &str = "x-fedgate-cluster";
@@ -123,6 +125,7 @@ impl HttpContext for Egress {
         };
         let status = host::response_status();
         if (200..=299).contains(&status) {
+            stream.gate.metrics.pass(stream.partner.get(), None);
             return Action::Continue;
         }
         match reply::origin(&host::response_details(), host::target) {
@@ -193,6 +196,11 @@ fn take_first(headers: &mut [Header], names: [&str; 2]) -> Option<Vec<u8>> {
     })
 }
 
+/// Whether this is an IP address and a port: a socket's path is for nobody else.
+fn is_address(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_hexdigit() || b".:[]".contains(&octet))
+}
+
 /// What an answer is that is no success.
 fn remote_error(status: u16, body: &[u8]) -> RemoteFailure {
     RemoteFailure::RemoteError { status, inner: PeerError::read(status, body) }
@@ -249,6 +257,8 @@ impl Stream {
                 gate::tell_spared(refusal);
             }
             Err(refusal) => {
+                let end = End::new(refusal.label());
+                self.gate.note(Some(call.domain().clone()), end, self.partner.get(), |tally| tally);
                 self.refuse(refusal, &call.refusal_json(refusal, facts.request_id().as_ref()));
             }
         }
@@ -293,6 +303,7 @@ impl Stream {
     fn answer(&self, facts: &Facts, failure: &RemoteFailure) -> Action {
         self.passes.set(false);
         self.count(failure);
+        self.report(facts, failure);
         host::respond(failure.status(), &facts.failure_json(failure));
         Action::Pause
     }
@@ -312,8 +323,23 @@ impl Stream {
         let Some(facts) = self.facts.get() else { return };
         let failure = remote_error(status, &host::response_body(size.min(MAX_ERROR_BODY)));
         host::note("fedgate_message", &failure.to_string());
+        self.report(facts, &failure);
         host::replace_response_body(&facts.failure_json(&failure));
         self.reply.set(Reply::Replaced);
+    }
+
+    /// Notes for the control plane which way a call failed.
+    fn report(&self, facts: &Facts, failure: &RemoteFailure) {
+        let inner = match failure {
+            RemoteFailure::RemoteError { inner, .. } => metrics::label_of_refusal(&inner.label),
+            RemoteFailure::ConnectionRefused(_) | RemoteFailure::Tls(_) | RemoteFailure::Http2(_) => {
+                None
+            }
+        };
+        let end = End { label: failure.label(), inner };
+        let upstream = host::target().map(|target| target.address).filter(|text| is_address(text));
+        let domain = facts.call.domain().clone();
+        self.gate.note(Some(domain), end, self.partner.get(), |tally| Tally { upstream, ..tally });
     }
 
     fn count(&self, failure: &RemoteFailure) {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use fedgate_policy::report::PERMITTED;
 use fedgate_policy::{Answer, Domain, Refusal, RequestId, Speaker, UnixTime, Verdict};
 
 use crate::config::Config;
@@ -14,8 +15,10 @@ use crate::host::{self, Call, Now, WallClock};
 use crate::lookups::{Lookups, Question, Waiting};
 use crate::metrics::{Counter, Metrics};
 use crate::partners::Partner;
+use crate::reports::Reports;
 use crate::speakers::{self, News, Speakers};
 use crate::table::{Freshness, Known, Table};
+use crate::tallies::{End, Tally};
 
 /// How often the feed is looked after, and metrics are handed to Envoy.
 const TICK: Duration = Duration::from_millis(100);
@@ -51,6 +54,8 @@ pub(crate) struct Gate {
     trouble: RefCell<Option<AskError>>,
     /// How the table stood when that was last told.
     freshness: Cell<Freshness>,
+    /// What is to be told to the control plane; none where nothing is.
+    reports: Option<RefCell<Reports>>,
 }
 
 /// Says that something passes in shadow.
@@ -65,8 +70,12 @@ impl Gate {
     pub(crate) fn new(config: Config, root: u32) -> Self {
         host::tick_every(AT_ONCE);
         host::declare_admitted();
-        let wall = Cell::new(host::wall_clock(host::now()));
+        let now = host::now();
+        let wall = Cell::new(host::wall_clock(now));
+        let worker = format!("{:016x}", host::random_number());
+        let reports = Reports::new(worker, config.role.name(), now, host::random());
         Self {
+            reports: config.reports.then(|| RefCell::new(reports)),
             metrics: Metrics::define(config.role.name()),
             root,
             table: RefCell::new(Table::new(config.max_staleness)),
@@ -155,6 +164,7 @@ impl Gate {
         }
         self.tell_freshness(now);
         self.metrics.flush(&self.table.borrow(), now, self.wall.get());
+        self.report(now);
         host::tick_every(TICK);
     }
 
@@ -164,12 +174,48 @@ impl Gate {
         // What is borrowed is given back before anything is done with it: a second borrow would panic.
         let of_feed = self.feed.borrow_mut().ends(call);
         let question = self.lookups.borrow_mut().ends(call);
+        if let Some(reports) = &self.reports {
+            reports.borrow_mut().ends(call, || control_plane::taken(body_size), now, host::random());
+        }
         match question {
             Some(question) => {
                 self.conclude(&question, control_plane::verdict(&question.domain, body_size), now);
             }
             None if of_feed => self.learn(control_plane::page(body_size), now),
             None => {}
+        }
+    }
+
+    /// Notes for the next report what a request or a call came to that did not pass; `domain` is whose it is,
+    /// as far as that is known, and `more` adds what was seen.
+    pub(crate) fn note(
+        &self,
+        domain: Option<Domain>,
+        end: End,
+        partner: Partner,
+        more: impl FnOnce(Tally) -> Tally,
+    ) {
+        let Some(reports) = &self.reports else { return };
+        let tally = more(Tally::new(1, host::now(), partner != Partner::NONE));
+        reports.borrow_mut().note(domain, end, tally);
+    }
+
+    /// Tells what was seen, where that is due and the control plane is not known to be away.
+    fn report(&self, now: Now) {
+        let Some(reports) = &self.reports else { return };
+        let mut reports = reports.borrow_mut();
+        self.metrics.take_passed(|domain, count, peer| {
+            let certificate = peer.and_then(|peer| peer.shown.clone());
+            let tally = Tally { certificate, ..Tally::new(count, now, true) };
+            reports.note(domain.cloned(), End::new(PERMITTED), tally);
+        });
+        if !reports.is_due(now) || self.feed.borrow().fails() || self.trouble.borrow().is_some() {
+            return;
+        }
+        let (report, batch) = reports.take(self.table.borrow().state(now), now);
+        match control_plane::tell(&self.config.control_plane, &report) {
+            Ok(call) => reports.sent(call, batch),
+            Err(error) => reports.ended(batch, Err(error), now, host::random()),
         }
     }
 

@@ -296,16 +296,17 @@ pub(crate) fn close() {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Call(pub(crate) u32);
 
-/// Sends a GET to a cluster. To be called on the root context: it is to that the answer comes.
-pub(crate) fn get<'a>(
+/// Sends a GET, or a POST of JSON, to a cluster. To be called on the root context: it is to that the answer comes.
+pub(crate) fn send<'a>(
     cluster: &str,
     path: &'a str,
     bearer: &'a str,
     more: impl IntoIterator<Item = (&'a str, &'a str)>,
+    json: Option<&str>,
     timeout: Duration,
 ) -> Result<Call, Status> {
     let mut headers = vec![
-        (":method", "GET"),
+        (":method", if json.is_some() { "POST" } else { "GET" }),
         (":path", path),
         // Not the cluster's name: others name clusters as no host can be named, such as
         // `outbound|8601||fedgate.wire.svc.cluster.local`, and a server refuses that.
@@ -313,11 +314,12 @@ pub(crate) fn get<'a>(
         ("accept", "application/json"),
         ("authorization", bearer),
     ];
+    headers.extend(json.map(|_| ("content-type", "application/json")));
     headers.extend(more);
-    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).map(Call)
+    hostcalls::dispatch_http_call(cluster, headers, json.map(str::as_bytes), vec![], timeout).map(Call)
 }
 
-/// A response to [`get`], in raw bytes.
+/// A response to [`send`], in raw bytes.
 pub(crate) struct Response {
     /// The HTTP status' three digits.
     pub(crate) status: Vec<u8>,

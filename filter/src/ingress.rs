@@ -15,6 +15,7 @@ use crate::gate::{self, Gate};
 use crate::host::{self, Now};
 use crate::lookups::{Question, Waiting};
 use crate::partners::Partner;
+use crate::tallies::{End, Tally};
 
 /// Where a request's number stands: as the other backend gave it, or else Envoy.
 const REQUEST_ID: [&str; 2] = ["wire-origin-request-id", "x-request-id"];
@@ -78,6 +79,12 @@ impl Facts {
         identify(self.peer(), self.origin_header.as_deref(), now)
     }
 
+    /// The domain that a report is to name: what anybody claims who has no trusted certificate is not told.
+    fn claimed(&self) -> Option<Domain> {
+        let header = self.origin_header.as_deref().filter(|_| matches!(self.peer(), Peer::Known(_)));
+        Domain::parse(header?).ok()
+    }
+
     fn peer(&self) -> &Peer {
         &self.downstream.connection.peer
     }
@@ -128,10 +135,18 @@ impl Stream {
             Err(refusal) => Some(refusal),
         };
         match refusal {
-            None => gate.metrics.count_permit(partner),
+            None => {
+                gate.metrics.count_permit(partner);
+                gate.metrics.pass(partner, self.facts.get().map(|facts| &facts.downstream.connection));
+            }
             Some(refusal) => {
                 gate.metrics.count_refusal(refusal, partner);
                 self.note(refusal);
+                let facts = self.facts.get();
+                let certificate = facts.and_then(|facts| facts.downstream.connection.shown.clone());
+                gate.note(facts.and_then(Facts::claimed), End::new(refusal.label()), partner, |tally| {
+                    Tally { certificate, ..tally }
+                });
             }
         }
         match (&decision, gate.config.mode) {

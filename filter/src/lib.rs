@@ -15,7 +15,8 @@
 //! [`table`] holds the listed domains, kept by the [`feed`], and what [`lookups`] brought
 //! ([`verdict_cache`]); [`speakers`] knows who answers. [`control_plane`] knows what is asked, and what an
 //! answer means; [`config`] reads the plugin's configuration; [`metrics`] counts, by domain in [`partners`],
-//! and tells on the [`board`] how the table stands; [`weighed`] bounds what others make us remember;
+//! and tells on the [`board`] how the table stands; [`reports`] tell the control plane what
+//! was seen ([`tallies`]); [`weighed`] bounds what others make us remember;
 //! [`host`] holds every hostcall.
 
 #![allow(missing_docs, reason = "the only export is the entry point that the SDK's macro writes")]
@@ -37,8 +38,10 @@ mod metrics;
 mod partners;
 mod plugin;
 mod reply;
+mod reports;
 mod speakers;
 mod table;
+mod tallies;
 #[cfg(test)]
 mod time_tests;
 mod verdict_cache;

@@ -4,10 +4,12 @@
 //! are gathered and handed over on a tick, so that a request pays for no hostcall.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use fedgate_policy::{Domain, Refusal, RemoteFailure};
 
 use crate::board::Board;
+use crate::connection::Connection;
 use crate::host::{self, Metric, Now, WallClock};
 use crate::partners::{Partner, Partners};
 use crate::table::Table;
@@ -32,6 +34,11 @@ const ENDS: [(&str, &str); 17] = [
     ("failures", "federation-http2-error"),
     ("failures", "federation-remote-error"),
 ];
+
+/// The label of a refusal that reads so.
+pub(crate) fn label_of_refusal(text: &str) -> Option<&'static str> {
+    ENDS.iter().find(|(kind, label)| *kind == "refusals" && *label == text).map(|(_, label)| *label)
+}
 
 /// What is counted besides.
 #[derive(Clone, Copy)]
@@ -100,6 +107,16 @@ impl Metrics {
     /// Counts a permit.
     pub(crate) fn count_permit(&self, partner: Partner) {
         self.count_end(0, partner);
+    }
+
+    /// Notes for the next report that one passed.
+    pub(crate) fn pass(&self, partner: Partner, peer: Option<&Rc<Connection>>) {
+        self.partners.borrow_mut().pass(partner, peer);
+    }
+
+    /// Hands over what passed, as [`Partners::take_passed`].
+    pub(crate) fn take_passed(&self, hand_over: impl FnMut(Option<&Domain>, u32, Option<&Connection>)) {
+        self.partners.borrow_mut().take_passed(hand_over);
     }
 
     /// Counts a refusal by its label.

@@ -4,8 +4,11 @@
 //! in its statistics until it ends; so a domain that is taken off keeps its place here, for when it comes
 //! back, and places are bounded.
 
+use std::rc::Rc;
+
 use fedgate_policy::Domain;
 
+use crate::connection::Connection;
 use crate::host::Metric;
 
 /// The most series of one worker: counts of one kind, for one domain. What is beyond counts for `other`.
@@ -27,6 +30,9 @@ pub(crate) struct Partners {
 struct Counts {
     domain: Option<Domain>,
     series: Vec<Series>,
+    /// How many were good to the end, and what the last one's peer was, for the next report.
+    passed: u32,
+    peer: Option<Rc<Connection>>,
 }
 
 /// How often requests of a domain came to one end.
@@ -49,7 +55,7 @@ impl Partner {
 impl Partners {
     /// No counts.
     pub(crate) fn new() -> Self {
-        Self { all: vec![Counts { domain: None, series: Vec::new() }], series: 0 }
+        Self { all: vec![Counts::new(None)], series: 0 }
     }
 
     /// The place of a domain that is listed.
@@ -60,7 +66,7 @@ impl Partners {
             return Partner::OTHER;
         }
         if known.is_none() {
-            self.all.push(Counts { domain: Some(domain.clone()), series: Vec::new() });
+            self.all.push(Counts::new(Some(domain.clone())));
         }
         u16::try_from(index.saturating_add(1)).map_or(Partner::OTHER, Partner)
     }
@@ -80,14 +86,45 @@ impl Partners {
         }
     }
 
+    /// Notes that one passed, and the peer that it came from.
+    pub(crate) fn pass(&mut self, Partner(place): Partner, peer: Option<&Rc<Connection>>) {
+        let Some(index) = usize::from(place).checked_sub(1) else { return };
+        let Some(counts) = self.all.get_mut(index) else { return };
+        counts.passed = counts.passed.saturating_add(1);
+        if let Some(peer) = peer
+            && !counts.peer.as_ref().is_some_and(|known| Rc::ptr_eq(known, peer))
+        {
+            counts.peer = Some(Rc::clone(peer));
+        }
+    }
+
+    /// Hands over what passed: a domain, none for [`OTHER`], how often, and the last peer.
+    pub(crate) fn take_passed(
+        &mut self,
+        mut hand_over: impl FnMut(Option<&Domain>, u32, Option<&Connection>),
+    ) {
+        for counts in self.all.iter_mut().filter(|counts| counts.passed > 0) {
+            let passed = std::mem::take(&mut counts.passed);
+            hand_over(counts.domain.as_ref(), passed, counts.peer.as_deref());
+        }
+    }
+
     /// Hands over what was counted: a domain's name, an end, its metric, once there is one, and how often.
     pub(crate) fn take(&mut self, mut hand_over: impl FnMut(&str, u8, &mut Option<Metric>, u32)) {
-        for Counts { domain, series } in &mut self.all {
+        for Counts { domain, series, .. } in &mut self.all {
             for series in series.iter_mut().filter(|series| series.count > 0) {
                 let name = domain.as_ref().map_or(OTHER, Domain::as_str);
                 hand_over(name, series.end, &mut series.metric, std::mem::take(&mut series.count));
             }
         }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn new(domain: Option<Domain>) -> Self {
+        Self { domain, series: Vec::new(), passed: 0, peer: None }
     }
 }
 

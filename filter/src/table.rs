@@ -14,11 +14,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use fedgate_policy::report::FeedState;
 use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
 
 use crate::host::Now;
 use crate::listing::{Listed, Listing};
 use crate::partners::Partner;
+use crate::tallies::millis;
 use crate::verdict_cache::{Held, VerdictCache};
 
 /// The table of listed domains, kept by the feed, and the cache of looked-up verdicts.
@@ -236,6 +238,13 @@ impl Table {
     /// How long ago the control plane was heard; nothing where it never was.
     pub(crate) fn age(&self, now: Now) -> Duration {
         self.heard.map(|heard| now.since(heard.at)).unwrap_or_default()
+    }
+
+    /// The same, as it is reported.
+    pub(crate) fn state(&self, now: Now) -> FeedState {
+        let heard_ms = self.heard.map(|heard| millis(now.since(heard.at)));
+        let whole = self.in_force(now).is_some();
+        FeedState { heard_ms, whole, entries: u32::try_from(self.len()).unwrap_or(u32::MAX) }
     }
 
     /// How many domains are listed.

@@ -13,10 +13,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::Portrait;
+use crate::legible::legible;
 use crate::name::Domain;
 
 /// The most lines of a report; what else there was to tell is [`Report::others`].
 pub const MAX_LINES: usize = 1000;
+/// How much is told of a certificate's names, and of its issuer, in characters.
+const NAMES: usize = 300;
+const ISSUER: usize = 200;
 
 /// What a worker saw since its last report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +58,8 @@ pub struct FeedState {
 pub struct Line {
     /// The backend domain, which parsed: of the caller, or called.
     pub domain: Domain,
-    /// [`PERMITTED`], or the label of the refusal or of the failed call.
+    /// [`PERMITTED`], or the label of the refusal or of the failed call; where the other backend answered with an
+    /// error, with the label that it says behind a slash: `federation-remote-error/federation-denied`.
     pub label: String,
     /// How many.
     pub count: u32,
@@ -83,6 +89,24 @@ pub struct Shown {
     pub serial: String,
     /// The last second of its validity, in seconds since 1970.
     pub not_after: i64,
+}
+
+impl Shown {
+    /// What its texts take in memory, in octets.
+    pub fn weight(&self) -> usize {
+        [&self.names, &self.issuer, &self.serial].map(String::capacity).into_iter().sum()
+    }
+}
+
+impl From<&Portrait> for Shown {
+    fn from(portrait: &Portrait) -> Self {
+        Self {
+            names: legible(&portrait.names, NAMES),
+            issuer: legible(&portrait.issuer, ISSUER),
+            serial: portrait.serial.clone(),
+            not_after: portrait.not_after.0,
+        }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]

@@ -55,7 +55,8 @@ impl Peer {
         Self::start(address, server_config(identity, trust, &["h2", "http/1.1"]), router)
     }
 
-    fn start(address: SocketAddr, config: ServerConfig, router: Router) -> Self {
+    /// A peer that shakes hands as `config` says, and answers as `router` does.
+    pub fn start(address: SocketAddr, config: ServerConfig, router: Router) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let tls = TlsAcceptor::from(Arc::new(config));

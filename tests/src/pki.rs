@@ -1,12 +1,14 @@
 //! Certificate authorities, and certificates good and bad.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519, RevokedCertParams, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -140,6 +142,26 @@ impl Authority {
 }
 
 impl Authority {
+    /// A list that revokes these, PEM; the next one is due so many seconds from now.
+    pub fn revocation_list(&self, revoked: &[&Identity], due: i64) -> String {
+        let now = OffsetDateTime::now_utc();
+        let revoked = revoked.iter().map(|identity| RevokedCertParams {
+            serial_number: identity.serial(),
+            revocation_time: now - Duration::days(1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now - Duration::days(2),
+            next_update: now + Duration::seconds(due),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("an authority signs").pem().expect("PEM")
+    }
+
     /// For keys that the library cannot make.
     fn issue_by_openssl(&self, leaf: &Leaf) -> Identity {
         let dir = tempfile::tempdir().expect("a folder");
@@ -254,6 +276,19 @@ impl Leaf {
             params.custom_extensions.push(CustomExtension::from_oid_content(oid, value.clone()));
         }
         params
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    fn serial(&self) -> SerialNumber {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(self.chain.as_bytes()).expect("a file");
+        let told =
+            run(Command::new("openssl").args(["x509", "-noout", "-serial", "-in"]).arg(file.path()));
+        let serial = told.expect("openssl reads it").trim().replace("serial=", "");
+        SerialNumber::from_slice(&hex::decode(serial).expect("a number"))
     }
 }
 

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::{Duration, SystemTime};
 
 use fedgate_policy::{Domain, Strategy};
-pub use fedgate_store::StoreError;
+pub use fedgate_store::{Health, StoreError};
 use opentelemetry::Context;
 
 pub use audit::{Author, Deed, Record};
@@ -55,6 +55,8 @@ pub trait Store: Send {
     fn copy(&mut self) -> Result<File, StoreError>;
     /// Whether the store can be read.
     fn check(&mut self) -> Result<(), StoreError>;
+    /// How it stands with it; whether it can be written to is tried.
+    fn health(&mut self) -> Health;
     /// Leaves the store tidy.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
@@ -347,6 +349,11 @@ impl AllowList {
     /// Whether the store can be read.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.with_store(|store| open(store)?.check()).await
+    }
+
+    /// How it stands with the store; whether it can be written to is tried.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        self.with_store(|store| Ok(open(store)?.health())).await
     }
 
     /// Closes the store, after the write that is under way. Later writes fail, reads go on.

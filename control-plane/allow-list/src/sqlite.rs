@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params, 
 
 use crate::audit::{Order, Query, Record, Retention};
 use crate::state::{Stamp, shared};
-use crate::{Change, Entry, State, Store, StoreError, Token};
+use crate::{Change, Entry, Health, State, Store, StoreError, Token};
 
 /// How many records one transaction deletes at most: some milliseconds of work.
 const TRIMMED: u32 = 1000;
@@ -74,6 +74,10 @@ impl Store for Sqlite {
     fn check(&mut self) -> Result<(), StoreError> {
         self.0
             .with(|connection| Ok(connection.query_row("SELECT revision FROM list", [], |_| Ok(()))?))
+    }
+
+    fn health(&mut self) -> Health {
+        self.0.health()
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use fedgate_store::StoreError;
+use fedgate_store::{Health, StoreError};
 
 use crate::audit::{Query, Retention};
 use crate::{AllowList, Author, Change, Condition, Record, State, Store, terms};
@@ -37,6 +37,9 @@ impl Store for Nowhere {
     }
     fn check(&mut self) -> Result<(), StoreError> {
         if self.full { Err(StoreError::Full(None)) } else { Ok(()) }
+    }
+    fn health(&mut self) -> Health {
+        Health { place: "nowhere".to_owned(), octets: 0, schema: 0, trouble: self.check().err() }
     }
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())

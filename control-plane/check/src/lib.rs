@@ -10,8 +10,14 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod certificate;
 mod code;
+pub mod envoy;
 mod ledger;
+#[cfg(test)]
+mod page;
+pub mod peer;
+pub mod probe;
 mod report;
 
 pub use code::{Code, Severity};

@@ -56,6 +56,26 @@ impl DnsDiscovery {
         Ok(Self { servers, bounds, timeout, private_addresses, dnssec, basis })
     }
 
+    /// Whether the domain says of itself that it has no federator, by the one target `.` (RFC 2782); not
+    /// where nothing is said. For people: to [`Discover`], both are the same.
+    pub async fn declines(&self, domain: &Domain) -> bool {
+        let Ok(question) = interpret::question(domain) else { return false };
+        let answer = self.answer(Purpose::Discovery, question, None).await;
+        interpret::is_declined(&answer)
+    }
+
+    /// Whether a host is an alias, which the target of an SRV record may not be (RFC 2782). For people: to
+    /// [`Resolve`], it is all the same.
+    pub async fn is_alias(&self, host: &HostName) -> bool {
+        let Some(question) = addresses::question(host, RecordType::CNAME) else { return false };
+        let asking = self.servers.clone().within(Purpose::Addresses, self.timeout);
+        let Ok(message) = asking.ask(&question.query(), false).await else { return false };
+        message
+            .answers
+            .iter()
+            .any(|record| record.record_type() == RecordType::CNAME && record.name == *question.name())
+    }
+
     /// The answer to a question, in time, over aliases that lead from one response to another.
     async fn answer(&self, purpose: Purpose, mut question: Question, demand: Option<Demand>) -> Answer {
         let asking = self.servers.clone().within(purpose, self.timeout);

@@ -35,6 +35,15 @@ pub(super) fn interpret(domain: &Domain, answer: Answer, bounds: TtlBounds) -> D
     }
 }
 
+/// Whether `answer` says that "the service is decidedly not available at this domain" (RFC 2782).
+pub(super) fn is_declined(answer: &Answer) -> bool {
+    if let Answer::Records(records, _) = answer {
+        records.iter().all(|data| matches!(data, RData::SRV(srv) if srv.target.is_root()))
+    } else {
+        false
+    }
+}
+
 /// The targets of SRV records: each host name among them is a reference identifier.
 fn targets(domain: &Domain, records: &[RData], ttl: Duration) -> Discovered {
     let records =

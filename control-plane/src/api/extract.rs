@@ -26,6 +26,9 @@ const BODY: Bounds = Bounds { bytes: 64 << 10, time: Duration::from_secs(10) };
 /// The same where a body holds a whole list: 100,000 plain domains need some 4 MiB.
 const LARGE_BODY: Bounds = Bounds { bytes: 32 << 20, time: Duration::from_secs(25) };
 
+/// The same for a report of a filter: a thousand lines, with certificates.
+const REPORT: Bounds = Bounds { bytes: 1 << 20, time: Duration::from_secs(10) };
+
 /// What a body may cost.
 #[derive(Clone, Copy)]
 struct Bounds {
@@ -66,6 +69,9 @@ pub(super) struct Nameless(pub(super) &'static str);
 /// A JSON body that may be large.
 pub(crate) struct LargeJson<T>(pub(crate) T);
 
+/// A JSON body of the size of a report.
+pub(crate) struct ReportJson<T>(pub(crate) T);
+
 /// `If-Match` and `If-None-Match` of a write.
 pub(crate) struct When {
     pub(crate) condition: Condition,
@@ -103,6 +109,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let body = read_body(request, BODY).await?.ok_or_else(no_body)?;
+        json::read(&body).map(Self).map_err(|error| misread(&error))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ReportJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = read_body(request, REPORT).await?.ok_or_else(no_body)?;
         json::read(&body).map(Self).map_err(|error| misread(&error))
     }
 }

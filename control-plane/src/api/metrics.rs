@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use fedgate_allow_list::Role;
 use fedgate_allow_list::terms::Action;
 use fedgate_policy::Strategy;
@@ -12,9 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::partners::walk;
 use crate::auth::{Accepted, Source};
 use crate::brig::{Kind as Differs, Report};
-use crate::telemetry::{self, Facts};
+use crate::listener::Listener;
+use crate::partners::{Sense, Side, Totals};
+use crate::telemetry::{self, Facts, Format};
 use crate::{moment, startup};
 
 /// The guarded route.
@@ -22,13 +25,20 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
-/// The metrics, in Prometheus' text format.
+/// The metrics, in Prometheus' text format; as OpenMetrics, if `Accept` names that.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = str)))]
-async fn metrics(State(api): State<Api>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry::text(facts(&api)))
+async fn metrics(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> ([(HeaderName, &'static str); 1], String) {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept);
+    let page = telemetry::page(&api.telemetry, facts(&api).await, format);
+    ([(header::CONTENT_TYPE, format.content_type())], page)
 }
 
-fn facts(api: &Api) -> Facts {
+async fn facts(api: &Api) -> Facts {
+    let partners = partners(api).await;
     let (entries, strategy, revision) = api.list.look(|state| {
         let entries = state.domains.values().map(|it| (action(it.terms.action), it.lapsed));
         let all = [Action::Allow, Action::Block].map(action);
@@ -40,6 +50,10 @@ fn facts(api: &Api) -> Facts {
         tokens.iter().filter(|it| !it.has_expired(now)).map(|it| (it.token.role.name(), source(it)));
     let roles = Role::ALL.into_iter().map(Role::name);
     let all = roles.flat_map(|role| ["configuration", "store"].map(|source| (role, source)));
+    let (cache, feed) = api.verdicts.facts().await;
+    let listener = |it: Listener| it.name();
+    let connections = Listener::ALL.map(|it| (listener(it), api.crowds.of(it).facts()));
+    let end = |it| Some((listener(it), api.certificates.of(it)?.end()?.0));
     Facts {
         version: startup::VERSION,
         entries,
@@ -49,8 +63,46 @@ fn facts(api: &Api) -> Facts {
         refused: api.guard.failures().count(),
         limited: api.rates.refused(),
         tokens: tally(all, tokens),
+        cache,
+        feed,
+        xds: api.targets.facts(),
+        connections: connections.into(),
+        certificates: Listener::ALL.into_iter().filter_map(end).collect(),
+        partners,
         brig: api.brig.as_ref().map(|brig| stands(&brig.report())),
     }
+}
+
+async fn partners(api: &Api) -> telemetry::Partners {
+    let Totals { reports, ends, .. } = api.partners.totals();
+    let mut told = telemetry::Partners { reports, ..telemetry::Partners::default() };
+    for ((side, label), count) in ends {
+        let is_refusal = label.sense() == Sense::Refused || label.sense() == Sense::Aside;
+        let of = match (label.sense(), side) {
+            (Sense::Passed, _) => continue,
+            (_, Side::Egress) if !is_refusal => &mut told.failed_calls,
+            (_, Side::Ingress | Side::Egress) => &mut told.refusals,
+        };
+        let sum = of.entry(label.name()).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    walk(api, None, |of| {
+        let domain = of.domain.as_str();
+        let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
+        told.certificates.extend(certificate.map(|(it, _)| (domain.to_owned(), it.not_after.0)));
+        told.states.push((domain.to_owned(), of.judged().state.name()));
+        true
+    })
+    .await;
+    let now = Instant::now();
+    for (home, worker) in api.partners.workers(now) {
+        let age =
+            now.saturating_duration_since(worker.last).saturating_add(worker.age().unwrap_or_default());
+        told.feed_age = told.feed_age.max(Some(age.as_secs()));
+        let count = told.workers.entry((home.side.name(), worker.version)).or_default();
+        *count = count.saturating_add(1);
+    }
+    told
 }
 
 fn stands(report: &Report) -> telemetry::Brig {

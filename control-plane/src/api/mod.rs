@@ -11,6 +11,7 @@ mod bulk;
 mod describe;
 mod domains;
 mod extract;
+mod findings;
 mod guard;
 mod health;
 mod json;
@@ -18,8 +19,11 @@ mod lookups;
 mod metrics;
 mod number;
 mod page;
+mod partners;
 mod problem;
 mod rate;
+mod reports;
+mod status;
 mod store;
 mod tokens;
 mod traced;
@@ -28,12 +32,12 @@ mod wire;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use fedgate_allow_list::AllowList;
@@ -43,9 +47,12 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
+use crate::config::Certificates;
 use crate::contract::Kind;
-use crate::listener::Listener;
+use crate::listener::{Crowds, Listener};
+use crate::partners::Partners;
 use crate::reload::Reload;
+use crate::telemetry::Telemetry;
 use crate::verdicts::Verdicts;
 use crate::xds::Targets;
 use problem::Problem;
@@ -81,8 +88,18 @@ pub(crate) struct Parts {
     pub(crate) rates: Arc<Rates>,
     /// Whether a change of what is there needs a condition.
     pub(crate) require_match: bool,
+    /// When we were started.
+    pub(crate) started: Instant,
+    /// The listeners' own.
+    pub(crate) certificates: Certificates,
+    /// What filters tell of partners.
+    pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
+    /// Is told of calls.
+    pub(crate) telemetry: Telemetry,
+    /// Who is connected.
+    pub(crate) crowds: Crowds,
 }
 
 impl From<Parts> for Api {
@@ -105,6 +122,7 @@ pub(crate) fn admin(api: Api) -> Router {
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
+    let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
     let traced = from_fn_with_state(Listener::Admin, traced::trace);
     let guarded = guarded.route_layer(rate).route_layer(traced).route_layer(guard);
     let guarded = within(TIME_LIMIT, guarded);
@@ -112,7 +130,9 @@ pub(crate) fn admin(api: Api) -> Router {
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
-    numbered(Listener::Admin, described(Listener::Admin, router, openapi).with_state(api))
+    let timing = from_fn_with_state((api.telemetry.clone(), Listener::Admin), time);
+    let router = described(Listener::Admin, router, openapi).with_state(api);
+    numbered(Listener::Admin, router.layer(timing))
 }
 
 /// The service behind the listener `verdicts`.
@@ -120,8 +140,9 @@ pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
     let traced = from_fn_with_state(Listener::Verdicts, traced::trace);
-    let at_once = verdicts::guarded().route_layer(traced).route_layer(guard.clone());
-    let at_once = at_once.merge(health::open());
+    let at_once = verdicts::guarded().route_layer(traced).merge(reports::guarded());
+    let at_once = at_once.route_layer(guard.clone()).merge(health::open());
+    let at_once = at_once.layer(from_fn_with_state((api.telemetry.clone(), Listener::Verdicts), time));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
         .merge(verdicts::waiting().route_layer(guard))
@@ -136,7 +157,9 @@ pub(crate) fn wire(api: Api, open: bool) -> Router {
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
         .merge(within(TIME_LIMIT, wire::guarded().route_layer(traced).route_layer(guard)))
         .split_for_parts();
-    numbered(Listener::Wire, described(Listener::Wire, router, openapi).with_state(api))
+    let timing = from_fn_with_state((api.telemetry.clone(), Listener::Wire), time);
+    let router = described(Listener::Wire, router, openapi).with_state(api);
+    numbered(Listener::Wire, router.layer(timing))
 }
 
 /// With its own description, which is written once: anybody may have it.
@@ -145,6 +168,26 @@ fn described(listener: Listener, router: Router<Api>, mut openapi: OpenApi) -> R
     let json = Bytes::from(openapi.to_json().unwrap_or_default());
     let describe = async || ([(header::CONTENT_TYPE, "application/json")], json);
     router.route("/openapi.json", axum::routing::get(describe))
+}
+
+/// Tells telemetry of a call.
+async fn time(
+    State((telemetry, listener)): State<(Telemetry, Listener)>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (begun, method) = (Instant::now(), method(request.method()));
+    let response = next.run(request).await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    telemetry.called(listener.name(), method, route, response.status().as_u16(), begun.elapsed());
+    response
+}
+
+/// One of those that we know: anybody can make up others.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| method == known).unwrap_or("other")
 }
 
 /// What holds for every route, and for none; and a number for every request.
@@ -199,6 +242,8 @@ mod audit_tests;
 mod lookups_tests;
 #[cfg(test)]
 mod page_tests;
+#[cfg(test)]
+mod partners_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

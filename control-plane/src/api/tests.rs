@@ -60,12 +60,30 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
     let token = |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
     let tokens = Tokens::new(&["admin", "viewer", "filter"].map(token), &list).unwrap();
     let (guard, issuer) = (Guard::new(tokens.clone()), Issuer::new(tokens.clone(), list.clone()));
-    let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), stopped).targets();
+    let partners = Partners::new(list.clone());
+    let streams = partners.streams.clone();
+    let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), streams, stopped).targets();
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
     let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
     let (rates, require_match) = (Arc::default(), false);
-    Parts { list, verdicts, targets, reload, refresher, guard, issuer, rates, require_match, brig: None }
+    Parts {
+        list,
+        verdicts,
+        targets,
+        reload,
+        refresher,
+        guard,
+        issuer,
+        rates,
+        require_match,
+        telemetry: Telemetry::default(),
+        crowds: Crowds::new(&crate::listener::Budget::secure()),
+        started: Instant::now(),
+        certificates: Certificates::default(),
+        partners,
+        brig: None,
+    }
 }
 
 pub(super) fn service() -> Service {
@@ -106,7 +124,8 @@ impl Service {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let router = if path.starts_with("/v1/verdicts") { &self.verdicts } else { &self.admin };
+        let of_filters = path.starts_with("/v1/verdicts") || path.starts_with("/v1/reports");
+        let router = if of_filters { &self.verdicts } else { &self.admin };
         send(router, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
@@ -402,10 +421,15 @@ async fn the_openapi_documents_know_every_route() {
         "/v1/audit",
         "/v1/brig",
         "/v1/brig/import",
+        "/v1/configuration",
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/refresh",
+        "/v1/partners",
+        "/v1/partners/{domain}",
+        "/v1/partners/{domain}/retry",
         "/v1/reload",
+        "/v1/status",
         "/v1/store/backup",
         "/v1/strategy",
         "/v1/tokens",

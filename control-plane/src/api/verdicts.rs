@@ -1,6 +1,6 @@
 //! The verdict API: what the filters in Envoy ask.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::{Api, MAX_WAIT, number};
 use crate::auth::Caller;
 use crate::contract::{DomainText, FailureSchema, VerdictSchema, strategy_schema};
+use crate::listener::Peer;
 
 /// The verdict API's guarded routes, but for those that wait.
 pub(super) fn guarded() -> OpenApiRouter<Api> {
@@ -114,6 +115,7 @@ struct FeedQuery {
 async fn feed(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
+    peer: Option<Extension<Peer>>,
     Query(query): Query<FeedQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let wait = Duration::from_secs(query.wait);
@@ -121,6 +123,8 @@ async fn feed(
         let detail = format!("wait is 0 to {} seconds, not {}", MAX_WAIT.as_secs(), query.wait);
         return Err(Problem::bad_request(detail));
     }
+    let address = peer.map(|Extension(peer)| peer.address());
+    let _visit = api.partners.polls.enter(&caller.0, address, Instant::now());
     let page = tokio::select! {
         page = api.verdicts.changes(&query.cursor, wait) => page,
         refused = api.guard.revoked(&caller) => return Err(refused.into()),
@@ -150,6 +154,7 @@ async fn verdict(
         Outcome::Hosts(_) => "hosts",
         Outcome::Failure(failure) => failure.label.name(),
     };
+    api.telemetry.answered(outcome);
     tracing::info!(domain = %verdict.domain, outcome, request_id = request_id.as_ref().map(RequestId::as_str), "verdict");
     Json(Answer { verdict, speaker: api.verdicts.speaker().clone() })
 }

@@ -43,6 +43,16 @@ pub(crate) struct Failures {
     waiting: Semaphore,
 }
 
+/// Somebody whose calls were refused lately.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    pub(crate) network: IpAddr,
+    pub(crate) listener: Listener,
+    pub(crate) reason: String,
+    pub(crate) times: u32,
+    pub(crate) last: Instant,
+}
+
 /// Where calls come from, and why they are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
@@ -89,6 +99,26 @@ impl Failures {
     /// How many since the start.
     pub(crate) fn count(&self) -> u64 {
         self.all.load(Ordering::Relaxed)
+    }
+
+    /// Whose calls were refused within the last ten minutes, and how often since he was heard of first; the last one
+    /// first.
+    pub(crate) fn recent(&self, now: Instant) -> Vec<Recent> {
+        let table = lock(&self.table);
+        let is_recent = |seen: &Seen| now.saturating_duration_since(seen.last) < FORGOTTEN;
+        let recent = table.sources.iter().filter(|(_, seen)| is_recent(seen));
+        let mut recent: Vec<_> = recent
+            .map(|(Source { network, listener, refused }, seen)| Recent {
+                network: *network,
+                listener: *listener,
+                reason: refused.to_string(),
+                times: seen.times,
+                last: seen.last,
+            })
+            .collect();
+        drop(table);
+        recent.sort_by_key(|it| Reverse(it.last));
+        recent
     }
 
     /// Takes account of a refusal, and waits for as long as it is to come late.

@@ -9,12 +9,18 @@ use fedgate_check::{Check, Finding, Ledger, Outcome, Progress, Report, Severity}
 use fedgate_policy::Domain;
 use serde_json::{Value, json};
 
+use super::check_envoy::Source;
+use super::check_peer::PeerArgs;
 use super::{Error, print};
 use crate::spelling;
 
 pub(super) const HELP: &str = "\
 Examples:
   fedgate check company-a.com                    is the other side set up right?
+  fedgate check --envoy http://127.0.0.1:9901    is our Envoy set up right?
+  fedgate check company-a.com --own-domain company-b.com --certificate client.pem --key client.key --trust trust.pem
+                                                 and do they let us in?
+  fedgate check company-a.com --config /etc/fedgate.toml --watch 1m
 
 Each finding has a code, which is a heading in docs/check.md.
 Exit codes: 0 nothing above info, 1 errors, 2 wrong use, 3 warnings at most.";
@@ -29,6 +35,9 @@ pub(super) struct CheckArgs {
     /// Write what came out into this file also, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    // Last, since its heading holds of what follows.
+    #[command(flatten)]
+    peer: PeerArgs,
 }
 
 /// What is looked at.
@@ -38,6 +47,10 @@ struct What {
     /// Another backend's domain, e.g. company-a.com
     #[arg(value_parser = spelling::domain)]
     domain: Option<Domain>,
+    /// An Envoy: the URL of its admin interface; or a file with what that answers at
+    /// `/config_dump?include_eds`, or the one that Envoy starts with
+    #[arg(long, value_name = "URL|FILE")]
+    envoy: Option<Source>,
 }
 
 /// Looks, and tells.
@@ -50,7 +63,7 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
                 told_live(progress);
             }
         };
-        let report = args.what.look(Ledger::new(&mut tell)).await?;
+        let report = look(&args, Ledger::new(&mut tell)).await?;
         if let Some(path) = &args.junit {
             std::fs::write(path, report.to_junit())?;
         }
@@ -73,13 +86,15 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
     }
 }
 
-// === impl What ===
-
-impl What {
-    async fn look(&self, ledger: Ledger<'_>) -> Result<Report, Error> {
-        let subject = self.domain.as_ref().map(ToString::to_string).unwrap_or_default();
-        Ok(std::future::ready(ledger.close(subject)).await)
+async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error> {
+    if let Some(source) = &args.what.envoy {
+        return source.look(ledger).await;
     }
+    if let Some(domain) = &args.what.domain {
+        args.peer.look(&mut ledger, domain).await?;
+        return Ok(ledger.close(domain.to_string()));
+    }
+    Ok(ledger.close(""))
 }
 
 fn ended(report: &Report, json: bool) -> Result<(), Error> {

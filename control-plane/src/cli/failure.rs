@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use fedgate_store::StoreError;
 
+use super::check_envoy::SourceError;
 use super::store::FileError;
 use super::{client, envoy, token};
 use crate::contract::{self, Details};
@@ -48,6 +49,9 @@ pub(super) enum Error {
     /// A file that was named cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What is to be checked cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// Envoy does not run.
     #[error(transparent)]
     Envoy(#[from] envoy::EnvoyError),
@@ -175,6 +179,7 @@ impl Error {
             Self::Envoy(_) => kind("fedgate:envoy", "Envoy does not run", 1),
             Self::Use(_)
             | Self::File(_)
+            | Self::Source(_)
             | Self::Token(TokenError::Name(_) | TokenError::Nothing | TokenError::Words) => wrong_use(),
             Self::Token(TokenError::Random(_)) | Self::System(_) => {
                 kind("fedgate:system", "The system failed us", 1)

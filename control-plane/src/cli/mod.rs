@@ -6,6 +6,8 @@ mod audit;
 mod brig;
 mod check;
 mod check_config;
+mod check_envoy;
+mod check_peer;
 mod client;
 mod commands;
 mod complete;
@@ -15,8 +17,10 @@ mod envoy;
 mod failure;
 mod names;
 mod outcome;
+mod partner;
 mod portable;
 mod print;
+mod status;
 mod store;
 mod table;
 mod terms;
@@ -89,6 +93,14 @@ Examples:
     Strategy {
         #[command(subcommand)]
         command: StrategyCommand,
+    },
+    /// How it stands with all of it, on one screen: what needs somebody, worst first, and the command to go on with
+    #[command(after_help = status::HELP)]
+    Status(status::StatusArgs),
+    /// See how we stand with each partner, and have one tried anew
+    Partner {
+        #[command(subcommand)]
+        command: partner::PartnerCommand,
     },
     /// See how the allow list stands to that of Wire's brig, and take brig's over
     Brig {
@@ -268,6 +280,8 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         }
         Command::Domain { command } => runtime()?.block_on(domain::run(command, json)),
         Command::Strategy { command } => runtime()?.block_on(commands::strategy(command, json)),
+        Command::Status(args) => runtime()?.block_on(status::run(args, json)),
+        Command::Partner { command } => runtime()?.block_on(partner::run(command, json)),
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
         Command::Check(args) => runtime()?.block_on(check::run(args, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),

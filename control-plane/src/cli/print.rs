@@ -2,7 +2,7 @@
 //! not seen; see [`crate::plain`].
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
@@ -16,6 +16,12 @@ pub(super) fn line(text: impl Display) -> io::Result<()> {
 /// A line of what does not end; a reader that is gone is an error, so that it does.
 pub(super) fn live_line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{}", Plain(text))
+}
+
+/// Clears the screen, where there is one.
+pub(super) fn clear() -> io::Result<()> {
+    let mut out = io::stdout();
+    if out.is_terminal() { write!(out, "\x1b[2J\x1b[H") } else { Ok(()) }
 }
 
 /// JSON on a line of its own, of what does not end.

@@ -62,7 +62,7 @@ fn padded(mut cell: String, width: usize) -> String {
 }
 
 /// As much of a text as has room, with a sign that there was more.
-fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
     }

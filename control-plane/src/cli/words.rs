@@ -6,7 +6,8 @@ use fedgate_policy::{HostName, Outcome, Verdict};
 
 use super::terms::in_brief;
 use crate::contract::{
-    DomainInList, ListedDomain, Refreshed, Reloaded, ShownDomain, State, StateOfLookups, TargetBody,
+    DomainInList, ListedDomain, Lookups, Refreshed, Reloaded, ShownDomain, State, StateOfLookups,
+    TargetBody,
 };
 
 /// A domain, as one line of the list: its name, how it stands, what is unusual beyond that, and its note.
@@ -44,17 +45,34 @@ fn state(lookups: &StateOfLookups) -> String {
 /// All that is known of a domain, line by line.
 pub(super) fn shown(ShownDomain { listed, lookups, verdict }: &ShownDomain) -> Vec<String> {
     let mut lines = vec![line("domain", listed.domain.as_str())];
+    lines.extend(entry(listed));
+    let since = match (&lookups.state.state, &lookups.state.failing_since) {
+        (State::Stale, Some(since)) => format!(", failing since {since}"),
+        _ => String::new(),
+    };
+    lines.push(line("state", &format!("{}{since}", standing(listed, &lookups.state))));
+    let [tries, targets] = looked_up(lookups);
+    lines.extend(tries);
+    lines.push(finding(verdict.as_ref()));
+    lines.extend(targets);
+    lines
+}
+
+/// What an entry says, but for its domain, line by line.
+pub(super) fn entry(listed: &ListedDomain) -> Vec<String> {
+    let mut lines = Vec::new();
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     lines.extend(some(&listed.terms.note).map(|note| line("note", &note)));
     lines.extend(terms(&listed.terms));
     let by = |at: &str, by: &str| if by.is_empty() { at.to_owned() } else { format!("{at} by {by}") };
     lines.push(line("listed", &by(&listed.created_at, &listed.created_by)));
     lines.push(line("changed", &by(&listed.updated_at, &listed.updated_by)));
-    let since = match (&lookups.state.state, &lookups.state.failing_since) {
-        (State::Stale, Some(since)) => format!(", failing since {since}"),
-        _ => String::new(),
-    };
-    lines.push(line("state", &format!("{}{since}", standing(listed, &lookups.state))));
+    lines
+}
+
+/// The last lookup and the next, and the targets that were found, line by line.
+pub(super) fn looked_up(lookups: &Lookups) -> [Vec<String>; 2] {
+    let mut lines = Vec::new();
     for (name, text) in [
         ("cause", &lookups.cause),
         ("answered", &lookups.last_success),
@@ -63,10 +81,9 @@ pub(super) fn shown(ShownDomain { listed, lookups, verdict }: &ShownDomain) -> V
     ] {
         lines.extend(text.as_ref().map(|text| line(name, text)));
     }
-    lines.push(finding(verdict.as_ref()));
-    lines.extend(lookups.targets.iter().flat_map(target));
-    lines.extend(lookups.passed_over.iter().map(|it| line("passed over", it)));
-    lines
+    let mut targets: Vec<_> = lookups.targets.iter().flat_map(target).collect();
+    targets.extend(lookups.passed_over.iter().map(|it| line("passed over", it)));
+    [lines, targets]
 }
 
 /// What an entry says beyond that the domain may federate, line by line.

@@ -1,5 +1,7 @@
 //! Which listeners speak TLS, and with which certificate.
 
+use fedgate_policy::UnixTime;
+
 use super::{File, Reader, Settings};
 use crate::listener::Listener;
 use crate::listener::tls::{Files, Tls};
@@ -24,6 +26,16 @@ impl Certificates {
             Listener::Xds => self.xds.as_ref(),
             Listener::Wire => self.wire.as_ref(),
         }
+    }
+
+    /// Where each listener's certificate is from, and when it ends.
+    pub(crate) fn ends(&self) -> Vec<(Listener, String, UnixTime)> {
+        let all = [Listener::Admin, Listener::Verdicts, Listener::Xds, Listener::Wire];
+        let end = |listener| {
+            let tls = self.of(listener)?;
+            Some((listener, tls.files().certificate.display().to_string(), tls.end()?))
+        };
+        all.into_iter().filter_map(end).collect()
     }
 
     pub(super) fn read(settings: &mut Settings, file: &mut File, reader: &mut Reader) -> Self {

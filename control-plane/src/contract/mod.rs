@@ -8,8 +8,11 @@ mod brig;
 mod configuration;
 mod domains;
 mod lookups;
+mod partners;
 mod problem;
 mod remote;
+mod reports;
+mod status;
 mod strategy;
 mod text;
 mod tokens;
@@ -21,8 +24,17 @@ pub(crate) use brig::{BrigStatus, Drift, DriftCounts, Imported, ImportedDomain};
 pub(crate) use configuration::{ConfigurationBody, KeyBody, Reloaded};
 pub(crate) use domains::{DomainInList, DomainPage, ListedDomain, ShownDomain};
 pub(crate) use lookups::{Lookups, Refreshed, State, StateOfLookups, TargetBody};
+pub(crate) use partners::{
+    NOT_LISTED, PARTNER_STATES, PartnerInList, PartnerPage, Retried, SeenCertificate, SeenEnd,
+    ShownPartner,
+};
 pub(crate) use problem::{Details, Kind};
 pub(crate) use remote::{Policy, Remote, Remotes};
+pub(crate) use reports::ReportSchema;
+pub(crate) use status::{
+    EnvoyStream, FilterOfEnvoy, Knock, RefusedCalls, StatusBody, StatusFinding, StatusOfBrig,
+    StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfList, StatusOfStore,
+};
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;
 pub(crate) use tokens::{MadeToken, MakeToken, TokenBody, TokenPage, TokenSource};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::Limits;
+use crate::telemetry;
 
 /// The time that a stranger has, to be heard at all, before it gives way. A thousand peers that all
 /// come at once, after we were away, are no reason to displace any.
@@ -26,6 +27,8 @@ pub(super) struct Crowd<T> {
     next: Number,
     strangers: HashMap<IpAddr, BTreeMap<Number, (Instant, T)>>,
     known: HashSet<Number>,
+    displaced: u64,
+    turned_away: u64,
 }
 
 /// Whether one more may come.
@@ -42,7 +45,8 @@ pub(super) enum Room<T> {
 }
 
 /// The crowd of a listener.
-pub(super) type SharedCrowd = Arc<Mutex<Crowd<Arc<Notify>>>>;
+#[derive(Clone, Debug)]
+pub(crate) struct SharedCrowd(Arc<Mutex<Crowd<Arc<Notify>>>>);
 
 /// The place of one connection, which is free again once this is dropped.
 #[derive(Debug)]
@@ -53,27 +57,26 @@ pub(super) struct Place {
     displaced: Arc<Notify>,
 }
 
-/// Nobody, so far.
-pub(super) fn shared(limits: Limits) -> SharedCrowd {
-    Arc::new(Mutex::new(Crowd::of(limits)))
-}
-
 /// A place for a connection from there, once there is one, and from where one had to go for it; none where
 /// all are taken by peers we know.
 pub(super) async fn enter(crowd: &SharedCrowd, from: IpAddr) -> Option<(Place, Option<IpAddr>)> {
     let from = network(from);
     loop {
         let pause = {
-            let mut held = lock(crowd);
+            let mut held = lock(&crowd.0);
             let now = Instant::now();
             let displaced = match held.room(now) {
                 Room::Free => Ok(None),
                 Room::InPlaceOf(from, stranger) => {
+                    held.displaced = held.displaced.saturating_add(1);
                     stranger.notify_one();
                     Ok(Some(from))
                 }
                 Room::After(pause) => Err(pause),
-                Room::None => return None,
+                Room::None => {
+                    held.turned_away = held.turned_away.saturating_add(1);
+                    return None;
+                }
             };
             match displaced {
                 Ok(gone) => {
@@ -101,12 +104,32 @@ fn lock<T>(crowd: &Mutex<Crowd<T>>) -> MutexGuard<'_, Crowd<T>> {
     crowd.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+// === impl SharedCrowd ===
+
+impl SharedCrowd {
+    /// Nobody, so far.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Mutex::new(Crowd::of(limits))))
+    }
+
+    /// Who is here, and who had to go.
+    pub(crate) fn facts(&self) -> telemetry::Connections {
+        let held = lock(&self.0);
+        telemetry::Connections {
+            known: held.known.len(),
+            strangers: held.strangers(),
+            displaced: held.displaced,
+            turned_away: held.turned_away,
+        }
+    }
+}
+
 // === impl Place ===
 
 impl Place {
     /// Its peer is known now: it gives way to nobody.
     pub(super) fn keep(&self) {
-        lock(&self.crowd).know(self.from, self.number);
+        lock(&self.crowd.0).know(self.from, self.number);
     }
 
     /// Waits until it has to give way.
@@ -117,7 +140,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.crowd).leave(self.from, self.number);
+        lock(&self.crowd.0).leave(self.from, self.number);
     }
 }
 
@@ -125,7 +148,14 @@ impl Drop for Place {
 
 impl<T> Crowd<T> {
     fn of(limits: Limits) -> Self {
-        Self { limits, next: 0, strangers: HashMap::new(), known: HashSet::new() }
+        Self {
+            limits,
+            next: 0,
+            strangers: HashMap::new(),
+            known: HashSet::new(),
+            displaced: 0,
+            turned_away: 0,
+        }
     }
 
     fn strangers(&self) -> usize {

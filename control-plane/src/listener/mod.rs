@@ -28,8 +28,7 @@ use tokio::task::JoinHandle;
 use crate::seldom::Seldom;
 pub(crate) use budget::{Budget, Limits};
 use connection::Front;
-use crowd::SharedCrowd;
-pub(crate) use crowd::network;
+pub(crate) use crowd::{SharedCrowd, network};
 pub(crate) use peer::Peer;
 use tls::Tls;
 
@@ -51,6 +50,15 @@ pub(crate) enum Listener {
     Wire,
 }
 
+/// The crowds of all listeners, each by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Crowds {
+    admin: SharedCrowd,
+    verdicts: SharedCrowd,
+    xds: SharedCrowd,
+    wire: SharedCrowd,
+}
+
 /// A listener that serves; ends after the signal to stop, once its connections have.
 pub(crate) struct Serving(JoinHandle<()>);
 
@@ -60,11 +68,11 @@ pub(crate) fn serve(
     socket: TcpListener,
     tls: Option<&Tls>,
     router: Router,
-    limits: Limits,
+    crowd: SharedCrowd,
     stopped: watch::Receiver<bool>,
 ) -> Serving {
     let front = Arc::new(Front::new(listener, tls, router));
-    Serving(tokio::spawn(accept(front, socket, crowd::shared(limits), stopped)))
+    Serving(tokio::spawn(accept(front, socket, crowd, stopped)))
 }
 
 /// Waits until all have ended, but no longer than [`DRAIN`].
@@ -160,9 +168,37 @@ fn tune(stream: &TcpStream) {
     }
 }
 
+// === impl Crowds ===
+
+impl Crowds {
+    /// Nobody, so far.
+    pub(crate) fn new(budget: &Budget) -> Self {
+        let of = |listener| SharedCrowd::new(budget.limits(listener));
+        Self {
+            admin: of(Listener::Admin),
+            verdicts: of(Listener::Verdicts),
+            xds: of(Listener::Xds),
+            wire: of(Listener::Wire),
+        }
+    }
+
+    /// That of one listener.
+    pub(crate) fn of(&self, listener: Listener) -> &SharedCrowd {
+        match listener {
+            Listener::Admin => &self.admin,
+            Listener::Verdicts => &self.verdicts,
+            Listener::Xds => &self.xds,
+            Listener::Wire => &self.wire,
+        }
+    }
+}
+
 // === impl Listener ===
 
 impl Listener {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Admin, Self::Verdicts, Self::Xds, Self::Wire];
+
     /// Its name in configuration and log.
     pub(crate) fn name(self) -> &'static str {
         match self {

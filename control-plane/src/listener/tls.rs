@@ -167,7 +167,7 @@ impl Tls {
     }
 
     /// When the certificate that is in use ends, if it says so.
-    fn end(&self) -> Option<UnixTime> {
+    pub(crate) fn end(&self) -> Option<UnixTime> {
         let current = self.current.0.borrow();
         Certificate::parse(current.cert.first()?).ok().map(|certificate| certificate.validity().1)
     }

@@ -28,9 +28,9 @@ use opentelemetry_sdk::trace::SdkTracer;
 use crate::plain::Plain;
 
 pub(crate) use export::Traces;
-pub(crate) use lookups::TracedDiscovery;
+pub(crate) use lookups::{addresses, discovery};
 pub(crate) use opentelemetry::trace::SpanKind;
-pub(crate) use writes::TracedStore;
+pub(crate) use writes::write;
 
 /// The longest text of an attribute, in characters.
 const MAX_TEXT: usize = 300;

@@ -4,18 +4,20 @@
 //! are never evicted; the latter, which anybody can make up under `allowAll`, are bounded in bytes
 //! and in lookups under way ([`room`](super::room)), so that a flood of them can push out only its own kind.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fedgate_discovery::{Discover, Discovered, Proof};
 use fedgate_policy::{Asker, Domain, Outcome};
 use moka::Expiry;
+use moka::notification::RemovalCause;
 
 use super::feed::Feed;
 use super::known::Known;
 use super::room::Room;
 use super::watch::Watch;
-use crate::traces;
+use crate::{telemetry, traces};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
@@ -35,6 +37,15 @@ pub(super) struct Cache {
     watch: Arc<Watch>,
     /// Hear of every domain that has been looked up.
     followers: Arc<RwLock<Vec<Follower>>>,
+    counts: Arc<Counts>,
+}
+
+/// What is counted, since the start.
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evicted: AtomicU64,
 }
 
 type Follower = Box<dyn Fn(&Domain) + Send + Sync>;
@@ -45,7 +56,14 @@ type Answers = moka::future::Cache<Domain, Arc<Known>>;
 
 impl Cache {
     pub(super) fn new(discovery: Arc<dyn Discover>, feed: Arc<Feed>, watch: Arc<Watch>) -> Self {
+        let counts = Arc::<Counts>::default();
+        let counted = counts.clone();
         let unlisted = Answers::builder()
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    counted.evicted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
             .max_capacity(UNLISTED_BYTES)
             .weigher(|domain, known| weigh(domain, known))
             .expire_after(AtItsEnd)
@@ -58,6 +76,7 @@ impl Cache {
             feed,
             watch,
             followers: Arc::default(),
+            counts,
         }
     }
 
@@ -94,8 +113,10 @@ impl Cache {
             if listed {
                 self.feed.learn(domain, &known);
             }
+            self.counts.hits.fetch_add(1, Ordering::Relaxed);
             return known;
         }
+        self.counts.misses.fetch_add(1, Ordering::Relaxed);
         let place = if listed { None } else { Some(self.room.enter(domain, asker).await) };
         let lookup = {
             let (answers, domain) = (answers.clone(), domain.clone());
@@ -152,6 +173,23 @@ impl Cache {
     pub(super) async fn forget_listed(&self, domain: &Domain) {
         self.listed.invalidate(domain).await;
         self.watch.forget(domain);
+    }
+
+    /// How full it is, and of how much use.
+    pub(super) async fn facts(&self) -> telemetry::Cache {
+        // What is counted lags behind what is there until this.
+        self.listed.run_pending_tasks().await;
+        self.unlisted.run_pending_tasks().await;
+        let Counts { hits, misses, evicted } = &*self.counts;
+        let [hits, misses, evicted] = [hits, misses, evicted].map(|count| count.load(Ordering::Relaxed));
+        telemetry::Cache {
+            listed: self.listed.entry_count(),
+            unlisted: self.unlisted.entry_count(),
+            unlisted_octets: self.unlisted.weighted_size(),
+            hits,
+            misses,
+            evicted,
+        }
     }
 
     fn answers(&self, listed: bool) -> &Answers {

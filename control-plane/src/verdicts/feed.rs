@@ -10,7 +10,7 @@
 mod cursor;
 mod log;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use super::binding::Binding;
 use super::known::Known;
 use log::{Log, Urgency};
+
+use crate::telemetry;
 
 /// How long changes are gathered that take nothing away from what a filter holds.
 const GATHERING: Duration = Duration::from_millis(200);
@@ -35,6 +37,9 @@ pub(super) struct Feed {
     published: watch::Sender<Published>,
     /// Whether a task is under way that publishes all that is there by then.
     gathering: AtomicBool,
+    /// How many pages were told, and how many of them began a table.
+    pages: AtomicU64,
+    resets: AtomicU64,
 }
 
 /// What those who wait are woken by.
@@ -75,7 +80,15 @@ impl Feed {
 
     fn new(log: Log, basis: String, speaker: Speaker) -> Self {
         let published = watch::Sender::new(Published { sequence: log.sequence(), ended: false });
-        Self { log: RwLock::new(log), basis, speaker, published, gathering: AtomicBool::new(false) }
+        Self {
+            log: RwLock::new(log),
+            basis,
+            speaker,
+            published,
+            gathering: AtomicBool::new(false),
+            pages: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
+        }
     }
 
     /// The page behind a cursor. Where nothing has been published since then, it waits that long.
@@ -90,7 +103,19 @@ impl Feed {
         let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
         let Speaker { store, control_plane } = self.speaker.clone();
         let basis = Some(self.basis.clone());
-        FeedPage { basis, store, control_plane, ..log.page(cursor, Instant::now()) }
+        let page = FeedPage { basis, store, control_plane, ..log.page(cursor, Instant::now()) };
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.resets.fetch_add(u64::from(page.reset), Ordering::Relaxed);
+        page
+    }
+
+    /// Who waits, and what was told.
+    pub(super) fn facts(&self) -> telemetry::Feed {
+        telemetry::Feed {
+            watchers: self.published.receiver_count(),
+            pages: self.pages.load(Ordering::Relaxed),
+            resets: self.resets.load(Ordering::Relaxed),
+        }
     }
 
     /// Who tells.

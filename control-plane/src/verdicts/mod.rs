@@ -37,6 +37,8 @@ use cache::Cache;
 use feed::Feed;
 use watch::{Observed, Watch};
 
+use crate::telemetry;
+
 pub(crate) use known::Known;
 pub(crate) use standing::{Attempt, Standing, State};
 pub(crate) use watch::DnsTrouble;
@@ -148,6 +150,11 @@ impl Verdicts {
     /// The trouble of DNS as a whole, if there is any.
     pub(crate) fn dns(&self) -> Option<DnsTrouble> {
         self.watch.dns()
+    }
+
+    /// What is kept, and what filters were told.
+    pub(crate) async fn facts(&self) -> (telemetry::Cache, telemetry::Feed) {
+        (self.cache.facts().await, self.feed.facts())
     }
 
     /// Lookups of addresses that are seen as well.

@@ -2,6 +2,7 @@
 //! by one task, however many streams wait for it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedgate_discovery::Resolve;
@@ -19,6 +20,8 @@ use crate::verdicts::Verdicts;
 pub(super) struct Book {
     means: Arc<Means>,
     slips: Mutex<HashMap<Domain, Slip>>,
+    /// What Envoys would not have.
+    rejected: AtomicU64,
 }
 
 struct Slip {
@@ -41,6 +44,7 @@ impl Book {
         let book = Arc::new(Self {
             means: Arc::new(Means::new(verdicts.clone(), resolve, egress)),
             slips: Mutex::default(),
+            rejected: AtomicU64::new(0),
         });
         let told = Arc::downgrade(&book);
         verdicts.follow(move |domain| {
@@ -95,8 +99,17 @@ impl Book {
         self.slips.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An Envoy would not have what it was told.
+    pub(super) fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub(super) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
     /// How many domains are in the book.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.slips().len()
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fedgate_discovery::{Addresses, Family, Resolve};
 use fedgate_policy::HostName;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::SHORTEST;
@@ -36,6 +36,8 @@ pub(super) struct Hosts {
 pub(super) struct Host {
     known: watch::Sender<Known>,
     ports: Ports,
+    /// Wakes its tasks before they are due.
+    again: Arc<Notify>,
     tasks: [AbortHandle; 3],
 }
 
@@ -75,6 +77,11 @@ impl Hosts {
         Self { resolve, slots, knocks, by_name: Mutex::default() }
     }
 
+    /// The host of that name, if somebody has it.
+    pub(super) fn in_use(&self, name: &HostName) -> Option<Arc<Host>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(Weak::upgrade)
+    }
+
     /// The host of that name, for as long as somebody has it.
     pub(super) fn host(&self, name: &HostName) -> Arc<Host> {
         let mut hosts = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,15 +93,16 @@ impl Hosts {
             hosts.retain(|_, host| host.strong_count() > 0);
         }
         let known = watch::Sender::new(Known::remembered(&*self.resolve, name));
+        let again = Arc::new(Notify::new());
         let [v4, v6] = self.slots.each_ref().map(|(family, slots)| {
-            let (resolve, slots) = (self.resolve.clone(), slots.clone());
-            let lookup = look_up(name.clone(), *family, resolve, slots, known.clone());
+            let (resolve, slots, again) = (self.resolve.clone(), slots.clone(), again.clone());
+            let lookup = look_up(name.clone(), *family, resolve, slots, known.clone(), again);
             tokio::spawn(lookup).abort_handle()
         });
         let ports = Ports::default();
-        let knock = knock(known.clone(), ports.clone(), self.knocks.clone());
+        let knock = knock(known.clone(), ports.clone(), self.knocks.clone(), again.clone());
         let knock = tokio::spawn(knock).abort_handle();
-        let host = Arc::new(Host { known, ports, tasks: [v4, v6, knock] });
+        let host = Arc::new(Host { known, ports, again, tasks: [v4, v6, knock] });
         hosts.insert(name.clone(), Arc::downgrade(&host));
         host
     }
@@ -107,6 +115,7 @@ async fn look_up(
     resolve: Arc<dyn Resolve>,
     slots: Arc<Semaphore>,
     known: watch::Sender<Known>,
+    again: Arc<Notify>,
 ) {
     loop {
         let slot = slots.acquire().await;
@@ -124,7 +133,7 @@ async fn look_up(
             *known = after;
             news
         });
-        tokio::time::sleep(pause).await;
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = again.notified() => {} }
     }
 }
 
@@ -134,6 +143,17 @@ impl Host {
     /// What is known of it, and becomes known.
     pub(super) fn watch(&self) -> watch::Receiver<Known> {
         self.known.subscribe()
+    }
+
+    /// Has it looked up and knocked at anew, and returns where nobody opened, which counts no more.
+    pub(super) fn again(&self) -> BTreeSet<SocketAddr> {
+        let mut silent = BTreeSet::new();
+        self.known.send_if_modified(|known| {
+            silent = std::mem::take(&mut known.silent);
+            !silent.is_empty()
+        });
+        self.again.notify_waiters();
+        silent
     }
 
     /// Has it known where it opens at this port.

@@ -38,7 +38,12 @@ struct Wanted {
 pub(super) struct Want;
 
 /// Keeps up to date which addresses of a host are silent, at each of these ports, when it is its turn.
-pub(super) async fn knock(known: watch::Sender<Known>, ports: Ports, turns: Arc<Semaphore>) {
+pub(super) async fn knock(
+    known: watch::Sender<Known>,
+    ports: Ports,
+    turns: Arc<Semaphore>,
+    again: Arc<Notify>,
+) {
     let [shortest, longest] = PAUSES;
     let mut news = known.subscribe();
     loop {
@@ -68,7 +73,7 @@ pub(super) async fn knock(known: watch::Sender<Known>, ports: Ports, turns: Arc<
             }
             tokio::time::sleep(longest.saturating_sub(shortest)).await;
         };
-        tokio::select! { () = changed => {}, () = due => {} }
+        tokio::select! { () = changed => {}, () = due => {}, () = again.notified() => {} }
     }
 }
 

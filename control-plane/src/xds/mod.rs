@@ -24,9 +24,10 @@ mod resource;
 mod stream;
 mod subscription;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
@@ -44,6 +45,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::{Guard, Refused, Role};
 use crate::listener::Peer;
+use crate::partners::Attendance;
+use crate::telemetry;
 use crate::verdicts::{PATIENCE, Verdicts};
 use book::Book;
 pub(crate) use cluster::Egress;
@@ -63,7 +66,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub(crate) struct Xds {
     book: Arc<Book>,
     guard: Guard,
-    streams: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    /// Who has a stream.
+    streams: Attendance,
     stopped: watch::Receiver<bool>,
 }
 
@@ -71,6 +76,7 @@ pub(crate) struct Xds {
 #[derive(Clone)]
 pub(crate) struct Targets {
     book: Arc<Book>,
+    streams: Attendance,
 }
 
 type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
@@ -78,21 +84,22 @@ type Sent<T> = Pin<Box<dyn Responses<Item = Result<T, Status>> + Send>>;
 // === impl Xds ===
 
 impl Xds {
-    /// The service, for those whom the guard lets in, until it is `stopped`.
+    /// The service, for those whom the guard lets in, until it is `stopped`; who has a stream is noted.
     pub(crate) fn new(
         verdicts: &Verdicts,
         resolve: Arc<dyn Resolve>,
         egress: Egress,
         guard: Guard,
+        streams: Attendance,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-        Self { book: Book::new(verdicts, resolve, egress), guard, streams, stopped }
+        let slots = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { book: Book::new(verdicts, resolve, egress), guard, slots, streams, stopped }
     }
 
     /// Tells how targets are to be reached, by the same lookups as Envoy is told.
     pub(crate) fn targets(&self) -> Targets {
-        Targets { book: self.book.clone() }
+        Targets { book: self.book.clone(), streams: self.streams.clone() }
     }
 
     /// What the listener serves.
@@ -118,6 +125,25 @@ impl Targets {
         });
         futures_util::future::join_all(looks).await
     }
+
+    /// Has the hosts of these targets that some Envoy uses looked up and knocked at anew, now. Addresses at which
+    /// nobody opened are forgotten to be so; these are returned.
+    pub(crate) fn retry(&self, targets: &[Target]) -> Vec<SocketAddr> {
+        let hosts = targets.iter().filter_map(|target| self.book.hosts().in_use(&target.host));
+        let mut silent: Vec<_> = hosts.flat_map(|host| host.again()).collect();
+        silent.sort_unstable();
+        silent.dedup();
+        silent
+    }
+
+    /// Who is told, and of how much.
+    pub(crate) fn facts(&self) -> telemetry::Xds {
+        telemetry::Xds {
+            streams: self.streams.count(),
+            clusters: self.book.len(),
+            rejected: self.book.rejected(),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -139,12 +165,13 @@ impl AggregatedDiscoveryService for Xds {
         let peer = request.extensions().get::<Peer>();
         let shown = request.metadata().as_ref();
         let caller = self.guard.admit(shown, &[Role::Filter], peer).await?;
-        let slot = self.streams.clone().try_acquire_owned().map_err(|_| {
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{MAX_STREAMS} streams are open, which is the most"))
         })?;
         let (out, responses) = mpsc::channel(UNREAD);
         let (guard, over) = (self.guard.clone(), out.clone());
-        let stream = Stream::new(self.book.clone(), caller.0.clone(), out);
+        let visit = self.streams.enter(&caller.0, peer.map(Peer::address), Instant::now());
+        let stream = Stream::new(self.book.clone(), caller.0.clone(), visit, out);
         let stop = until_stopped(self.stopped.clone());
         tracing::info!(by = %caller.0, "xDS stream opened");
         tokio::spawn(async move {

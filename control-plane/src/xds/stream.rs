@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use envoy_types::pb::envoy::config::core::v3::{BuildVersion, Node};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent,
 };
-use fedgate_policy::Domain;
+use fedgate_policy::{Domain, legible};
 use prost::{Message, Name};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc};
@@ -15,6 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::book::Book;
 use super::subscription::{Kind, News, Subscription};
+use crate::partners::Visit;
 
 /// Bytes of resources that one response carries, unless a single one is longer.
 const RESPONSE: usize = 1 << 20;
@@ -24,10 +27,16 @@ const MESSAGE: usize = 2000;
 /// Where responses go.
 pub(super) type Outbound = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
 
+/// Characters of what Envoy says of itself that are kept, for each part.
+const INTRODUCTION: usize = 64;
+
 /// A stream.
 pub(super) struct Stream {
     book: Arc<Book>,
     by: Arc<str>,
+    /// That it is there; what Envoy says of itself is noted with its first request.
+    visit: Visit,
+    is_introduced: bool,
     out: Outbound,
     clusters: Subscription,
     endpoints: Subscription,
@@ -41,10 +50,10 @@ struct Gone;
 
 impl Stream {
     /// A stream of the token's bearer `by`.
-    pub(super) fn new(book: Arc<Book>, by: Arc<str>, out: Outbound) -> Self {
+    pub(super) fn new(book: Arc<Book>, by: Arc<str>, visit: Visit, out: Outbound) -> Self {
         let (clusters, endpoints) =
             (Subscription::to(Kind::Clusters), Subscription::to(Kind::Endpoints));
-        Self { book, by, out, clusters, endpoints, nonce: 0 }
+        Self { book, by, visit, is_introduced: false, out, clusters, endpoints, nonce: 0 }
     }
 
     /// Answers requests and tells of changes, until the other end goes.
@@ -91,8 +100,13 @@ impl Stream {
     }
 
     async fn request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Gone> {
+        if let Some(node) = request.node.as_ref().filter(|_| !self.is_introduced) {
+            self.visit.says(introduction(node).into());
+            self.is_introduced = true;
+        }
         if let Some(error) = &request.error_detail {
             let message: String = error.message.chars().take(MESSAGE).collect();
+            self.book.reject();
             // It is not sent again before it has changed: Envoy would say the same again.
             tracing::error!(
                 by = %self.by, r#type = ?request.type_url, nonce = ?request.response_nonce, says = ?message,
@@ -160,4 +174,20 @@ impl Stream {
             }
         }
     }
+}
+
+/// Which Envoy it is, in its own words: `envoy-1, envoy 1.40.0`.
+fn introduction(node: &Node) -> String {
+    let version = match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentVersion(text)) => legible(text, INTRODUCTION),
+        Some(UserAgentVersionType::UserAgentBuildVersion(BuildVersion {
+            version: Some(it), ..
+        })) => {
+            format!("{}.{}.{}", it.major_number, it.minor_number, it.patch)
+        }
+        Some(UserAgentVersionType::UserAgentBuildVersion(_)) | None => String::new(),
+    };
+    let [id, agent] = [&node.id, &node.user_agent_name].map(|text| legible(text, INTRODUCTION));
+    let agent = format!("{agent} {version}");
+    [id.as_str(), agent.trim()].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
 }

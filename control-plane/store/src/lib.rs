@@ -37,6 +37,19 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// How it stands with a store.
+#[derive(Debug)]
+pub struct Health {
+    /// Where it is.
+    pub place: String,
+    /// How large it is.
+    pub octets: u64,
+    /// The version of its schema.
+    pub schema: usize,
+    /// Why nothing can be written, if so.
+    pub trouble: Option<StoreError>,
+}
+
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {

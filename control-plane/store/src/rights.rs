@@ -48,6 +48,11 @@ pub fn to_keep(path: &Path) -> Option<Obstacle> {
         .or_else(|| no_room(directory))
 }
 
+/// Whether there is no room left beside a file: what is written next may yet find some in it.
+pub(crate) fn is_full(path: &Path) -> bool {
+    absolute(path).parent().and_then(no_room).is_some()
+}
+
 /// What hinders us from using a file, which need not be there, from the root on down.
 fn to_use(path: &Path, how: Access) -> Option<Obstacle> {
     let path = absolute(path);

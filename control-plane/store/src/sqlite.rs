@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::StoreError;
+use super::{Health, StoreError};
 use crate::rights::{self, Obstacle};
 
 /// Marks a file as ours (`PRAGMA application_id`): "fdgt".
@@ -196,6 +196,27 @@ impl Database {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = || StoreError::Failed("it is closed".to_owned());
         work(connection.as_mut().ok_or_else(closed)?).map_err(|error| self.explain(error))
+    }
+
+    /// How it stands with the file; whether it can be written to is tried. Blocks.
+    pub fn health(&self) -> Health {
+        let tried = self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            // The same again, which is written all the same.
+            transaction.pragma_update(None, "user_version", version)?;
+            Ok(transaction.commit()?)
+        });
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        let full = StoreError::Full(Some(display(&self.path)));
+        let octets = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        Health {
+            place: display(&self.path),
+            octets: octets(&self.path).saturating_add(octets(Path::new(&log))),
+            schema: MIGRATIONS.len(),
+            trouble: tried.err().or_else(|| rights::is_full(&self.path).then_some(full)),
+        }
     }
 
     /// Says of a failure which file it is about, and what stands in the way, if that shows.

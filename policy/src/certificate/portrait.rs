@@ -7,13 +7,15 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::x509::{RelativeDistinguishedName, X509Name};
 
-use super::{CertificateError, der, extension, read};
+use super::{CertificateError, UnixTime, der, extension, read};
 use crate::legible::legible;
 
 /// The most names of each kind of list that are shown.
 const NAMES: usize = 16;
 /// The most characters of one name that are shown.
 const NAME: usize = 100;
+/// The most octets of a serial number that are shown; it has 20 at most (RFC 5280 §4.1.2.2).
+const SERIAL: usize = 32;
 
 /// A certificate's names as text, each list bounded, one line, in legible characters: they are whatever its
 /// authority let pass. A `,` within a name is written `\,`.
@@ -25,6 +27,10 @@ pub struct Portrait {
     pub issuer: String,
     /// All subject alternative names, clean or not, in their order: `DNS:infra.a.com, IP:192.0.2.1`.
     pub names: String,
+    /// The beginning of its serial number, in hexadecimal digits.
+    pub serial: String,
+    /// The last second of its validity.
+    pub not_after: UnixTime,
 }
 
 impl Portrait {
@@ -39,8 +45,15 @@ impl Portrait {
             subject: distinguished(certificate.subject()),
             issuer: distinguished(certificate.issuer()),
             names: list(&mut names.iter().map(general)),
+            serial: hexadecimal(certificate.raw_serial()),
+            not_after: UnixTime(certificate.validity().not_after.timestamp()),
         })
     }
+}
+
+fn hexadecimal(number: &[u8]) -> String {
+    let digits = number.iter().take(SERIAL).flat_map(|octet| [octet >> 4, octet & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn distinguished(name: &X509Name<'_>) -> String {
@@ -127,7 +140,9 @@ mod tests {
             San::Email(b"x@a.com".to_vec()),
         ];
         let leaf = Leaf { common_name: "\u{202e}moc.a".into(), names: names.into(), ..Leaf::default() };
-        let Portrait { subject, issuer, names } = portrait(&leaf);
+        let Portrait { subject, issuer, names, serial, not_after } = portrait(&leaf);
+        assert!(serial.len() >= 2 && serial.bytes().all(|it| it.is_ascii_hexdigit()), "{serial}");
+        assert!(not_after > UnixTime(1_700_000_000), "{not_after}");
         assert_eq!(subject, "CN=\\u{202e}moc.a");
         assert_eq!(issuer, "CN=an authority\\, of sorts");
         assert_eq!(

@@ -12,6 +12,7 @@ use fedgate_tests::{World, caller::Caller};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use crate::check_envoy;
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{check, origin, received};
 use crate::manifest::{documents, files, parse, resource, text};
@@ -166,6 +167,7 @@ fn a_federator_gets_no_certificate_unless_it_is_said() {
 
 /// Callers forge the header; only their own certificate arrives, in URL encoding, and once.
 fn forwards_the_certificate(world: &World) {
+    check_envoy::assert_clean(world);
     let (one, other) = (world.identity(&["infra.a.com"]), world.identity(&["*.a.com"]));
     for (own, forged) in [(&one, &other), (&other, &one)] {
         for values in certificates(world, &world.caller(own), forged) {

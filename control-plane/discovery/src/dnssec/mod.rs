@@ -47,6 +47,9 @@ pub struct Dnssec {
     pub anchors: Anchors,
 }
 
+/// How the cause begins where an answer is neither proven, nor from a zone of which it is proven that it is not signed.
+pub const BOGUS: &str = "DNSSEC: the answer is bogus";
+
 /// How far answers are to be proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {

@@ -23,7 +23,7 @@ use super::super::answer::{Answer, Question, Step, read};
 use super::chain::{Chain, Standing};
 use super::proof;
 use super::signature::Examiner;
-use super::{Anchors, Demand};
+use super::{Anchors, BOGUS, Demand};
 
 /// The most questions for one answer. A zone needs two, and so does each above it, the root one; and
 /// there is one for each of the name's labels below.
@@ -150,7 +150,7 @@ impl Unproven {
     fn cause(self) -> String {
         match self {
             Self::Bogus(cause) => format!(
-                "DNSSEC: the answer is bogus: {cause}; mend the zone's signatures and its DS record, or a resolver that loses them; see `delv`"
+                "{BOGUS}: {cause}; mend the zone's signatures and its DS record, or a resolver that loses them; see `delv`"
             ),
             Self::Insecure(why) => format!(
                 "DNSSEC: the answer is insecure, and discovery.dnssec is \"require\": {why}; sign the zone, or an alias leads out of a signed one"

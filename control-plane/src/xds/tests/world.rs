@@ -24,7 +24,8 @@ use tonic::transport::Channel;
 
 use super::super::*;
 use crate::auth::{Digest, Token, Tokens};
-use crate::listener::{Limits, Listener, Serving, serve};
+use crate::listener::{Limits, Listener, Serving, SharedCrowd, serve};
+use crate::partners::Attendance;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -169,12 +170,14 @@ impl World {
             |name: &str| Token::new(name, name, &Digest::of(name.as_bytes()).to_string()).unwrap();
         let guard = Guard::new(Tokens::of(&["admin", "viewer", "filter"].map(token)));
         let (stop, stopped) = watch::channel(false);
-        let xds = Xds::new(&verdicts, zones.clone(), egress, guard, stopped.clone());
+        let xds =
+            Xds::new(&verdicts, zones.clone(), egress, guard, Attendance::default(), stopped.clone());
         let book = xds.book.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = Limits { connections: 2048, strangers: 1024 };
-        let server = serve(Listener::Xds, listener, None, xds.router(), limits, stopped);
+        let server =
+            serve(Listener::Xds, listener, None, xds.router(), SharedCrowd::new(limits), stopped);
         Self { zones, list, verdicts, book, address, stop, server }
     }
 

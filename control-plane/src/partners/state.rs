@@ -1,0 +1,220 @@
+//! How we stand with a partner, in a word: a pure function of its lookups and of what filters have seen.
+//!
+//! | the first that holds | state |
+//! |---|---|
+//! | its last lookup came to nothing, or DNS names no host | `discovery-failing` |
+//! | the last call to it that came to an end at their gate was refused there | `refusing-us` |
+//! | its last request was refused here | `refused` |
+//! | the last call to it did not reach it | `unreachable` |
+//! | something passed, in either direction | `ok` |
+//! | nothing of that | `never-seen` |
+//!
+//! So trouble is over once all was well, later, in the same direction.
+
+use std::time::Instant;
+
+use super::label::{Label, Sense};
+use super::ledger::{End, Seen};
+use super::reading::Side;
+use crate::verdicts::State as Lookups;
+
+/// How we stand with a partner, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// Lookups of it come to nothing.
+    DiscoveryFailing,
+    /// It refuses us.
+    RefusingUs,
+    /// We refuse it.
+    Refused,
+    /// Calls to it do not get through.
+    Unreachable,
+    /// Nothing was seen of it, since we began to look.
+    NeverSeen,
+    /// All is well.
+    Ok,
+}
+
+/// How we stand with it, and what came last to show that.
+#[derive(Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) state: State,
+    /// What was seen, where the state rests on that.
+    pub(crate) trouble: Option<Trouble<'a>>,
+}
+
+/// What is wrong, as filters have seen it.
+#[derive(Debug)]
+pub(crate) struct Trouble<'a> {
+    pub(crate) label: Label,
+    pub(crate) since: Instant,
+    pub(crate) end: &'a End,
+}
+
+/// How we stand with a partner that is listed since then, as far as that matters.
+pub(crate) fn judge(lookups: Lookups, seen: Option<&Seen>, listed: Option<Instant>) -> Judged<'_> {
+    let fails = match lookups {
+        Lookups::NoFederator | Lookups::NoTarget | Lookups::Stale | Lookups::Failing => true,
+        Lookups::Ok | Lookups::NotLookedUp => false,
+    };
+    if fails {
+        return Judged { state: State::DiscoveryFailing, trouble: None };
+    }
+    let Some(seen) = seen else { return Judged { state: State::NeverSeen, trouble: None } };
+    let kinds = [
+        (State::RefusingUs, Side::Egress, Sense::RefusesUs),
+        (State::Refused, Side::Ingress, Sense::Refused),
+        (State::Unreachable, Side::Egress, Sense::Unreachable),
+    ];
+    for (state, side, sense) in kinds {
+        if let Some(trouble) = trouble(seen, side, sense, listed) {
+            return Judged { state, trouble: Some(trouble) };
+        }
+    }
+    let passed = Side::ALL.iter().any(|side| seen.last_of(*side, is_contact).is_some());
+    Judged { state: if passed { State::Ok } else { State::NeverSeen }, trouble: None }
+}
+
+/// The last end of this sense, if nothing better came after it.
+fn trouble(seen: &Seen, side: Side, sense: Sense, listed: Option<Instant>) -> Option<Trouble<'_>> {
+    let ends = seen.ends.iter().filter(|((of, label), _)| *of == side && label.sense() == sense);
+    let (&(_, label), end) = ends.max_by_key(|(_, end)| end.last)?;
+    let cured = |other| match sense {
+        // Whoever answers, whatever he says, has been reached.
+        Sense::Unreachable => matches!(other, Sense::Passed | Sense::Answered | Sense::RefusesUs),
+        // Whoever is not reached now may have let us in, for all we know.
+        Sense::RefusesUs => matches!(other, Sense::Passed | Sense::Answered | Sense::Unreachable),
+        Sense::Refused | Sense::Passed | Sense::Answered | Sense::Aside => other == Sense::Passed,
+    };
+    let better = seen.last_of(side, cured);
+    // That it was not listed is over once it is.
+    let better = if label.name() == "federation-denied" { better.max(listed) } else { better };
+    let since = better.map_or(end.since, |better| better.max(end.since));
+    better.is_none_or(|better| better < end.last).then_some(Trouble { label, since, end })
+}
+
+/// Whether one end heard the other.
+fn is_contact(sense: Sense) -> bool {
+    match sense {
+        Sense::Passed | Sense::Answered => true,
+        Sense::Refused | Sense::RefusesUs | Sense::Unreachable | Sense::Aside => false,
+    }
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::DiscoveryFailing,
+        Self::RefusingUs,
+        Self::Refused,
+        Self::Unreachable,
+        Self::NeverSeen,
+        Self::Ok,
+    ];
+
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::DiscoveryFailing => "discovery-failing",
+            Self::RefusingUs => "refusing-us",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::NeverSeen => "never-seen",
+            Self::Ok => "ok",
+        }
+    }
+
+    /// Whether somebody has to do something.
+    pub(crate) fn is_trouble(self) -> bool {
+        match self {
+            Self::DiscoveryFailing | Self::RefusingUs | Self::Refused | Self::Unreachable => true,
+            Self::NeverSeen | Self::Ok => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::ledger::Ledger;
+    use super::super::ledger::tests::event;
+    use super::*;
+
+    /// What is said after these, one second after the other: `<` they call us, `>` we call them.
+    fn state(lookups: Lookups, timeline: &[&str], listed: Option<u64>) -> (State, Option<&'static str>) {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut ledger = Ledger::default();
+        for (second, what) in (0..).zip(timeline) {
+            let (way, label) = what.split_at(1);
+            let side = if way == "<" { Side::Ingress } else { Side::Egress };
+            ledger.take(event("a.com", label, 1, at(second)), side, true);
+        }
+        let seen = ledger.of(&"a.com".parse().unwrap());
+        let judged = judge(lookups, seen, listed.map(at));
+        (judged.state, judged.trouble.map(|trouble| trouble.label.name()))
+    }
+
+    #[test]
+    fn the_state_is_the_first_that_holds_and_trouble_ends_with_a_success() {
+        const DENIED: &str = ">federation-remote-error/federation-denied";
+        let inner = "federation-remote-error/federation-denied";
+        for (timeline, expected, label) in [
+            (&[][..], State::NeverSeen, None),
+            (&["<invalid-domain"], State::NeverSeen, None),
+            (&["<permitted"], State::Ok, None),
+            (&[">permitted"], State::Ok, None),
+            (&[">federation-remote-error"], State::Ok, None),
+            (&["<authentication-failure"], State::Refused, Some("authentication-failure")),
+            (&["<permitted", "<certificate-expired"], State::Refused, Some("certificate-expired")),
+            (&["<authentication-failure", "<permitted"], State::Ok, None),
+            (&["<authentication-failure", ">permitted"], State::Refused, Some("authentication-failure")),
+            (&[">federation-tls-error"], State::Unreachable, Some("federation-tls-error")),
+            (&[">federation-connection-refused", ">federation-remote-error"], State::Ok, None),
+            (&[">permitted", DENIED], State::RefusingUs, Some(inner)),
+            (&[DENIED, ">federation-tls-error"], State::Unreachable, Some("federation-tls-error")),
+            (&[">federation-tls-error", DENIED], State::RefusingUs, Some(inner)),
+            (&[DENIED, "<permitted"], State::RefusingUs, Some(inner)),
+            (&["<authentication-failure", DENIED], State::RefusingUs, Some(inner)),
+            (
+                &[">federation-tls-error", "<authentication-failure"],
+                State::Refused,
+                Some("authentication-failure"),
+            ),
+            (&["<verdict-unavailable", ">verdict-unavailable"], State::NeverSeen, None),
+        ] {
+            assert_eq!(state(Lookups::Ok, timeline, None), (expected, label), "{timeline:?}");
+            for fails in [Lookups::NoFederator, Lookups::NoTarget, Lookups::Stale, Lookups::Failing] {
+                assert_eq!(state(fails, timeline, None), (State::DiscoveryFailing, None));
+            }
+        }
+    }
+
+    #[test]
+    fn that_a_domain_was_not_listed_is_no_trouble_once_it_is() {
+        let denied = &["<federation-denied"];
+        assert_eq!(state(Lookups::Ok, denied, Some(1)).0, State::NeverSeen);
+        let still = state(Lookups::Ok, &["<permitted", "<federation-denied"], Some(0));
+        assert_eq!(still, (State::Refused, Some("federation-denied")), "an Envoy has not heard of it");
+    }
+
+    #[test]
+    fn trouble_is_dated_from_the_last_success() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut ledger = Ledger::default();
+        for (second, label) in [
+            (0, "certificate-expired"),
+            (5, "permitted"),
+            (7, "certificate-expired"),
+            (9, "certificate-expired"),
+        ] {
+            ledger.take(event("a.com", label, 1, at(second)), Side::Ingress, true);
+        }
+        let seen = ledger.of(&"a.com".parse().unwrap());
+        let trouble = judge(Lookups::Ok, seen, None).trouble.unwrap();
+        assert_eq!((trouble.since, trouble.end.last, trouble.end.count), (at(7), at(9), 3));
+    }
+}

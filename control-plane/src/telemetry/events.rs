@@ -1,0 +1,209 @@
+//! What is counted and timed as it happens.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The longest times that are told apart, in seconds: of calls of the APIs.
+const CALL: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// Of questions to DNS.
+const LOOKUP: [f64; 10] = [0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+/// Of the store.
+const STORE: [f64; 7] = [0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0];
+
+/// Is told what happens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Telemetry(Arc<Events>);
+
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+type Times<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+type Counts<const N: usize> = Family<Labels<N>, Counter>;
+
+#[derive(Debug)]
+struct Events {
+    started_at: SystemTime,
+    calls: Times<4>,
+    verdicts: Counts<1>,
+    lookups: Times<2>,
+    store: Times<1>,
+    store_failures: Counts<1>,
+    audit_records: Counter,
+}
+
+/// What DNS is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The infrastructure domains of a backend domain.
+    Srv,
+    /// The addresses of a host, of IPv4.
+    A,
+    /// Of IPv6.
+    Aaaa,
+}
+
+/// What a question to DNS comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// What was asked for.
+    Found,
+    /// The answer that there is none, or none that can be used.
+    None,
+    /// No answer, or none that counts.
+    Failed,
+}
+
+/// What the store is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Keep changes.
+    Write,
+    /// Give records.
+    Read,
+    /// Put itself in order: old records, uses of tokens.
+    Upkeep,
+    /// Copy itself.
+    Backup,
+    /// Say whether it can be read.
+    Check,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// A call of an API was answered: at the listener, by the route's template, so late, with this status.
+    pub(crate) fn called(
+        &self,
+        listener: &'static str,
+        method: &'static str,
+        route: Option<&str>,
+        status: u16,
+        took: Duration,
+    ) {
+        let route = route.map_or(Cow::Borrowed("none"), |route| Cow::Owned(route.to_owned()));
+        let class = match status {
+            ..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        let labels = [
+            ("listener", listener.into()),
+            ("method", method.into()),
+            ("route", route),
+            ("status", class.into()),
+        ];
+        self.0.calls.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A filter was told this of a domain that it asked about: `hosts`, or the label of a failure.
+    pub(crate) fn answered(&self, outcome: &'static str) {
+        self.0.verdicts.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
+    /// DNS was asked.
+    pub(crate) fn looked_up(&self, kind: Kind, outcome: Lookup, took: Duration) {
+        let labels = [("kind", kind.name().into()), ("outcome", outcome.name().into())];
+        self.0.lookups.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The store did something, or did not.
+    pub(crate) fn stored(&self, operation: Operation, is_done: bool, took: Duration) {
+        let labels = [("operation", operation.name().into())];
+        self.0.store.get_or_create(&labels).observe(took.as_secs_f64());
+        let failures = self.0.store_failures.get_or_create(&labels);
+        if !is_done {
+            failures.inc();
+        }
+    }
+
+    /// So many records were added to the audit.
+    pub(crate) fn recorded(&self, records: usize) {
+        self.0.audit_records.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// When it began, and the process with it.
+    pub(super) fn started_at(&self) -> SystemTime {
+        self.0.started_at
+    }
+
+    /// Under their names.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let Events { calls, verdicts, lookups, store, store_failures, audit_records, .. } = &*self.0;
+        registry.register(
+            "http_request_duration_seconds",
+            "Calls of the APIs, but for waiting polls of the feed, by the template of their route",
+            calls.clone(),
+        );
+        registry.register(
+            "verdicts",
+            "What filters were told of domains that they asked about",
+            verdicts.clone(),
+        );
+        registry.register(
+            "lookup_duration_seconds",
+            "Questions to DNS, each with all servers and aliases that it took",
+            lookups.clone(),
+        );
+        registry.register("store_duration_seconds", "What the store was to do", store.clone());
+        registry.register("store_failures", "What the store did not do", store_failures.clone());
+        registry.register(
+            "audit_records",
+            "Records that were added to the audit",
+            audit_records.clone(),
+        );
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            started_at: SystemTime::now(),
+            calls: Family::new_with_constructor(|| Histogram::new(CALL)),
+            verdicts: Family::default(),
+            lookups: Family::new_with_constructor(|| Histogram::new(LOOKUP)),
+            store: Family::new_with_constructor(|| Histogram::new(STORE)),
+            store_failures: Family::default(),
+            audit_records: Counter::default(),
+        }
+    }
+}
+
+// === impl Kind, Lookup, Operation ===
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Srv => "srv",
+            Self::A => "a",
+            Self::Aaaa => "aaaa",
+        }
+    }
+}
+
+impl Lookup {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::None => "none",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Upkeep => "upkeep",
+            Self::Backup => "backup",
+            Self::Check => "check",
+        }
+    }
+}

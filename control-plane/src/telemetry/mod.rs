@@ -1,0 +1,71 @@
+//! The control plane's metrics: their names, labels and help texts, here alone.
+//!
+//! ```text
+//!  what happens ── told as it does ──► events ─┐
+//!  what is ─────── gathered when asked ► facts ┼─► text, for whoever scrapes
+//!  this process ── as the system has it ───────┘
+//! ```
+//!
+//! It knows no other part. Labels are words of ours, a few for each, and domains that the operator has listed; nothing
+//! else from the network is among them. Each metric stands in docs/monitoring.md, and a test holds that page to them.
+
+mod events;
+mod facts;
+mod partners;
+mod process;
+
+use prometheus_client::encoding::{prometheus_text, text};
+use prometheus_client::registry::Registry;
+
+pub(crate) use events::{Kind, Lookup, Operation, Telemetry};
+pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, Xds};
+pub(crate) use partners::Partners;
+
+/// How the page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Prometheus' text format, version 0.0.4.
+    Prometheus,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
+/// All metrics.
+pub(crate) fn page(events: &Telemetry, facts: Facts, format: Format) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(process::Process::read(events.started_at())));
+    let ours = registry.sub_registry_with_prefix("fedgate");
+    events.register(ours);
+    ours.register_collector(Box::new(facts));
+    let mut page = String::new();
+    // Writing to a string does not fail.
+    let _ = match format {
+        Format::Prometheus => prometheus_text::encode(&mut page, &registry),
+        Format::OpenMetrics => text::encode(&mut page, &registry),
+    };
+    page
+}
+
+// === impl Format ===
+
+impl Format {
+    /// The one that the header `Accept` asks for: OpenMetrics where it is named, as Prometheus does.
+    pub(crate) fn accepted(accept: Option<&str>) -> Self {
+        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// The type of the text.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
