@@ -79,8 +79,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
-    let traces = config.otlp_endpoint.as_ref().map(Traces::start).transpose();
-    let traces = traces.map_err(ServeError::Traces)?;
+    let traces = Traces::start(config.otlp_endpoint.as_ref()).map_err(ServeError::Traces)?;
     for warning in startup::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -173,9 +172,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     memory.write().await;
     upkeep.end().await;
     list.close().await?;
-    if let Some(traces) = traces {
-        traces.end().await;
-    }
+    traces.end().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that the last spans may keep us from ending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Sends spans.
-pub(crate) struct Traces(SdkTracerProvider);
+/// Sends spans, if they are wanted.
+pub(crate) struct Traces(Option<SdkTracerProvider>);
 
 /// The other end.
 #[derive(Debug)]
@@ -38,8 +38,9 @@ struct Collector {
 // === impl Traces ===
 
 impl Traces {
-    /// From now on there are spans, for the collector below `base`.
-    pub(crate) fn start(base: &Url) -> Result<Self, String> {
+    /// From now on there are spans, for the collector below `base`; none without it.
+    pub(crate) fn start(base: Option<&Url>) -> Result<Self, String> {
+        let Some(base) = base else { return Ok(Self(None)) };
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "traces"]);
@@ -59,17 +60,15 @@ impl Traces {
         // There is one process, which starts once.
         let _ = TRACER.set(provider.tracer("fedgate"));
         tracing::info!(%url, "traces are sent");
-        Ok(Self(provider))
+        Ok(Self(Some(provider)))
     }
 
     /// Sends what is still there, in time.
     pub(crate) async fn end(self) {
-        let sent = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(LAST_WORDS)).await;
-        if let Err(error) = sent
-            .map_err(|error| error.to_string())
-            .and_then(|sent| sent.map_err(|error| error.to_string()))
-        {
-            tracing::warn!(error, "the last traces are not sent");
+        let Some(provider) = self.0 else { return };
+        let sent = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_WORDS));
+        if let Ok(Err(error)) = sent.await {
+            tracing::warn!(%error, "the last traces are not sent");
         }
     }
 }
