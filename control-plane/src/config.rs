@@ -9,8 +9,10 @@ mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod settings;
+mod telemetry;
 mod tls;
 mod told;
+mod url;
 
 use std::fmt;
 use std::fs;
@@ -24,6 +26,7 @@ use fedgate_discovery::TtlBounds;
 use fedgate_discovery::dnssec::anchors::Anchors;
 use fedgate_discovery::dnssec::{Dnssec, Mode};
 use fedgate_store::rights;
+use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Token, TokenError};
@@ -83,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// What is logged.
     pub(crate) log: EnvFilter,
+    /// Where traces go, if there are any.
+    pub(crate) otlp_endpoint: Option<Url>,
 }
 
 /// How log lines look.
@@ -151,6 +156,7 @@ impl Config {
         let brig = brig::read(&mut settings, &mut file, &mut reader);
         let egress = egress::read(&mut settings, &mut file, &mut reader);
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
+        let otlp_endpoint = telemetry::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -229,6 +235,7 @@ impl Config {
             audit,
             log_format,
             log,
+            otlp_endpoint,
         })
     }
 }

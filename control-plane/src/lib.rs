@@ -40,6 +40,7 @@ mod signals;
 mod spelling;
 mod startup;
 mod telemetry;
+mod traces;
 mod upkeep;
 mod verdicts;
 mod xds;

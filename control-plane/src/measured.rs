@@ -1,4 +1,4 @@
-//! Discovery and store, timed: each as it is, with a word to telemetry.
+//! Discovery and store, timed: each as it is, with a word to telemetry, and a span where there are traces.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use fedgate_discovery::{
 use fedgate_policy::{Domain, HostName, Outcome};
 
 use crate::telemetry::{Kind, Lookup, Operation, Telemetry};
+use crate::traces;
 
 /// This, timed.
 pub(crate) struct Measured<T> {
@@ -31,7 +32,7 @@ impl<D: Discover> Discover for Measured<D> {
     fn discover<'a>(&'a self, domain: &'a Domain, proof: Proof) -> Discovering<'a> {
         Box::pin(async move {
             let begun = Instant::now();
-            let found = self.inner.discover(domain, proof).await;
+            let found = traces::discovery(domain, self.inner.discover(domain, proof)).await;
             self.telemetry.looked_up(Kind::Srv, outcome(&found), begun.elapsed());
             found
         })
@@ -54,7 +55,7 @@ impl<D: Resolve> Resolve for Measured<D> {
     fn resolve<'a>(&'a self, host: &'a HostName, family: Family) -> Resolving<'a> {
         Box::pin(async move {
             let begun = Instant::now();
-            let found = self.inner.resolve(host, family).await;
+            let found = traces::addresses(host, family, self.inner.resolve(host, family)).await;
             let kind = match family {
                 Family::V4 => Kind::A,
                 Family::V6 => Kind::Aaaa,
@@ -101,7 +102,9 @@ impl<S: Store> Store for Measured<S> {
     }
 
     fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError> {
-        self.time(Operation::Write, |store| store.keep(changes, records))?;
+        self.time(Operation::Write, |store| {
+            traces::write(changes, records, || store.keep(changes, records))
+        })?;
         self.telemetry.recorded(records.len());
         Ok(())
     }

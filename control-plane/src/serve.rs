@@ -31,6 +31,7 @@ use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
+use crate::traces::Traces;
 use crate::upkeep::Upkeep;
 use crate::verdicts::{Verdicts, refresher};
 use crate::xds::Xds;
@@ -64,6 +65,9 @@ pub(crate) enum ServeError {
     /// There is nobody who could call, and nobody could be made.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// Traces cannot be sent.
+    #[error("telemetry.otlp_endpoint: cannot be used: {0}")]
+    Traces(String),
     /// The system lets us have no signals, or no connections.
     #[error("the system failed us: {0}")]
     System(#[from] io::Error),
@@ -75,6 +79,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
+    let traces = Traces::start(config.otlp_endpoint.as_ref()).map_err(ServeError::Traces)?;
     for warning in startup::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -167,6 +172,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     memory.write().await;
     upkeep.end().await;
     list.close().await?;
+    traces.end().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use fedgate_policy::{Domain, Strategy};
 pub use fedgate_store::{Health, StoreError};
+use opentelemetry::Context;
 
 pub use audit::{Author, Deed, Record};
 pub use outcome::{Access, MAX_NAMED, Outcome, Write};
@@ -405,8 +406,9 @@ impl AllowList {
         T: Send + 'static,
         E: std::convert::From<StoreError> + Send + 'static,
     {
-        let store = self.store.clone();
+        let (store, trace) = (self.store.clone(), Context::current());
         tokio::task::spawn_blocking(move || {
+            let _trace = trace.attach();
             act(&mut store.lock().unwrap_or_else(PoisonError::into_inner))
         })
         .await

@@ -2,7 +2,7 @@
 //! Wire's own list API.
 //!
 //! A request goes through the layers from the outside in: number, route (404, 405), time limit, token and
-//! role (401, 403), rate (429), then the handler. So nobody learns without a token what is on the list.
+//! role (401, 403), trace, rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod account;
 mod admin;
@@ -28,6 +28,7 @@ mod reports;
 mod status;
 mod store;
 mod tokens;
+mod traced;
 mod verdicts;
 mod wire;
 
@@ -124,9 +125,12 @@ pub(crate) fn admin(api: Api) -> Router {
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
     let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
+    let traced = from_fn_with_state(Listener::Admin, traced::trace);
     let reading = from_fn_with_state(api.guard.clone(), guard::authorize_reading);
-    let reading = explain::guarded().route_layer(rate.clone()).route_layer(reading);
-    let guarded = within(TIME_LIMIT, guarded.route_layer(rate).route_layer(guard).merge(reading));
+    let reading =
+        explain::guarded().route_layer(rate.clone()).route_layer(traced.clone()).route_layer(reading);
+    let guarded = guarded.route_layer(rate).route_layer(traced).route_layer(guard);
+    let guarded = within(TIME_LIMIT, guarded.merge(reading));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Admin))
         .merge(guarded)
         .merge(within(TIME_LIMIT, health::open()))
@@ -140,8 +144,9 @@ pub(crate) fn admin(api: Api) -> Router {
 pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
-    let at_once =
-        verdicts::guarded().merge(reports::guarded()).route_layer(guard.clone()).merge(health::open());
+    let traced = from_fn_with_state(Listener::Verdicts, traced::trace);
+    let at_once = verdicts::guarded().route_layer(traced).merge(reports::guarded());
+    let at_once = at_once.route_layer(guard.clone()).merge(health::open());
     let at_once = at_once.layer(from_fn_with_state((api.telemetry.clone(), Listener::Verdicts), time));
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Verdicts))
         .merge(within(TIME_LIMIT, at_once).route_layer(number))
@@ -153,8 +158,9 @@ pub(crate) fn verdicts(api: Api) -> Router {
 /// The service behind the listener `wire`; where it is `open`, it needs no token.
 pub(crate) fn wire(api: Api, open: bool) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), open), wire::authorize);
+    let traced = from_fn_with_state(Listener::Wire, traced::trace);
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
-        .merge(within(TIME_LIMIT, wire::guarded().route_layer(guard)))
+        .merge(within(TIME_LIMIT, wire::guarded().route_layer(traced).route_layer(guard)))
         .split_for_parts();
     let timing = from_fn_with_state((api.telemetry.clone(), Listener::Wire), time);
     let router = described(Listener::Wire, router, openapi).with_state(api);

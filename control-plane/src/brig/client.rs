@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::plan::Write;
 use super::seen::Seen;
 use crate::contract::{Policy, Remote};
+use crate::traces;
 
 /// The longest answer that is read, in octets: 10,000 rows with some teams each.
 const MAX_LIST: usize = 32 << 20;
@@ -130,7 +131,7 @@ impl Client {
 }
 
 async fn send(request: RequestBuilder) -> Result<Response, CallError> {
-    request.send().await.map_err(|error| CallError::Away(innermost(&error)))
+    request.headers(traces::onward()).send().await.map_err(|error| CallError::Away(innermost(&error)))
 }
 
 /// The body, if it is no longer than `limit`.
@@ -159,7 +160,7 @@ async fn error_text(answer: Response) -> String {
 }
 
 /// An error with its causes; the innermost says most.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |error| error.source())
         .last()
         .map_or_else(|| error.to_string(), ToString::to_string)

@@ -36,7 +36,7 @@ use fedgate_policy::Domain;
 use fedgate_store::StoreError;
 use tokio::sync::Notify;
 
-pub(crate) use client::{Address, Authorities};
+pub(crate) use client::{Address, Authorities, innermost};
 pub(crate) use import::ImportError;
 pub(crate) use ledger::Keep;
 use ledger::Written;
@@ -47,6 +47,7 @@ use seen::Seen;
 use trouble::Trouble;
 
 use crate::contract::Policy;
+use crate::traces::{self, Span, SpanKind};
 
 /// From one round to the next, where nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -165,10 +166,7 @@ impl Brig {
         let (mut failures, mode) = (0_u32, self.0.settings.mode);
         tracing::info!(url = %self.0.settings.address.url, mode = mode.name(), "kept in step with brig");
         loop {
-            let ended = match mode {
-                Mode::Push => push::round(self).await,
-                Mode::Follow => follow::round(self).await,
-            };
+            let ended = self.round().await;
             self.known().trouble.heard(ended.as_ref().err());
             let Ok(again) = ended else {
                 let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSES.1);
@@ -189,6 +187,21 @@ impl Brig {
                 () = woken => tokio::time::sleep(COALESCE).await,
             }
         }
+    }
+
+    /// One round; whether there is more to do at once. Otherwise why it came to nothing.
+    async fn round(&self) -> Result<bool, String> {
+        let mode = self.0.settings.mode;
+        let span = Span::begin("round with brig", SpanKind::Internal, || {
+            vec![traces::text("fedgate.brig.mode", mode)]
+        });
+        let round = async {
+            match mode {
+                Mode::Push => push::round(self).await,
+                Mode::Follow => follow::round(self).await,
+            }
+        };
+        span.around(round).await.inspect_err(|cause| span.fail(cause))
     }
 
     /// What differs now, by brig's last answer.

@@ -139,6 +139,7 @@ impl Error {
                 | ServeError::Bootstrap(_)
                 | ServeError::Store(_)
                 | ServeError::Brig(_)
+                | ServeError::Traces(_)
                 | ServeError::Discovery(_)
                 | ServeError::System(_),
             ) => kind("fedgate:serve", "The control plane does not run", 1),

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::Url;
-
-use super::{File, Reader, Settings, either};
+use super::{File, Reader, Settings, either, url};
 use crate::brig::{self, Address, Authorities, Mode};
 
 /// Between these is the time that one call may take.
@@ -29,7 +27,7 @@ pub(super) fn read(
         }
         return None;
     };
-    let url = reader.accept("brig.url", parse_url(&url));
+    let url = reader.accept("brig.url", url::base(&url, "http://brig:8080"));
     let mode = reader.parse("brig.mode", mode.as_deref().unwrap_or("push"), Mode::Push);
     let timeout = reader.time("brig.timeout", timeout.as_deref().unwrap_or("5s"));
     reader.check("brig.timeout", (TIMES.0..=TIMES.1).contains(&timeout), "is not between 100ms and 60s");
@@ -49,20 +47,4 @@ pub(super) fn read_wire(
         wire.map(|wire| reader.parse("listen.wire", &wire, SocketAddr::from(([127, 0, 0, 1], 0))));
     let open = either(&mut settings.wire_list_open, &mut file.wire_list_open);
     (wire, reader.parse("wire_list.open", open.as_deref().unwrap_or("false"), false))
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    // It is not repeated where it might hold a password.
-    let url = Url::parse(text.trim())
-        .map_err(|error| format!("is no URL ({error}); write e.g. http://brig:8080"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
-        return Err("is neither http:// nor https://; write e.g. http://brig:8080".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user's name or password, and brig knows none".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("has a query or a fragment; write e.g. http://brig:8080".to_owned());
-    }
-    Ok(url)
 }

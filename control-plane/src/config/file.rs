@@ -48,6 +48,7 @@ pub(super) struct File {
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) log: Option<String>,
+    pub(super) otlp_endpoint: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
 }
 
@@ -75,7 +76,8 @@ impl File {
         };
         let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
             ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
-        let [mut wire_list, mut brig] = ["wire_list", "brig"].map(&mut section);
+        let [mut wire_list, mut brig, mut telemetry] =
+            ["wire_list", "brig", "telemetry"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store_url: store.string("url", errors),
@@ -111,9 +113,12 @@ impl File {
             require_match: api.boolean("require_match", errors),
             log_format: log.string("format", errors),
             log: log.string("filter", errors),
+            otlp_endpoint: telemetry.string("otlp_endpoint", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig] {
+        for section in
+            [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig, telemetry]
+        {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));

@@ -117,4 +117,7 @@ pub(crate) struct Settings {
     /// What is logged, e.g. `info`, or `fedgate=debug,info`
     #[arg(long, env = "FEDGATE_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// Where traces are sent, over OTLP and HTTP, e.g. `http://collector:4318`; without it, there are none
+    #[arg(long, env = "FEDGATE_TELEMETRY_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) telemetry_otlp_endpoint: Option<String>,
 }

@@ -302,6 +302,26 @@ fn what_is_wrong_about_brig_is_told() {
 }
 
 #[test]
+fn traces_are_off_until_they_have_a_collector() {
+    assert_eq!(read(Settings::default(), "").unwrap().otlp_endpoint, None);
+    let file = "[telemetry]\notlp_endpoint = \"http://collector:4318\"";
+    let config = read(Settings::default(), file).unwrap();
+    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://collector:4318/");
+    let other = Some("https://other/otlp".to_owned());
+    let flags = Settings { telemetry_otlp_endpoint: other, ..Settings::default() };
+    assert_eq!(read(flags, file).unwrap().otlp_endpoint.unwrap().as_str(), "https://other/otlp");
+    for (value, expected) in [
+        ("collector:4318", "is neither http:// nor https://; write e.g. http://collector:4318"),
+        ("http://a:s3cret@collector", "has a user's name or password"),
+    ] {
+        let file = format!("telemetry.otlp_endpoint = \"{value}\"");
+        let errors = read(Settings::default(), &file).unwrap_err();
+        assert!(errors.contains(&format!("telemetry.otlp_endpoint: {expected}")), "{errors}");
+        assert!(!errors.contains("s3cret"), "{errors}");
+    }
+}
+
+#[test]
 fn wires_list_api_is_off_until_it_has_an_address_of_its_own() {
     let config = read(Settings::default(), "").unwrap();
     assert_eq!((config.wire, config.wire_open), (None, false));

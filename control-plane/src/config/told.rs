@@ -39,6 +39,7 @@ impl Config {
             audit,
             log_format,
             log,
+            otlp_endpoint,
         } = self;
         let text = |value: &dyn Display| Some(value.to_string());
         let time = |value: Duration| Some(format_duration(value).to_string());
@@ -86,6 +87,7 @@ impl Config {
             ("audit.max_records", text(&audit.count)),
             ("log.format", text(log_format)),
             ("log.filter", text(log)),
+            ("telemetry.otlp_endpoint", otlp_endpoint.as_ref().map(ToString::to_string)),
             // Names and roles alone.
             ("token", Some(auth::listed(tokens)).filter(|names| !names.is_empty())),
         ]

@@ -17,7 +17,7 @@ use super::feed::Feed;
 use super::known::Known;
 use super::room::Room;
 use super::watch::Watch;
-use crate::telemetry;
+use crate::{telemetry, traces};
 
 /// Bytes, roughly, that answers on unlisted domains may take: 100,000 of them and more, as they are.
 const UNLISTED_BYTES: u64 = 64 << 20;
@@ -135,7 +135,7 @@ impl Cache {
         let outdated = move |known: &Arc<Known>| {
             since.is_some_and(|since| known.tried_at < since) || !known.is_enough(proof)
         };
-        let shared = tokio::spawn(async move {
+        let shared = async move {
             let entry = answers.entry(key).or_insert_with_if(lookup, outdated).await;
             drop(place);
             if let Some(feed) = feed {
@@ -146,8 +146,8 @@ impl Cache {
                 followers.iter().for_each(|follower| follower(entry.key()));
             }
             entry.into_value()
-        });
-        shared.await.unwrap_or_else(|error| {
+        };
+        tokio::spawn(traces::carried(shared)).await.unwrap_or_else(|error| {
             tracing::error!(%domain, %error, "lookup broke off");
             let found = Discovered::transient(format!("the lookup of {domain} broke off"));
             Arc::new(Known::after(None, found, proof, Instant::now()))

@@ -58,6 +58,7 @@ mod telemetry;
 mod terms;
 mod tls;
 mod tokens;
+mod traces;
 mod trouble;
 mod two_stores;
 mod wire;
