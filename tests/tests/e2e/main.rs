@@ -16,6 +16,7 @@ mod client_certificate;
 mod clock;
 mod command_line;
 mod control_plane;
+mod debug;
 mod discovery;
 mod disk_full;
 mod dnssec;
