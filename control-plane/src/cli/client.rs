@@ -181,6 +181,15 @@ impl Client {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
+    /// A request to what stands beside the API: `/metrics` and the like.
+    pub(super) fn beside(&self, name: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(name);
+        }
+        self.http.get(url).bearer_auth(&self.token)
+    }
+
     /// Sends a request of ours; the answer, if it is yes.
     pub(super) async fn send(&self, mut request: RequestBuilder) -> Result<Answer, ClientError> {
         for _ in 0..TRIES {
@@ -252,6 +261,11 @@ impl Answer {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body)
             .map_err(|_| ClientError::Strange { url: self.url.clone(), status: self.status })
+    }
+
+    /// All of it, as it came.
+    pub(super) fn octets(&self) -> Bytes {
+        self.body.clone()
     }
 
     /// The revision of what it tells, if it has one.

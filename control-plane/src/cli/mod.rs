@@ -12,6 +12,7 @@ mod check_peer;
 mod client;
 mod commands;
 mod complete;
+mod debug;
 mod deeds;
 mod domain;
 mod envoy;
@@ -144,6 +145,11 @@ Exit codes: 0 told to end, and did; 1 Envoy ended by itself, or badly.")]
     Store {
         #[command(subcommand)]
         command: StoreCommand,
+    },
+    /// Gather what helps whoever is to find a fault
+    Debug {
+        #[command(subcommand)]
+        command: debug::DebugCommand,
     },
     /// Print completions for a shell
     #[command(after_help = "\
@@ -301,6 +307,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
             TokenCommand::Hash(args) => token::hash(&args, json),
         },
         Command::Store { command } => runtime()?.block_on(store::run(command, json)),
+        Command::Debug { command } => runtime()?.block_on(debug::run(command, json)),
         Command::Completions(args) => complete::completions(&args, Cli::command()),
         Command::Share(args) => complete::share(&args, &Cli::command()),
     }

@@ -81,6 +81,10 @@ fn unreachable(Trouble { label, end, .. }: &Trouble<'_>) -> String {
     let word = label.word();
     let why = match word {
         "federation-connection-refused" => "nobody takes our connections",
+        // With TLS 1.3 the handshake is over for us before they have looked at our certificate.
+        "federation-http2-error" => {
+            "calls break off; so it looks, too, where they refuse our certificate"
+        }
         "federation-tls-error" => "the TLS handshake fails, for their certificate or for ours",
         _ => "calls break off",
     };
