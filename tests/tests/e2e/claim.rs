@@ -45,10 +45,32 @@ pub(crate) fn check_http2(
     headers: &[Header<'_>],
     expect: Expect,
 ) {
-    let rpc = format!("{}-h2", name.replace('_', "-"));
-    let answer = world.run(async { caller.call(&rpc, headers).await });
+    let (rpc, answer) = call_http2(world, caller, name, headers);
     compare(world, caller, headers, &answer);
     assert_expected(world, &rpc, answer, expect);
+}
+
+/// Calls over HTTP/2 where the control plane cannot be asked, or the filter has not heard what it would say.
+pub(crate) fn check_filter_alone(
+    world: &World,
+    caller: &Caller,
+    name: &str,
+    headers: &[Header<'_>],
+    expect: Expect,
+) {
+    let (rpc, answer) = call_http2(world, caller, name, headers);
+    assert_expected(world, &rpc, answer, expect);
+}
+
+fn call_http2(
+    world: &World,
+    caller: &Caller,
+    name: &str,
+    headers: &[Header<'_>],
+) -> (String, Result<Answer, CallError>) {
+    let rpc = format!("{}-h2", name.replace('_', "-"));
+    let answer = world.run(async { caller.call(&rpc, headers).await });
+    (rpc, answer)
 }
 
 /// Compares what the filter answers with what `explain` says, where there is a control plane to ask.

@@ -63,15 +63,16 @@ fn drift_is_seen_in_the_metrics_and_so_is_its_end() {
 }
 
 #[test]
-fn metrics_are_for_those_who_may_read_the_admin_api_and_name_nobody() {
+fn metrics_are_for_those_who_may_read_the_admin_api_and_name_listed_domains_alone() {
     let site = Site::start("", |_| {});
-    site.put("secret.com", &json!({}));
+    site.put("listed.com", &json!({"note": "secret"}));
     for (token, status) in [("", 401), ("unknown", 401), (FILTER_TOKEN, 403)] {
         assert_eq!(site.metrics(token).0, status, "'{token}'");
     }
     for token in [VIEWER_TOKEN, ADMIN_TOKEN] {
         let (status, kind, text) = site.metrics(token);
         assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
+        assert!(text.contains("domain=\"listed.com\",state="), "{text}");
         assert!(!text.contains("secret") && !text.contains("127."), "{text}");
         assert!(text.contains("fedgate_refused_calls_total 3\n"), "{text}");
     }
