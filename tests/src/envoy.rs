@@ -19,7 +19,8 @@ use crate::process::{Process, eventually, http, is_ok, run};
 pub const INGRESS_PORT: u16 = 8443;
 /// The port of the listener for our own services.
 pub const EGRESS_PORT: u16 = 8097;
-const ADMIN_PORT: u16 = 9901;
+/// The port of the admin interface.
+pub const ADMIN_PORT: u16 = 9901;
 const LISTENER_FILE: &str = "listener.yaml";
 
 /// The files of `envoy/secrets`: two for those who call, two for those who are called.

@@ -77,7 +77,7 @@ impl Source {
         ledger.section("Envoy");
         ledger.begins("the configuration can be read");
         let octets = match self {
-            Self::Admin(url) => fetch(url).await,
+            Self::Admin(url) => fetch(url, TIMEOUT).await,
             Self::File(path) => {
                 std::fs::File::open(path).map_err(|error| error.to_string()).and_then(read)
             }
@@ -107,13 +107,14 @@ fn read(file: std::fs::File) -> Result<Vec<u8>, String> {
     Ok(octets)
 }
 
-async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
+/// What stands there, if it comes in time.
+pub(super) async fn fetch(url: &Url, patience: Duration) -> Result<Vec<u8>, String> {
     let told = |error: reqwest::Error| {
         let cause =
             std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("{}{cause}; is it the address of Envoy's admin interface?", error.without_url())
     };
-    let http = http_to(url).timeout(TIMEOUT).build().map_err(told)?;
+    let http = http_to(url).timeout(patience).build().map_err(told)?;
     let mut answer = http.get(url.clone()).send().await.map_err(told)?;
     if !answer.status().is_success() {
         return Err(format!("it answers {}; is it Envoy's admin interface?", answer.status()));

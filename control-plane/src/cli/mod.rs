@@ -115,7 +115,7 @@ Examples:
     Explain(explain::ExplainArgs),
     /// Look whether another backend is set up right for federation; needs no control plane
     #[command(after_help = check::HELP)]
-    Check(check::CheckArgs),
+    Check(Box<check::CheckArgs>),
     /// Run an Envoy, and on SIGTERM let the calls that are under way end before it does
     #[command(after_help = "\
 On SIGTERM or SIGINT:
@@ -294,7 +294,7 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
         Command::Status(args) => runtime()?.block_on(status::run(args, json)),
         Command::Partner { command } => runtime()?.block_on(partner::run(command, json)),
         Command::Brig { command } => runtime()?.block_on(brig::run(command, json)),
-        Command::Check(args) => runtime()?.block_on(check::run(args, json)),
+        Command::Check(args) => runtime()?.block_on(check::run(*args, json)),
         Command::Explain(args) => runtime()?.block_on(explain::run(&args, json)),
         Command::Reload(remote) => runtime()?.block_on(commands::reload(&remote, json)),
         Command::Envoy(args) => Ok(runtime()?.block_on(envoy::run(args))?),

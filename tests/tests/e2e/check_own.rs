@@ -1,11 +1,19 @@
 //! `fedgate check --self` finds each thing that is wrong on our side by its code, and nothing where nothing is. We are
 //! a.com here.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::Instant;
 
+use fedgate_tests::control_plane::VIEWER_TOKEN;
+use fedgate_tests::envoy::ADMIN_PORT;
 use fedgate_tests::pki::{Authority, Identity, Leaf};
+use fedgate_tests::process::PATIENCE;
+use fedgate_tests::{World, artifacts};
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
+use serde_json::Value;
 
 use crate::check_peer::site::{Ingress, Site, Told, answering};
 
@@ -187,4 +195,100 @@ fn an_authority_that_the_bundle_lacks_is_found() {
         },
         &["issuer-unknown"],
     );
+}
+
+/// What `--self` finds that is worse than good to know, of a world's control plane, and of what these words name.
+pub(crate) fn check_world<W: AsRef<OsStr>>(world: &World, args: &[W]) -> Vec<String> {
+    let url = world.control_plane.as_ref().unwrap().url();
+    let mut command = Command::new(artifacts::fedgate());
+    command.args(["check", "--self", "--json", "--dns-server", &world.dns.address().to_string()]);
+    command.args(args).env("FEDGATE_URL", url).env("FEDGATE_TOKEN", VIEWER_TOKEN);
+    let output = command.output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter().filter(|it| it["severity"] != "info");
+    findings.map(|it| it["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until exactly these are found.
+#[track_caller]
+fn eventually_found<W: AsRef<OsStr>>(world: &World, args: &[W], expected: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = check_world(world, args);
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found:?}, and {expected:?} is expected");
+    }
+}
+
+/// The admin interface of a world's Envoy.
+pub(crate) fn admin(world: &World) -> String {
+    format!("http://{}:{ADMIN_PORT}", world.ip())
+}
+
+#[test]
+fn a_control_plane_with_its_envoy_is_in_order() {
+    let world = World::builder().start();
+    eventually_found(&world, &["--envoy-admin", admin(&world).as_str()], &[]);
+}
+
+#[test]
+fn a_control_plane_that_is_away_is_found_and_the_feed_that_goes_stale() {
+    let mut world = World::builder().start();
+    eventually_found(&world, &["--envoy-admin", admin(&world).as_str()], &[]);
+    world.control_plane().kill();
+    eventually_found(
+        &world,
+        &["--envoy-admin", admin(&world).as_str()],
+        &["control-plane-away", "feed-stale"],
+    );
+}
+
+#[test]
+fn an_envoy_that_is_gone_dns_that_fails_and_an_open_strategy_are_found() {
+    let mut world = World::builder().strategy("allowAll").start();
+    world.envoy.terminate();
+    world.envoy.wait();
+    world.dns.stop();
+    world.control_plane().add(&["a.com", "b.com"]);
+    eventually_found::<&str>(&world, &[], &["dns-failing", "strategy-unusual", "envoy-absent"]);
+}
+
+#[test]
+fn a_gate_as_the_reference_has_it_is_in_order_and_one_without_the_filter_is_found() {
+    let good = World::builder().start();
+    eventually_found(&good, &at_the_gate(&good), &[]);
+    let open = World::builder()
+        .edit("          - name: fedgate\n", "          - name: fedgate\n            disabled: true\n")
+        .start();
+    let found = check_world(&open, &at_the_gate(&open));
+    assert!(found.iter().any(|code| code == "forged-origin-answered"), "{found:?}");
+}
+
+/// What names a world's certificates, keys and trust bundle; its SRV record is announced with that.
+fn at_the_gate(world: &World) -> Vec<String> {
+    world.announce(&world.dns);
+    let tls = world.dir().join("envoy/tls");
+    let mut words: Vec<String> =
+        ["--own-domain", world.domain(), "--allow-private-addresses"].map(str::to_owned).into();
+    for (flag, name) in [
+        ("--server-certificate", "server.pem"),
+        ("--server-key", "server.key"),
+        ("--certificate", "client.pem"),
+        ("--key", "client.key"),
+        ("--trust", "trust.pem"),
+    ] {
+        let file = tls.join(name);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        words.extend([flag.to_owned(), file.to_str().unwrap().to_owned()]);
+    }
+    words
+}
+
+#[test]
+fn a_token_that_does_not_count_is_no_verdict_on_the_control_plane() {
+    let world = World::builder().start();
+    let found = check_world(&world, &["--token-file", "/dev/null"]);
+    assert_eq!(found, Vec::<String>::new());
 }

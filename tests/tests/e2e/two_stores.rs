@@ -9,6 +9,7 @@ use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane};
 use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
 
+use crate::check_own::{admin, check_world};
 use crate::feed::{delete, informed, label, time_until, told};
 
 /// Those who poll: the worker, and Envoy's main thread.
@@ -70,6 +71,14 @@ fn names(control_plane: &ControlPlane) -> String {
 
 fn stat(world: &World, name: &str) -> u64 {
     world.envoy.stat(&format!("wasmcustom.fedgate.ingress.{name}")).unwrap_or(0)
+}
+
+#[test]
+fn the_tester_of_our_own_side_finds_them() {
+    let stage = Stage::set(&["one.com"], &["two.com"]);
+    stage.is_told();
+    let found = check_world(&stage.world, &["--envoy-admin", admin(&stage.world).as_str()]);
+    assert!(found.iter().any(|code| code == "second-control-plane"), "{found:?}");
 }
 
 #[test]

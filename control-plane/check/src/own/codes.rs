@@ -51,4 +51,42 @@ codes! {
     Error FORGED_ORIGIN_ANSWERED "forged-origin-answered":
         "a refusal of who claims a domain that its certificate does not prove";
         "Put Fedgate's filter into that listener, before the router; docs/envoy.md. Until then, the border is open.";
+    // Our control plane.
+    Error CONTROL_PLANE_AWAY "control-plane-away":
+        "a control plane that answers";
+        "Start it, or name it with `--url`; its log says why it does not run.";
+    Error STORE_NOT_WRITABLE "store-not-writable":
+        "a store that can be written to";
+        "Make room, or mend owner, mode or mount of the file; nothing is to be restarted.";
+    Error DNS_FAILING "dns-failing":
+        "DNS servers that answer the control plane";
+        "Ask each with `dig`; mend them, or name others in `discovery.servers`.";
+    Warning STRATEGY_UNUSUAL "strategy-unusual":
+        "the strategy allowDynamic";
+        "`fedgate strategy set allowDynamic`, unless everybody, or nobody, is meant.";
+    Warning BRIG_NOT_IN_STEP "brig-not-in-step":
+        "one list, here and in brig";
+        "`fedgate brig diff` says what differs; docs/brig.md what mends it.";
+    Warning LISTENER_CERTIFICATE_ENDS "listener-certificate-ends":
+        "certificates of our listeners that are good for a month";
+        "Renew its files; they are read anew by themselves.";
+    Warning CALLS_REFUSED "calls-refused":
+        "nobody who calls without a right token";
+        "Give an Envoy of ours, or a colleague, a token that counts; of others, ask how they reach the listener.";
+    Info PARTNER_IN_TROUBLE "partner-in-trouble":
+        "partners with whom all is well";
+        "`fedgate status` says how to go on with each; it need not be about our side.";
+    // Our Envoys.
+    Error ENVOY_ABSENT "envoy-absent":
+        "an Envoy that asks the control plane for news";
+        "Does Envoy run, can it reach the listeners `verdicts` and `xds`, and does its token count?";
+    Error FEED_STALE "feed-stale":
+        "workers that hear the control plane";
+        "Find out what is between that Envoy and the control plane: `fedgate check --envoy URL` on its host.";
+    Error CONTROL_PLANES_DISAGREE "second-control-plane":
+        "one control plane behind the cluster that filters ask";
+        "Have the cluster lead to one of them; the store of the other is not ours, or not shared.";
+    Info FILTER_VERSION_DIFFERS "filter-version-differs":
+        "filters of the control plane's version";
+        "Replace the module when it suits; older and newer ones understand each other.";
 }

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod codes;
+mod control_plane;
 mod files;
 mod ingress;
 
@@ -20,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::peer::{self, Dns};
 
 pub use codes::CODES;
+pub use control_plane::{Answer, Stat, Status};
 pub use files::Pair;
 
 use files::Loaded;
@@ -38,6 +40,10 @@ pub struct Question<'a> {
     pub lists: &'a RevocationLists,
     /// For how long one step may take.
     pub patience: Duration,
+    /// What our control plane says.
+    pub control_plane: Answer,
+    /// What Envoys say of their filters, by their admin interfaces.
+    pub envoys: Vec<(String, Result<Vec<Stat>, String>)>,
     /// When it is.
     pub now: UnixTime,
 }
@@ -54,6 +60,15 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
     ledger.section("client certificate");
     let client = pair(ledger, question, &hosts, trust, Role::Client);
     let client = client.and_then(|loaded| loaded.identity);
+    control_plane::look(ledger, &question.control_plane);
+    for (place, stats) in &question.envoys {
+        control_plane::look_at_envoy(ledger, place, stats);
+    }
+    if question.envoys.is_empty() {
+        ledger.section("Envoys");
+        ledger
+            .not_looked_at("their filters hear one control plane", "none was named; use --envoy-admin");
+    }
     let Some(domain) = question.domain.filter(|_| !hosts.is_empty()) else {
         ledger.section("our ingress");
         return ledger.not_looked_at("it can be reached", "no SRV record says where it is");
