@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use fedgate_policy::report::Report;
-use fedgate_policy::{Answer, Domain, FeedPage, MAX_PAGE, RequestId};
+use fedgate_policy::report::{Report, Taken};
+use fedgate_policy::{Answer, Domain, FeedPage, MAX_PAGE, RequestId, Speaker};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
@@ -90,10 +90,9 @@ pub(crate) fn page(body_size: usize) -> Result<FeedPage, AskError> {
     received(body_size).and_then(|response| interpret(&response))
 }
 
-/// Whether what was told was taken.
-pub(crate) fn taken(body_size: usize) -> Result<(), AskError> {
-    let response = received(body_size)?;
-    if response.status == b"204" { Ok(()) } else { Err(AskError::of_status(&response.status)) }
+/// Whether what was told was taken, and by whom.
+pub(crate) fn taken(body_size: usize) -> Result<Speaker, AskError> {
+    received(body_size).and_then(|response| interpret::<Taken>(&response)).map(Speaker::from)
 }
 
 fn received(body_size: usize) -> Result<Response, AskError> {

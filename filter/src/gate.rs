@@ -175,7 +175,14 @@ impl Gate {
         let of_feed = self.feed.borrow_mut().ends(call);
         let question = self.lookups.borrow_mut().ends(call);
         if let Some(reports) = &self.reports {
-            reports.borrow_mut().ends(call, || control_plane::taken(body_size), now, host::random());
+            // A report takes a turn of the cluster's: so polls alone would not hear each who answers there.
+            let taken = || {
+                let speaker = control_plane::taken(body_size)?;
+                self.speakers.borrow_mut().compare(&speaker, now);
+                self.hear(speaker, now);
+                Ok(())
+            };
+            reports.borrow_mut().ends(call, taken, now, host::random());
         }
         match question {
             Some(question) => {
@@ -227,7 +234,8 @@ impl Gate {
             let feed = self.feed.borrow();
             // After a failure no answer is to be held back: it says that there are answers again. Nor where
             // each may come from another.
-            let wait = if feed.fails() || self.speakers.borrow().in_turn() {
+            let speakers = self.speakers.borrow();
+            let wait = if feed.fails() || speakers.in_turn() || speakers.are_suspect(now) {
                 Duration::ZERO
             } else {
                 (self.config.max_staleness / 2).max(SHORTEST_WAIT)

@@ -12,6 +12,8 @@ use crate::host::Now;
 
 /// For how long a control plane that is heard no longer is still reckoned with.
 pub(crate) const MEMORY: Duration = Duration::from_secs(10);
+/// For how long it is looked into whether there are two: longer than a poll may wait for news.
+const SUSPICION: Duration = Duration::from_secs(60);
 /// The most that are remembered beside the one that was heard last.
 const MOST: usize = 8;
 
@@ -22,6 +24,8 @@ pub(crate) struct Speakers {
     /// Those before it, heard within [`MEMORY`], the latest first.
     earlier: Vec<Heard>,
     in_turn: bool,
+    /// When a report was answered by another than the last answer before it.
+    suspected: Option<Now>,
 }
 
 struct Heard {
@@ -43,6 +47,19 @@ pub(crate) enum News {
 // === impl Speakers ===
 
 impl Speakers {
+    /// A report was answered by this. If that is another than before, it may be the next process; or there are two,
+    /// and polls and reports always reach the same one each. Then polls are not to wait for news for a while.
+    pub(crate) fn compare(&mut self, speaker: &Speaker, now: Now) {
+        if self.last.as_ref().is_some_and(|last| last.speaker != *speaker) {
+            self.suspected = Some(now);
+        }
+    }
+
+    /// Whether there may be two.
+    pub(crate) fn are_suspect(&self, now: Now) -> bool {
+        self.suspected.is_some_and(|since| now.since(since) < SUSPICION)
+    }
+
     /// An answer has come.
     pub(crate) fn hear(&mut self, speaker: Speaker, now: Now) -> News {
         self.rest(now);

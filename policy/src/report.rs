@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Portrait;
+use crate::feed::Speaker;
 use crate::legible::legible;
 use crate::name::Domain;
 
@@ -73,6 +74,29 @@ pub struct Line {
     /// The address that the last call went to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+}
+
+/// A report was taken, and this is by whom: whoever reports learns of a second control plane by that, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// See [`Speaker::store`].
+    #[serde(default)]
+    pub store: Option<String>,
+    /// See [`Speaker::control_plane`].
+    #[serde(default)]
+    pub control_plane: Option<String>,
+}
+
+impl From<Speaker> for Taken {
+    fn from(Speaker { store, control_plane }: Speaker) -> Self {
+        Self { store, control_plane }
+    }
+}
+
+impl From<Taken> for Speaker {
+    fn from(Taken { store, control_plane }: Taken) -> Self {
+        Self { store, control_plane }
+    }
 }
 
 /// The label of requests that passed, and of calls that were answered well.

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
-use fedgate_policy::report::Report;
+use axum::{Extension, Json};
+use fedgate_policy::report::{Report, Taken};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,7 +12,7 @@ use super::Api;
 use super::extract::ReportJson;
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::contract::{Kind, ReportSchema};
+use crate::contract::{Kind, ReportSchema, TakenSchema};
 use crate::listener::Peer;
 
 /// The guarded route.
@@ -24,19 +23,19 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 /// Takes a worker's report: all of it, or nothing. It is told on the side: one that is lost is a count that is lost.
 #[utoipa::path(
     post, path = "/v1/reports", tag = "verdicts", request_body = ReportSchema,
-    responses((status = 204, description = "it counts")),
+    responses((status = 200, body = TakenSchema, description = "it counts")),
 )]
 async fn report(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     peer: Option<Extension<Peer>>,
     ReportJson(report): ReportJson<Report>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<Taken>, Problem> {
     let address = peer.map(|Extension(peer)| peer.address().ip());
     let taken = api.partners.take(report, &caller.0, address, Instant::now());
     let refused = |error: crate::partners::Unreadable| {
         tracing::debug!(by = %caller.0, %error, "a report is refused");
         Problem::new(Kind::UnprocessableContent, format!("the report does not count: {error}"))
     };
-    taken.map(|()| StatusCode::NO_CONTENT).map_err(refused)
+    taken.map(|()| Json(api.verdicts.speaker().clone().into())).map_err(refused)
 }

@@ -35,7 +35,7 @@ pub(crate) use partners::{
 };
 pub(crate) use problem::{Details, Kind};
 pub(crate) use remote::{Policy, Remote, Remotes};
-pub(crate) use reports::ReportSchema;
+pub(crate) use reports::{ReportSchema, TakenSchema};
 pub(crate) use status::{
     EnvoyStream, FilterOfEnvoy, Knock, RefusedCalls, StatusBody, StatusFinding, StatusOfBrig,
     StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfList, StatusOfStore,

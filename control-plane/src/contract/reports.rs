@@ -132,3 +132,15 @@ mod tests {
         });
     }
 }
+
+/// A report counts.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Taken)]
+pub(crate) struct TakenSchema {
+    /// As in a page of the feed.
+    #[schema(required, example = "3f0c9a5be81d7264")]
+    store: Option<String>,
+    /// As in a page of the feed.
+    #[schema(required, example = "d7ad3ed29f31d1c5")]
+    control_plane: Option<String>,
+}

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use fedgate_tests::World;
 use fedgate_tests::address::Address;
 use fedgate_tests::caller::Http2;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane};
 use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
+use fedgate_tests::{World, WorldBuilder};
 
 use crate::check_own::{admin, check_world};
 use crate::feed::{delete, informed, label, time_until, told};
@@ -26,7 +26,17 @@ struct Stage {
 }
 
 impl Stage {
+    /// Where filters poll, and report nothing, so that each poll reaches another than the one before.
     fn set(listed: &[&str], of_second: &[&str]) -> Self {
+        let key = "\"max_staleness_s\": 900,";
+        Self::built(
+            World::builder().edit(key, &format!("{key} \"reports\": false,")),
+            listed,
+            of_second,
+        )
+    }
+
+    fn built(builder: WorldBuilder, listed: &[&str], of_second: &[&str]) -> Self {
         let address = Address::claim();
         let endpoints =
             "      cluster_name: fedgate_verdicts\n      endpoints:\n      - lb_endpoints:\n";
@@ -35,7 +45,7 @@ impl Stage {
             address.ip()
         );
         let names = ["one.com", "two.com", "both.com", "new.com"];
-        let world = World::builder()
+        let world = builder
             .records(names.map(|name| srv(name, 3600, "infra.x.com.")))
             .allow(listed)
             .edit(endpoints, &another)
@@ -79,6 +89,17 @@ fn the_tester_of_our_own_side_finds_them() {
     stage.is_told();
     let found = check_world(&stage.world, &["--envoy-admin", admin(&stage.world).as_str()]);
     assert!(found.iter().any(|code| code == "second-control-plane"), "{found:?}");
+}
+
+#[test]
+fn they_are_told_where_polls_reach_the_one_and_reports_the_other() {
+    // A report may take the other's turn each time: so its answer says who it was, too.
+    let stage = Stage::built(World::builder(), &["one.com"], &["two.com"]);
+    let deadline = Instant::now() + Duration::from_secs(150);
+    while told(&stage.world, "error", "two control planes answer in turn") < 2 {
+        assert!(Instant::now() < deadline, "{}", stage.world.envoy.log());
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ codes! {
     Error CLIENT_PURPOSE_MISSING "client-purpose-missing":
         "the purpose clientAuth in extendedKeyUsage, or no such extension";
         "Have it issued anew with clientAuth; public authorities no longer do that, one of your own does.";
-    Warning SERVER_ONLY "server-only":
+    Info SERVER_ONLY "server-only":
         "the purpose clientAuth too, since the same certificate is often shown when calling";
         "They have it issued anew with both purposes, unless they call with another certificate.";
     Error DIGITAL_SIGNATURE_MISSING "digital-signature-missing":
