@@ -29,11 +29,7 @@ impl Stage {
     /// Where filters poll, and report nothing, so that each poll reaches another than the one before.
     fn set(listed: &[&str], of_second: &[&str]) -> Self {
         let key = "\"max_staleness_s\": 900,";
-        Self::built(
-            World::builder().edit(key, &format!("{key} \"reports\": false,")),
-            listed,
-            of_second,
-        )
+        Self::built(World::builder().edit(key, &format!("{key} \"reports\": false,")), listed, of_second)
     }
 
     fn built(builder: WorldBuilder, listed: &[&str], of_second: &[&str]) -> Self {
