@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::pki::Identity;
+use crate::process::eventually;
 
 /// A peer that answers; when it is dropped, its port is closed and its connections break.
 #[derive(Debug)]
@@ -60,7 +61,9 @@ impl Peer {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let tls = TlsAcceptor::from(Arc::new(config));
-        let listener = runtime.block_on(TcpListener::bind(address)).expect("a free port for a peer");
+        // A program that another test starts may hold the socket of a peer before this for a moment, between fork and exec.
+        let bind = || runtime.block_on(TcpListener::bind(address)).ok();
+        let listener = eventually("a free port for a peer", bind);
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = calls.clone();
         let count = move |request: Request| {
