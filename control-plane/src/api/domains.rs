@@ -15,6 +15,7 @@ use super::problem::Problem;
 use crate::contract::{
     Details, DomainText, Kind, ListedDomain, Lookups, Outcome, PutAnswer, Refreshed, ShownDomain,
 };
+use crate::verdicts::Attempt;
 
 /// One listed domain, with its verdict as far as it is known.
 #[utoipa::path(
@@ -123,13 +124,17 @@ pub(super) async fn refresh(
     By(author): By,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
-    let Some(attempt) = api.verdicts.refresh(&domain).await else {
-        let detail = format!("{domain} is not allowed, so it is not looked up");
-        return Err(Problem::new(Kind::NotAllowed, detail));
-    };
+    let attempt = look_up(&api, &domain).await?;
     let (by, request_id) = (&author.by, author.request_id.as_deref());
     tracing::info!(%by, request_id, %domain, answered = attempt.answered, "domain refreshed");
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Refreshed::new(attempt, Instant::now()))))
+}
+
+/// What a new lookup comes to, if the domain is allowed.
+pub(super) async fn look_up(api: &Api, domain: &Domain) -> Result<Attempt, Problem> {
+    api.verdicts.refresh(domain).await.ok_or_else(|| {
+        Problem::new(Kind::NotAllowed, format!("{domain} is not allowed, so it is not looked up"))
+    })
 }
 
 /// An entry as it is shown.

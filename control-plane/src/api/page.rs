@@ -23,6 +23,15 @@ const MAX_PAGE: usize = 1000;
 /// How many entries are looked at before others get their turn.
 const STRETCH: usize = 1000;
 
+/// How many a page is to hold.
+pub(super) fn size(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
+    }
+    Ok(limit)
+}
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -85,10 +94,7 @@ pub(super) async fn domains(
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
-    }
+    let limit = size(query.limit)?;
     let tag = entity_tag(api.list.revision());
     let filter = Filter::new(&query);
     let (mut domains, mut after, mut more) = (Vec::new(), query.after, true);

@@ -13,10 +13,10 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
-use super::domains::listed;
+use super::domains::{listed, look_up};
 use super::extract::{By, DomainName, Query};
 use super::problem::Problem;
+use super::{Api, page};
 use crate::contract::{
     Details, DomainText, Kind, Lookups, NOT_LISTED, PARTNER_STATES, PartnerInList, PartnerPage,
     Refreshed, Retried, SeenCertificate, SeenEnd, ShownPartner,
@@ -25,9 +25,6 @@ use crate::moment;
 use crate::partners::{self, Certificate, Seen, Side, State as Standing, judge};
 use crate::verdicts;
 
-/// How many partners a page holds, unless the caller says otherwise; and at most.
-const PAGE: usize = 100;
-const MAX_PAGE: usize = 1000;
 /// How many are looked at before others get their turn.
 const STRETCH: usize = 1000;
 /// How long filters may take to hear of an entry, in which they refuse what it allows.
@@ -80,10 +77,7 @@ async fn partners(
     State(api): State<Api>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<PartnerPage>, Problem> {
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
-    }
+    let limit = page::size(query.limit)?;
     let mut partners = Vec::new();
     walk(&api, query.after, |of| {
         if query.state.is_none_or(|Wanted(state)| of.judged().state == state) {
@@ -144,10 +138,7 @@ async fn retry(
     By(author): By,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
-    let Some(attempt) = api.verdicts.refresh(&domain).await else {
-        let detail = format!("{domain} is not allowed, so it is not looked up");
-        return Err(Problem::new(Kind::NotAllowed, detail));
-    };
+    let attempt = look_up(&api, &domain).await?;
     let lookups = api.verdicts.standing(&domain).await;
     let (targets, _) = lookups.targets(Instant::now());
     let forgotten: Vec<_> = api.targets.retry(targets).iter().map(ToString::to_string).collect();
