@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use fedgate_allow_list::{Author, Condition, WriteError};
 use fedgate_policy::Domain;
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -30,6 +31,9 @@ const LARGE_BODY: Bounds = Bounds { bytes: 32 << 20, time: Duration::from_secs(2
 
 /// The same for a report of a filter: a thousand lines, with certificates.
 const REPORT: Bounds = Bounds { bytes: 1 << 20, time: Duration::from_secs(10) };
+
+/// How much of a body that is too long is read and dropped, in bytes.
+const EXCESS: usize = 8 << 20;
 
 /// What a body may cost.
 #[derive(Clone, Copy)]
@@ -159,17 +163,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 }
 
 /// A body that is declared as JSON, if there is one.
-async fn read_body(request: Request, bounds: Bounds) -> Result<Option<Bytes>, Problem> {
+async fn read_body(request: Request, bounds: Bounds) -> Result<Option<Vec<u8>>, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(bounds.time, axum::body::to_bytes(body, bounds.bytes));
+    let bytes = tokio::time::timeout(bounds.time, read_whole(body, bounds.bytes));
     let late = |_| {
         let detail = format!("the body was not here after {} seconds", bounds.time.as_secs());
         Problem::new(Kind::RequestTimeout, detail)
     };
-    let bytes = bytes.await.map_err(late)?.map_err(|_| {
-        let detail = format!("the body broke off, or is longer than {} bytes", bounds.bytes);
-        Problem::new(Kind::ContentTooLarge, detail)
-    })?;
+    let bytes = bytes.await.map_err(late)??;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -178,6 +179,26 @@ async fn read_body(request: Request, bounds: Bounds) -> Result<Option<Bytes>, Pr
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     Ok(Some(bytes))
+}
+
+/// The body to its end, if that is within `limit` bytes. What follows is read too, up to [`EXCESS`], and dropped:
+/// whoever is cut off in the midst of sending sees a broken connection, not our answer.
+async fn read_whole(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let (mut pieces, mut bytes, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    while length <= limit + EXCESS
+        && let Some(piece) = pieces.next().await
+    {
+        let piece = piece.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
+        length += piece.len();
+        if length <= limit {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    if length > limit {
+        let detail = format!("the body is longer than {limit} bytes");
+        return Err(Problem::new(Kind::ContentTooLarge, detail));
+    }
+    Ok(bytes)
 }
 
 fn no_body() -> Problem {
