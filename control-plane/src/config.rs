@@ -9,6 +9,7 @@ mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod settings;
+mod store;
 mod telemetry;
 mod tls;
 mod told;
@@ -34,6 +35,7 @@ use crate::xds::Egress;
 use file::File;
 
 pub(crate) use settings::Settings;
+pub(crate) use store::{StorePlace, StoreUrl};
 pub(crate) use tls::Certificates;
 pub(crate) use told::Told;
 
@@ -46,8 +48,8 @@ const LOG: &str = "info";
 /// What `fedgate serve` does.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The allow list's file.
-    pub(crate) store: PathBuf,
+    /// Where the allow list is kept.
+    pub(crate) store: StorePlace,
     /// Address of the admin API.
     pub(crate) admin: SocketAddr,
     /// Address of the verdict API.
@@ -125,9 +127,6 @@ pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map(|Server(address)| address)
 }
 
-/// A store's file.
-struct StoreUrl(PathBuf);
-
 /// A server, with DNS's port where none is given.
 struct Server(SocketAddr);
 
@@ -152,6 +151,7 @@ impl Config {
             File::default()
         });
         let mut reader = Reader { errors };
+        let store = store::read(&mut settings, &mut file, &mut reader);
         let tls = Certificates::read(&mut settings, &mut file, &mut reader);
         let brig = brig::read(&mut settings, &mut file, &mut reader);
         let egress = egress::read(&mut settings, &mut file, &mut reader);
@@ -165,8 +165,6 @@ impl Config {
         let list =
             |flag: Option<String>, file: Vec<String>| given(flag).map_or(file, |text| split(&text));
 
-        let store = one(settings.store_url, file.store_url, "sqlite://fedgate.db");
-        let store = reader.parse("store.url", &store, StoreUrl(PathBuf::new())).0;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let admin = one(settings.listen_admin, file.listen_admin, "127.0.0.1:8600");
         let admin = reader.parse("listen.admin", &admin, loopback);
@@ -356,19 +354,6 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration cannot be used:")?;
         self.0.iter().try_for_each(|error| write!(f, "\n  - {error}"))
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once("://") {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self(path.into())),
-            Some(("sqlite", _)) => Err("names no file; write e.g. sqlite://fedgate.db".to_owned()),
-            Some((scheme, _)) => Err(format!("only sqlite:// is supported, not {scheme}://")),
-            None => Err("is no URL; write e.g. sqlite://fedgate.db".to_owned()),
-        }
     }
 }
 

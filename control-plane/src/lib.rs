@@ -20,6 +20,7 @@
 
 mod api;
 mod auth;
+mod backend;
 mod brig;
 mod cli;
 mod config;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use fedgate_allow_list::audit::{self, Retention};
-use fedgate_allow_list::{Change, Health, Record, State, Store, StoreError};
+use fedgate_allow_list::{Change, Health, Record, State, Store, StoreError, Told, Whole};
 use fedgate_discovery::{
     Certainty, Discover, Discovered, Discovering, Family, Proof, Resolve, Resolving,
 };
@@ -83,28 +83,47 @@ fn outcome(found: &Discovered) -> Lookup {
     }
 }
 
-impl<S: Store> Measured<S> {
+impl Measured<Box<dyn Store>> {
     fn time<T>(
         &mut self,
         operation: Operation,
-        work: impl FnOnce(&mut S) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let result = work(&mut self.inner);
+        let result = work(&mut *self.inner);
         self.telemetry.stored(operation, result.is_ok(), begun.elapsed());
         result
     }
 }
 
-impl<S: Store> Store for Measured<S> {
-    fn load(&mut self) -> Result<State, StoreError> {
-        self.time(Operation::Read, Store::load)
+impl Store for Measured<Box<dyn Store>> {
+    fn identity(&mut self) -> Result<String, StoreError> {
+        self.inner.identity()
     }
 
-    fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError> {
-        self.time(Operation::Write, |store| {
-            traces::write(changes, records, || store.keep(changes, records))
+    fn watch(&mut self) -> Option<tokio::sync::mpsc::Receiver<Told>> {
+        self.inner.watch()
+    }
+
+    fn load(&mut self) -> Result<State, StoreError> {
+        self.time(Operation::Read, |store| store.load())
+    }
+
+    fn keep(
+        &mut self,
+        base: i64,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<Option<Arc<str>>, StoreError> {
+        let seal = self.time(Operation::Write, |store| {
+            traces::write(changes, records, || store.keep(base, changes, records))
         })?;
+        self.telemetry.recorded(records.len());
+        Ok(seal)
+    }
+
+    fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.time(Operation::Write, |store| store.lapse(records))?;
         self.telemetry.recorded(records.len());
         Ok(())
     }
@@ -121,12 +140,20 @@ impl<S: Store> Store for Measured<S> {
         self.time(Operation::Upkeep, |store| store.used(tokens))
     }
 
+    fn whole(&mut self) -> Result<Whole, StoreError> {
+        self.time(Operation::Backup, |store| store.whole())
+    }
+
+    fn fill(&mut self, whole: &Whole) -> Result<(), StoreError> {
+        self.time(Operation::Backup, |store| store.fill(whole))
+    }
+
     fn copy(&mut self) -> Result<File, StoreError> {
-        self.time(Operation::Backup, Store::copy)
+        self.time(Operation::Backup, |store| store.copy())
     }
 
     fn check(&mut self) -> Result<(), StoreError> {
-        self.time(Operation::Check, Store::check)
+        self.time(Operation::Check, |store| store.check())
     }
 
     fn health(&mut self) -> Health {
@@ -134,6 +161,6 @@ impl<S: Store> Store for Measured<S> {
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Box::new(self.inner).close()
+        self.inner.close()
     }
 }

@@ -5,25 +5,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fedgate_allow_list::sqlite::Sqlite;
 use fedgate_allow_list::{AllowList, Author, Change};
 use fedgate_discovery::Discover;
 use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
 use fedgate_store::StoreError;
-use fedgate_store::sqlite::Database;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Api, Parts};
 use crate::auth::bootstrap::{BootstrapError, bootstrap};
 use crate::auth::{Guard, Issuer, Tokens};
+use crate::backend::{self, Backend};
 use crate::brig::{self, Brig};
-use crate::config::{Config, ConfigErrors, Settings};
+use crate::config::{Config, ConfigErrors, Settings, StorePlace};
 use crate::listener::{self, Budget, Crowds, Listener};
 use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
@@ -89,8 +87,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let wire = bind_wire(config.wire).await?;
 
     let telemetry = Telemetry::default();
-    let (path, told) = (config.store.clone(), telemetry.clone());
-    let (store, identity, list) = blocking(move || open(&path, told)).await??;
+    let (place, told) = (config.store.clone(), telemetry.clone());
+    let (store, identity, list) = blocking(move || open(&place, told)).await??;
+    let following = list.clone();
+    let follower = tokio::spawn(async move { following.follow_store().await });
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
@@ -98,16 +98,24 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     bootstrap(&issuer, file, startup::show_first_token, author).await?;
     config.servers = dns::servers(&config.servers)?;
     let discovery = Measured::new(dns_of(&config)?, telemetry.clone());
-    let in_step = keep_in_step(config.brig.clone(), list.clone(), store.clone()).await?;
-    let memory = remember(&discovery, store, config.ttl.max, &list);
+    let in_step = keep_in_step(config.brig.clone(), list.clone(), store.rows()).await?;
+    let is_shared = store.is_shared();
+    let memory = remember(&discovery, store.findings(), config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
     let recalling = memory.clone();
-    for it in blocking(move || recalling.recall()).await? {
-        judge.recall(it.domain, it.found, it.age).await;
+    let (recalled, heard) = blocking(move || (recalling.recall(), recalling.watch())).await?;
+    for it in recalled {
+        if is_shared {
+            // Others run, or did a moment ago: it is as good as what they tell from now on.
+            judge.share(it.domain, it.found, it.age).await;
+        } else {
+            judge.recall(it.domain, it.found, it.age).await;
+        }
     }
+    let listener = heard.map(|heard| tokio::spawn(hear(judge.clone(), memory.clone(), heard)));
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
@@ -169,8 +177,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     keeping_step.inspect(JoinHandle::abort);
     refresher.abort();
     keeper.abort();
+    listener.inspect(JoinHandle::abort);
     memory.write().await;
     upkeep.end().await;
+    follower.abort();
     list.close().await?;
     traces.end().await;
     tracing::info!("stopped");
@@ -178,12 +188,26 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// The store, the name by which it is known again, and the list that is kept in it. Blocks.
-fn open(path: &Path, telemetry: Telemetry) -> Result<(Database, String, AllowList), StoreError> {
-    let store = Database::open(path)?;
-    let identity = store.identity()?;
-    let keep = Measured::new(Sqlite(store.clone()), telemetry);
+fn open(
+    place: &StorePlace,
+    telemetry: Telemetry,
+) -> Result<(Backend, String, AllowList), StoreError> {
+    let store = Backend::open(place)?;
+    let mut keep = store.list();
+    let identity = keep.identity()?;
+    let keep = Measured::new(keep, telemetry);
     let list = AllowList::open(Box::new(keep), SystemTime::now())?;
     Ok((store, identity, list))
+}
+
+/// Takes in what other control planes of the store find, as they find it.
+async fn hear(judge: Verdicts, memory: Arc<Memory>, mut heard: mpsc::Receiver<memory::Heard>) {
+    while let Some(memory::Heard { findings, revision }) = heard.recv().await {
+        for it in memory.hear(findings) {
+            judge.share(it.domain, it.found, it.age).await;
+        }
+        judge.mark(revision);
+    }
 }
 
 /// Says what runs here, and on what.
@@ -192,8 +216,8 @@ fn tell_ready(
     listeners: [&TcpListener; 3],
     wire: Option<&TcpListener>,
 ) -> io::Result<()> {
-    let store = std::path::absolute(&config.store)?;
-    let (store, servers) = (store.display(), startup::listed(&config.servers));
+    let store = backend::display(&config.store.url);
+    let servers = startup::listed(&config.servers);
     let [admin, verdicts, xds] = listeners.map(TcpListener::local_addr);
     let (version, dnssec) = (startup::VERSION, &config.dnssec);
     let (admin, verdicts, xds) = (admin?, verdicts?, xds?);
@@ -211,11 +235,11 @@ fn dns_of(config: &Config) -> Result<DnsDiscovery, NoServers> {
 /// What discovery finds of the list's domains is kept in `store`, until they are removed.
 fn remember(
     discovery: &impl Discover,
-    store: Database,
+    store: Box<dyn memory::Keep>,
     longest: Duration,
     list: &AllowList,
 ) -> Arc<Memory> {
-    let (store, basis) = (Box::new(memory::sqlite::Sqlite(store)), discovery.basis());
+    let basis = discovery.basis();
     let listed = list.clone();
     let memory = Memory::new(store, basis, longest, move |domain| listed.lists(domain));
     let told = memory.clone();
@@ -225,7 +249,7 @@ fn remember(
             Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
                 told.forget(domain);
             }
-            Change::Strategy(..) | Change::Token(_) | Change::Revoke(..) => {}
+            Change::Strategy(..) | Change::Token(_) | Change::Revoke(..) | Change::Seal(..) => {}
         }
         true
     };
@@ -237,10 +261,9 @@ fn remember(
 async fn keep_in_step(
     settings: Option<brig::Settings>,
     list: AllowList,
-    store: Database,
+    keep: Box<dyn brig::Keep>,
 ) -> Result<Option<Brig>, ServeError> {
     let Some(settings) = settings else { return Ok(None) };
-    let keep = Box::new(brig::sqlite::Sqlite(store));
     Ok(Some(blocking(move || Brig::new(settings, list, keep)).await??))
 }
 

@@ -16,6 +16,8 @@ use crate::lookups::Question;
 const MAX_WAIT_S: u64 = 30;
 /// How much later than that an answer may come.
 const SLACK: Duration = Duration::from_secs(5);
+/// The age of a list that counts always: that of one whose store has just chosen another leader.
+pub(crate) const SHORTEST_STALENESS: Duration = Duration::from_secs(5);
 
 /// Why the control plane gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) enum AskError {
     Malformed(String),
     /// The answer is about another domain.
     OtherDomain(Domain),
+    /// It rests on a list that may be this old, in seconds.
+    Stale(u64),
 }
 
 /// Asks for the verdict on a domain.
@@ -117,6 +121,13 @@ fn about(domain: &Domain, answer: Answer) -> Result<Answer, AskError> {
     if told == domain { Ok(answer) } else { Err(AskError::OtherDomain(told.clone())) }
 }
 
+/// What a control plane says of a list that may be this old counts for `longest`, and where that is less, for
+/// [`SHORTEST_STALENESS`]: no list is newer than its store lets it be.
+pub(crate) fn fresh(answer: Answer, longest: Duration) -> Result<Answer, AskError> {
+    let age = Duration::from_millis(answer.age_ms.unwrap_or(0));
+    if age > longest.max(SHORTEST_STALENESS) { Err(AskError::Stale(age.as_secs())) } else { Ok(answer) }
+}
+
 // === impl AskError ===
 
 impl AskError {
@@ -156,6 +167,10 @@ impl fmt::Display for AskError {
             Self::Malformed(error) => {
                 write!(f, "the control plane's answer is not what it should be: {error}")
             }
+            Self::Stale(age) => write!(
+                f,
+                "the control plane has not heard from its store for {age} s (max_staleness_s): see its log"
+            ),
             Self::OtherDomain(domain) => {
                 write!(f, "the control plane's answer is about another domain, {domain}")
             }
@@ -191,6 +206,23 @@ mod tests {
         }
         for body in [&b""[..], b"<html>", b"\xff\xfe", &good[..good.len() - 1], b"[]", b"null"] {
             assert!(matches!(read(b"200", JSON, body), Err(AskError::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn what_rests_on_a_list_that_is_too_old_is_no_answer() {
+        for (age_ms, longest, is_good) in [
+            (None, 0, true),
+            (Some(5_000), 0, true),
+            (Some(5_001), 0, false),
+            (Some(900_000), 900, true),
+            (Some(900_001), 900, false),
+            (Some(u64::MAX), 86_400, false),
+        ] {
+            let json = br#"{"domain":"a.com","hosts":["fed.a.com"],"ttl_ms":1}"#;
+            let answer = Answer { age_ms, ..read(b"200", b"application/json", json).unwrap() };
+            let longest = Duration::from_secs(longest);
+            assert_eq!(fresh(answer, longest).is_ok(), is_good, "{age_ms:?} {longest:?}");
         }
     }
 

@@ -100,7 +100,7 @@ impl Feed {
         self.retry_at = Some(now.after(spread(pause, least, random)));
         self.failures = self.failures.saturating_add(1);
         match error {
-            AskError::NotSent | AskError::NoAnswer => {}
+            AskError::NotSent | AskError::NoAnswer | AskError::Stale(_) => {}
             // Whoever answered does not understand us, or we him: begin anew.
             AskError::Status(_)
             | AskError::ContentType(_)

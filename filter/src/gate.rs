@@ -276,9 +276,10 @@ impl Gate {
 
     /// Lets all who waited for a verdict go on with it, or without.
     fn conclude(&self, question: &Question, answer: Result<Answer, AskError>, now: Now) {
+        let answer = answer.and_then(|answer| control_plane::fresh(answer, self.config.max_staleness));
         self.watch(answer.as_ref().err(), now);
         self.metrics.count(Counter::Lookups);
-        let verdict = answer.ok().map(|Answer { verdict, speaker }| {
+        let verdict = answer.ok().map(|Answer { verdict, speaker, .. }| {
             self.hear(speaker, now);
             verdict
         });

@@ -45,6 +45,11 @@ impl Now {
         Self(self.0.saturating_add(life))
     }
 
+    /// The moment `age` earlier.
+    pub(crate) fn before(self, age: Duration) -> Self {
+        Self(self.0.saturating_sub(age))
+    }
+
     /// The time from `earlier` until now.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

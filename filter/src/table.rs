@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | warming | no whole table has come yet | what was looked up |
 //! | fresh | the feed's last poll was answered, or still may be | strategy, list, what was looked up |
-//! | stale | it failed; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
+//! | stale | it failed, or what it tells is old; the control plane was heard within `max_staleness` | strategy, list, what was looked up |
 //! | too stale | the control plane was not heard within `max_staleness` | what was looked up |
 //!
 //! While several control planes answer in turn ([`crate::speakers`]), the strictest counts: the strategy that
@@ -17,6 +17,7 @@ use std::time::Duration;
 use fedgate_policy::report::FeedState;
 use fedgate_policy::{Domain, FeedPage, Strategy, Verdict};
 
+use crate::control_plane::SHORTEST_STALENESS;
 use crate::host::Now;
 use crate::listing::{Listed, Listing};
 use crate::partners::Partner;
@@ -181,12 +182,17 @@ impl Table {
             self.listed.retain(self.generation);
         }
         if whole {
-            self.heard = Some(Heard { at: now, since: self.generation });
+            // What another control plane of the store told before may be newer.
+            let before = self.heard.filter(|heard| heard.since == self.generation);
+            let at = now.before(Duration::from_millis(page.age_ms.unwrap_or(0)));
+            let at = before.map_or(at, |before| before.at.max(at));
+            self.heard = Some(Heard { at, since: self.generation });
         } else if page.reset && self.dispute.is_some() {
             // What follows may never come: the next to be asked is another.
             self.heard = None;
         }
-        self.missed = false;
+        // The control plane may be heard while its store is not.
+        self.missed = self.age(now) > SHORTEST_STALENESS;
     }
 
     /// Lists a domain. Where nothing is known of it at the moment, that is no verdict, and takes nothing
@@ -283,6 +289,7 @@ mod tests {
             basis: Some("y".to_owned()),
             store: None,
             control_plane: None,
+            age_ms: None,
             reset: false,
             more: false,
             strategy,
@@ -371,6 +378,28 @@ mod tests {
         assert_known(&mut table, "a.com", at(60_000), "nothing");
         table.keep(verdict("a.com", 1_000), at(60_000));
         assert_known(&mut table, "a.com", at(60_000), "verdict");
+    }
+
+    #[test]
+    fn a_list_is_as_old_as_the_control_plane_says() {
+        let mut table = table();
+        let aged = |age_ms, reset, ms: u64| {
+            let page = FeedPage { age_ms: Some(age_ms), ..page(Strategy::AllowDynamic, &["a.com"]) };
+            (FeedPage { reset, ..page }, at(ms))
+        };
+        for (age_ms, reset, ms, freshness, age) in [
+            (100, true, 1_000, Freshness::Fresh, 100),
+            (6_000, false, 2_000, Freshness::Fresh, 1_100),
+            (7_000, false, 8_000, Freshness::Stale, 7_000),
+            (10_000, true, 9_000, Freshness::Stale, 10_000),
+            (900_001, true, 910_000, Freshness::TooStale, 900_001),
+            (0, false, 910_001, Freshness::Fresh, 0),
+        ] {
+            let (page, now) = aged(age_ms, reset, ms);
+            table.apply(page, now);
+            let found = (table.freshness(now), table.age(now));
+            assert_eq!(found, (freshness, Duration::from_millis(age)), "{age_ms} at {ms}");
+        }
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl World {
             basis: None,
             store: None,
             control_plane: None,
+            age_ms: None,
             reset,
             more: false,
             strategy: Strategy::AllowDynamic,

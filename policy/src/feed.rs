@@ -5,6 +5,9 @@
 //!  "strategy":"allowDynamic","verdicts":[…],"removed":["c.com"]}
 //! ```
 //!
+//! A control plane that shares its store with others also says how old what it knows may be (`"age_ms":120`), which a
+//! filter counts as time in which it heard nothing.
+//!
 //! A filter holds a table of the listed domains. It asks for what has changed since its cursor, and
 //! applies the pages that it is given, in order.
 
@@ -33,6 +36,9 @@ pub struct FeedPage {
     /// See [`Speaker::control_plane`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_plane: Option<String>,
+    /// How long ago nothing was newer than what is told, in milliseconds. Told where others write as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
     /// This is the first page of a whole table: what is not in it is not listed, and what was known
     /// before ends with the last page, but for verdicts on the same basis, of which the table has none
     /// in their place.
@@ -52,7 +58,7 @@ pub struct FeedPage {
 pub struct Speaker {
     /// The store behind it: named when it is made, and the same for as long as it is kept.
     pub store: Option<String>,
-    /// The process: named anew with each start.
+    /// The process: named anew with each start. None where it shares the store with others, which say the same.
     pub control_plane: Option<String>,
 }
 
@@ -147,6 +153,7 @@ mod tests {
     fn a_page_is_written_and_read_as_documented() {
         for json in [
             r#"{"cursor":"x","basis":"y","store":"s","control_plane":"p","reset":true,"more":false,"strategy":"allowDynamic","verdicts":[{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1}],"removed":["c.com"]}"#,
+            r#"{"cursor":"x","store":"s","age_ms":7,"reset":false,"more":false,"strategy":"allowAll","verdicts":[],"removed":[]}"#,
             r#"{"cursor":"x","reset":false,"more":false,"strategy":"allowAll","verdicts":[],"removed":[]}"#,
         ] {
             let page: FeedPage = serde_json::from_str(json).unwrap();

@@ -38,6 +38,8 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Told beside it, as two more members.
     pub speaker: Speaker,
+    /// See [`FeedPage::age_ms`](crate::feed::FeedPage::age_ms).
+    pub age_ms: Option<u64>,
 }
 
 /// What the control plane found of a backend domain.
@@ -97,6 +99,8 @@ struct Wire {
     store: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     control_plane: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
 }
 
 // === impl FailureLabel ===
@@ -161,7 +165,7 @@ impl From<Verdict> for Wire {
         };
         let Speaker { store, control_plane } = Speaker::default();
         let Verdict { domain, ttl_ms, shadow, .. } = verdict;
-        Self { domain, hosts, failure, ttl_ms, shadow, store, control_plane }
+        Self { domain, hosts, failure, ttl_ms, shadow, store, control_plane, age_ms: None }
     }
 }
 
@@ -172,14 +176,15 @@ impl TryFrom<Wire> for Answer {
 
     fn try_from(mut wire: Wire) -> Result<Self, VerdictError> {
         let speaker = Speaker { store: wire.store.take(), control_plane: wire.control_plane.take() };
-        Ok(Self { verdict: wire.try_into()?, speaker })
+        let age_ms = wire.age_ms;
+        Ok(Self { verdict: wire.try_into()?, speaker, age_ms })
     }
 }
 
 impl From<Answer> for Wire {
-    fn from(Answer { verdict, speaker }: Answer) -> Self {
+    fn from(Answer { verdict, speaker, age_ms }: Answer) -> Self {
         let Speaker { store, control_plane } = speaker;
-        Self { store, control_plane, ..verdict.into() }
+        Self { store, control_plane, age_ms, ..verdict.into() }
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn an_answer_is_a_verdict_and_tells_who_gives_it() {
         let json =
-            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"store":"s","control_plane":"p"}"#;
+            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"store":"s","control_plane":"p","age_ms":7}"#;
         let answer: Answer = serde_json::from_str(json).unwrap();
         assert_eq!(
             (&answer.verdict, serde_json::to_string(&answer).unwrap().as_str()),

@@ -182,15 +182,16 @@ impl Author {
     }
 }
 
-/// A change of `state`, as a record of it.
-pub(crate) fn record(state: &State, change: &Change, author: &Author) -> Record {
+/// A change of `state`, as a record of it, where it is one.
+pub(crate) fn record(state: &State, change: &Change, author: &Author) -> Option<Record> {
     let of_domain = |deed, revision, domain: &Domain, after: Option<&Entry>| Record {
         domain: Some(domain.clone()),
         before: state.domains.get(domain).map(terms),
         after: after.map(terms),
         ..author.record(deed, revision)
     };
-    match change {
+    Some(match change {
+        Change::Seal(..) => return None,
         Change::Put(domain, entry) => {
             let is_new = !state.domains.contains_key(domain);
             let deed = if is_new { Deed::DomainAdded } else { Deed::DomainChanged };
@@ -214,7 +215,7 @@ pub(crate) fn record(state: &State, change: &Change, author: &Author) -> Record 
             before: state.tokens.get(name).map(shown),
             ..author.record(Deed::TokenRevoked, Some(*revision))
         },
-    }
+    })
 }
 
 fn terms(entry: &Entry) -> Value {

@@ -5,11 +5,15 @@
 //! through the same states in the same order, and a caller that goes away breaks nothing off. Whoever
 //! follows the list is told of each change in that order, before the write returns.
 //!
+//! Where others write to the store as well, [`AllowList::follow_store`] takes in what they write; a write of ours is
+//! decided on all of it, or not done.
+//!
 //! An entry that comes to its end changes without a write: [`AllowList::keep_time`] sees to it.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod audit;
+pub mod etcd;
 mod outcome;
 pub mod schema;
 pub mod sqlite;
@@ -22,12 +26,13 @@ mod tokens;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_policy::{Domain, Strategy};
 pub use fedgate_store::{Health, StoreError};
 use opentelemetry::Context;
+use tokio::sync::mpsc;
 
 pub use audit::{Author, Deed, Record};
 pub use outcome::{Access, MAX_NAMED, Outcome, Write};
@@ -38,19 +43,46 @@ pub use tokens::{Role, Token, UnknownRole};
 /// How long an end may go unseen if the wall clock is set forward.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// How long a store that others write to may be silent before we are of no use to anybody who can ask others.
+pub const SILENCE: Duration = Duration::from_secs(5);
+/// How long a write waits for what others wrote.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// How often a write is decided anew.
+const TRIES: usize = 30;
+
 /// Where the list lives. Its methods block.
 pub trait Store: Send {
+    /// The name by which it is known again, wherever it is; made with it, at random.
+    fn identity(&mut self) -> Result<String, StoreError>;
     /// Everything that was ever acknowledged.
     fn load(&mut self) -> Result<State, StoreError>;
-    /// Keeps changes and the records of them, all of it or nothing; once this returns, they survive a
-    /// crash.
-    fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError>;
+    /// What others write, from what was loaded on; none where nobody else can.
+    fn watch(&mut self) -> Option<mpsc::Receiver<Told>> {
+        None
+    }
+    /// Keeps changes that were decided on the list's revision `base`, and the records of them: all of it or
+    /// nothing; once this returns, they survive a crash. [`StoreError::Overtaken`] where the list is at another
+    /// revision by now. Returns what seals the write ([`State::seal`]), where others write as well.
+    fn keep(
+        &mut self,
+        base: i64,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<Option<Arc<str>>, StoreError>;
+    /// Keeps records of entries that came to their end, unless others have done so.
+    fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.keep(0, &[], records).map(|_| ())
+    }
     /// Records that were kept, each with its number, by which they are ordered.
     fn audit(&mut self, query: &audit::Query) -> Result<Vec<(i64, Record)>, StoreError>;
     /// Deletes some of the records that need not be kept any longer; says how many, 0 being the end.
     fn trim_audit(&mut self, keep: audit::Retention, now: SystemTime) -> Result<usize, StoreError>;
     /// Notes when tokens were last used, by their names.
     fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError>;
+    /// All of it, as a value.
+    fn whole(&mut self) -> Result<Whole, StoreError>;
+    /// Makes an empty store what another one is.
+    fn fill(&mut self, whole: &Whole) -> Result<(), StoreError>;
     /// All of it, in a file that has no name.
     fn copy(&mut self) -> Result<File, StoreError>;
     /// Whether the store can be read.
@@ -59,6 +91,30 @@ pub trait Store: Send {
     fn health(&mut self) -> Health;
     /// Leaves the store tidy.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// All that a store holds of the list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Whole {
+    /// See [`Store::identity`].
+    pub identity: String,
+    /// The list.
+    pub state: State,
+    /// The records, each with its number.
+    pub records: Vec<(i64, Record)>,
+}
+
+/// What is heard of a store that others write to.
+#[derive(Debug)]
+pub enum Told {
+    /// What they wrote, in the order of revisions: one write or more, each with its seal.
+    Writes(Vec<(Vec<Change>, Arc<str>)>),
+    /// All of it, where nobody knows what they wrote.
+    All(Box<State>),
+    /// Then nothing was newer than what was told before.
+    Heard(Instant),
+    /// Why that cannot be said.
+    Trouble(StoreError),
 }
 
 /// Why a write was not done; the list is as it was.
@@ -98,6 +154,18 @@ pub struct AllowList {
     shown: Arc<RwLock<Shown>>,
     /// None once it is closed.
     store: Arc<Mutex<Option<Box<dyn Store>>>>,
+    following: Arc<Following>,
+}
+
+/// What is known of a store that others write to.
+#[derive(Default)]
+struct Following {
+    /// What it tells, until somebody follows.
+    told: Mutex<Option<mpsc::Receiver<Told>>>,
+    /// When nothing was newer than what is in memory; none where nobody else writes.
+    heard: Mutex<Option<Instant>>,
+    /// Wakes writes that wait for what others wrote.
+    moved: Condvar,
 }
 
 /// The list in memory, and who follows it: under one lock, so that nobody misses a change, or is told
@@ -117,11 +185,85 @@ type Follower = Box<dyn FnMut(&Change) -> bool + Send + Sync>;
 impl AllowList {
     /// Reads the list from its store, as it stands at this moment. Blocks.
     pub fn open(mut store: Box<dyn Store>, now: SystemTime) -> Result<Self, StoreError> {
+        let heard = Instant::now();
         let mut shown = Shown::new(store.load()?);
         for domain in shown.ended(now) {
             shown.apply(Change::Lapse(domain));
         }
-        Ok(Self { shown: Arc::new(RwLock::new(shown)), store: Arc::new(Mutex::new(Some(store))) })
+        let told = store.watch();
+        let heard = Mutex::new(told.is_some().then_some(heard));
+        let following = Following { told: Mutex::new(told), heard, moved: Condvar::new() };
+        Ok(Self {
+            shown: Arc::new(RwLock::new(shown)),
+            store: Arc::new(Mutex::new(Some(store))),
+            following: Arc::new(following),
+        })
+    }
+
+    /// Takes in what others write, for as long as the store tells; for ever where nobody else writes.
+    pub async fn follow_store(&self) {
+        let told = self.following.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut told) = told else { return std::future::pending().await };
+        let mut is_troubled = false;
+        while let Some(told) = told.recv().await {
+            match told {
+                Told::Writes(writes) => {
+                    let mut shown = self.shown_for_writing();
+                    for (changes, seal) in writes {
+                        shown.show_write(changes, Some(seal));
+                    }
+                }
+                Told::All(state) => {
+                    let mut shown = self.shown_for_writing();
+                    for change in shown.state.until(&state) {
+                        shown.show(change);
+                    }
+                }
+                Told::Heard(at) => {
+                    *self.following.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+                    if std::mem::take(&mut is_troubled) {
+                        tracing::info!("the store answers again: writes are taken, and changes are heard");
+                    }
+                    continue;
+                }
+                Told::Trouble(error) => {
+                    if !std::mem::replace(&mut is_troubled, true) {
+                        tracing::error!(
+                            %error,
+                            "the store does not answer: no write is taken, and what others write is not heard; \
+                             what is known is served, and filters are told how old it is"
+                        );
+                    }
+                    continue;
+                }
+            }
+            // Under this lock, so that nobody begins to wait in between.
+            let _heard = self.following.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            self.following.moved.notify_all();
+        }
+    }
+
+    /// How old what is in memory may be, where others write to the store; nothing where nobody else does.
+    pub fn age(&self) -> Option<Duration> {
+        let heard = *self.following.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map(|heard| heard.elapsed())
+    }
+
+    /// Waits until memory is past a revision, and says whether it is.
+    fn catch_up(&self, base: i64) -> bool {
+        let until = Instant::now().checked_add(CATCH_UP);
+        let mut heard = self.following.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.shown().state.revision != base {
+                return true;
+            }
+            let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.following.moved.wait_timeout(heard, left);
+            heard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Whether strategy and list allow this domain.
@@ -197,7 +339,7 @@ impl AllowList {
         author: Author,
     ) -> Result<Outcome, WriteError> {
         self.write(author, move |state, author| {
-            let (outcome, changes) = state.decide(write, &condition, author)?;
+            let (outcome, changes) = state.decide(write.clone(), &condition, author)?;
             Ok((outcome, if is_dry_run { Vec::new() } else { changes }))
         })
         .await
@@ -212,7 +354,7 @@ impl AllowList {
         author: Author,
     ) -> Result<(Entry, Effect), WriteError> {
         self.write(author, move |state, author| {
-            let (done, change) = state.put(domain, change, &condition, author)?;
+            let (done, change) = state.put(domain.clone(), change.clone(), &condition, author)?;
             Ok((done, change.into_iter().collect()))
         })
         .await
@@ -227,7 +369,7 @@ impl AllowList {
         condition: Condition,
         author: Author,
     ) -> Result<Effects, WriteError> {
-        self.write(author, move |state, author| state.put_all(wanted, prune, &condition, author)).await
+        self.write(author, move |state, author| state.put_all(wanted.clone(), prune, &condition, author)).await
     }
 
     /// Takes a domain off the list.
@@ -238,7 +380,7 @@ impl AllowList {
         author: Author,
     ) -> Result<(), WriteError> {
         self.write(author, move |state, _| {
-            let (done, change) = state.remove(domain, &condition)?;
+            let (done, change) = state.remove(domain.clone(), &condition)?;
             Ok((done, change.into_iter().collect()))
         })
         .await
@@ -261,7 +403,7 @@ impl AllowList {
     /// Takes a token in; its revision is given by the list.
     pub async fn make_token(&self, token: Token, author: Author) -> Result<(), WriteError> {
         self.write(author, move |state, _| {
-            let (done, change) = state.make_token(token)?;
+            let (done, change) = state.make_token(token.clone())?;
             Ok((done, change.into_iter().collect()))
         })
         .await
@@ -278,7 +420,7 @@ impl AllowList {
 
     /// Writes down what changes nothing.
     pub async fn record(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.with_store(move |store| open(store)?.keep(&[], &records)).await
+        self.with_store(move |store| open(store)?.keep(0, &[], &records)).await.map(|_| ())
     }
 
     /// What was written down, each with its number.
@@ -327,7 +469,7 @@ impl AllowList {
                 let domain = record.domain.as_ref().map(Domain::as_str);
                 tracing::info!(domain, "an entry has come to its end: it counts as absent");
             }
-            if let Err(error) = self.record(records).await {
+            if let Err(error) = self.with_store(move |store| open(store)?.lapse(&records)).await {
                 tracing::error!(%error, "that an entry came to its end could not be written down");
             }
         }
@@ -340,7 +482,7 @@ impl AllowList {
         let record = author.did(Deed::StoreCopied, serde_json::Value::Null);
         self.with_store(move |store| {
             let store = open(store)?;
-            store.keep(&[], &[record])?;
+            store.keep(0, &[], &[record])?;
             store.copy()
         })
         .await
@@ -361,29 +503,36 @@ impl AllowList {
         self.with_store(|store| store.take().map_or(Ok(()), Store::close)).await
     }
 
-    /// Decides on the present state, stores the changes, shows them: one write after the other.
+    /// Decides on the present state, stores the changes, shows them: one write after the other. Where others have
+    /// written meanwhile, it is decided anew.
     async fn write<T: Send + 'static>(
         &self,
         author: Author,
-        decide: impl FnOnce(&State, &Author) -> Result<(T, Vec<Change>), WriteError> + Send + 'static,
+        decide: impl Fn(&State, &Author) -> Result<(T, Vec<Change>), WriteError> + Send + 'static,
     ) -> Result<T, WriteError> {
         let list = self.clone();
         self.with_store(move |store| {
-            let (result, changes, records) = {
-                let state = &list.shown().state;
-                let (result, changes) = decide(state, &author)?;
-                let records: Vec<_> =
-                    changes.iter().map(|change| audit::record(state, change, &author)).collect();
-                (result, changes, records)
-            };
-            if !changes.is_empty() {
-                open(store)?.keep(&changes, &records)?;
-                let mut shown = list.shown_for_writing();
-                for change in changes {
-                    shown.show(change);
+            for _ in 0..TRIES {
+                let (base, result, changes, records) = {
+                    let state = &list.shown().state;
+                    let (result, changes) = decide(state, &author)?;
+                    let records = changes.iter().filter_map(|change| audit::record(state, change, &author));
+                    let records: Vec<_> = records.collect();
+                    (state.revision, result, changes, records)
+                };
+                if changes.is_empty() {
+                    return Ok(result);
+                }
+                match open(store)?.keep(base, &changes, &records) {
+                    Err(StoreError::Overtaken) if list.catch_up(base) => {}
+                    Err(error) => return Err(error.into()),
+                    Ok(seal) => {
+                        list.shown_for_writing().show_write(changes, seal);
+                        return Ok(result);
+                    }
                 }
             }
-            Ok(result)
+            Err(StoreError::Overtaken.into())
         })
         .await
     }
@@ -428,6 +577,20 @@ impl Shown {
         Self { state, ends, followers: Vec::new() }
     }
 
+    /// Shows a write as a whole, unless that was done before: our own may be told by the store first.
+    fn show_write(&mut self, changes: Vec<Change>, seal: Option<Arc<str>>) {
+        let revision = changes.iter().rev().find_map(Change::revision);
+        if revision.is_some_and(|revision| revision <= self.state.revision) {
+            return;
+        }
+        for change in changes {
+            self.show(change);
+        }
+        if let Some(seal) = seal {
+            self.show(Change::Seal(seal, self.state.revision));
+        }
+    }
+
     /// Tells all who follow of a change, and makes it.
     fn show(&mut self, change: Change) {
         self.followers.retain_mut(|follower| follower(&change));
@@ -455,7 +618,7 @@ impl Shown {
         let mut records = Vec::new();
         for domain in self.ended(now) {
             let change = Change::Lapse(domain);
-            records.push(audit::record(&self.state, &change, &author));
+            records.extend(audit::record(&self.state, &change, &author));
             self.show(change);
         }
         records

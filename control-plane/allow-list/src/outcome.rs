@@ -103,6 +103,7 @@ impl State {
             Change::Put(..)
             | Change::Remove(..)
             | Change::Lapse(_)
+            | Change::Seal(..)
             | Change::Token(_)
             | Change::Revoke(..) => None,
         });
@@ -142,7 +143,7 @@ impl State {
                     outcome.gained.unlisted = since && !before;
                     outcome.lost.unlisted = before && !since;
                 }
-                Change::Lapse(_) | Change::Token(_) | Change::Revoke(..) => {}
+                Change::Lapse(_) | Change::Seal(..) | Change::Token(_) | Change::Revoke(..) => {}
             }
         }
         outcome.gained.domains.sort_unstable();

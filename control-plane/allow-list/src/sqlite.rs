@@ -1,6 +1,5 @@
 //! The allow list in the store's file.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,8 +10,8 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, named_params, params_from_iter};
 
 use crate::audit::{Order, Query, Record, Retention};
-use crate::state::{Stamp, shared};
-use crate::{Change, Entry, Health, State, Store, StoreError, Token};
+use crate::state::{Names, Stamp, shared};
+use crate::{Change, Entry, Health, State, Store, StoreError, Token, Whole};
 
 /// How many records one transaction deletes at most: some milliseconds of work.
 const TRIMMED: u32 = 1000;
@@ -23,16 +22,26 @@ pub struct Sqlite(pub Database);
 // === impl Sqlite ===
 
 impl Store for Sqlite {
+    fn identity(&mut self) -> Result<String, StoreError> {
+        self.0.identity()
+    }
+
     fn load(&mut self) -> Result<State, StoreError> {
         self.0.with(|connection| load(connection))
     }
 
-    fn keep(&mut self, changes: &[Change], records: &[Record]) -> Result<(), StoreError> {
+    fn keep(
+        &mut self,
+        _: i64,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<Option<Arc<str>>, StoreError> {
         self.0.with(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             changes.iter().try_for_each(|change| keep(&transaction, change))?;
-            records.iter().try_for_each(|record| write_down(&transaction, record))?;
-            Ok(transaction.commit()?)
+            records.iter().try_for_each(|record| write_down(&transaction, None, record))?;
+            transaction.commit()?;
+            Ok(None)
         })
     }
 
@@ -65,6 +74,19 @@ impl Store for Sqlite {
             }
             Ok(transaction.commit()?)
         })
+    }
+
+    fn whole(&mut self) -> Result<Whole, StoreError> {
+        let identity = self.0.identity()?;
+        self.0.with(|connection| {
+            let state = load(connection)?;
+            let records = audit(connection, &Query { limit: i64::MAX as usize, ..Query::default() })?;
+            Ok(Whole { identity, state, records })
+        })
+    }
+
+    fn fill(&mut self, whole: &Whole) -> Result<(), StoreError> {
+        self.0.with(|connection| fill(connection, whole))
     }
 
     fn copy(&mut self) -> Result<File, StoreError> {
@@ -111,8 +133,8 @@ fn load(connection: &Connection) -> Result<State, StoreError> {
                 serde_json::from_str(&terms).map_err(|reason| senseless("terms", &terms, &reason))?,
             ),
             revision: row.get(2)?,
-            created: Stamp { at: time(row.get(3)?), by: names.of(row.get(4)?) },
-            updated: Stamp { at: time(row.get(5)?), by: names.of(row.get(6)?) },
+            created: Stamp { at: time(row.get(3)?), by: names.of(&row.get::<_, String>(4)?) },
+            updated: Stamp { at: time(row.get(5)?), by: names.of(&row.get::<_, String>(6)?) },
             lapsed: false,
         };
         if state.domains.insert(domain, entry).is_some() {
@@ -129,21 +151,6 @@ fn load(connection: &Connection) -> Result<State, StoreError> {
         state.tokens.insert(token.name.clone(), token);
     }
     Ok(state)
-}
-
-/// Authors, of whom there are few, each kept once.
-#[derive(Default)]
-struct Names(HashSet<Arc<str>>);
-
-impl Names {
-    fn of(&mut self, name: String) -> Arc<str> {
-        if let Some(known) = self.0.get(name.as_str()) {
-            return known.clone();
-        }
-        let name: Arc<str> = name.into();
-        self.0.insert(name.clone());
-        name
-    }
 }
 
 fn token(row: &Row<'_>) -> Result<Token, StoreError> {
@@ -239,7 +246,7 @@ fn keep(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError
             delete.execute([domain.as_str()])?;
             *revision
         }
-        Change::Lapse(_) => return Ok(()),
+        Change::Lapse(_) | Change::Seal(..) => return Ok(()),
         Change::Strategy(strategy, revision) => {
             transaction.execute(
                 "UPDATE list SET strategy = ?1, strategy_revision = ?2",
@@ -291,13 +298,52 @@ fn put(transaction: &Transaction<'_>, domain: &Domain, entry: &Entry) -> Result<
     Ok(())
 }
 
-/// Adds a record to those that are there.
-fn write_down(transaction: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+/// Makes an empty file what another store is.
+fn fill(connection: &mut Connection, whole: &Whole) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let used: bool = transaction.query_row(
+        "SELECT (SELECT revision FROM list) > 0 OR EXISTS (SELECT 1 FROM audit)",
+        [],
+        |row| row.get(0),
+    )?;
+    if used {
+        return Err(StoreError::Failed("there is a list already".to_owned()));
+    }
+    let Whole { identity, state, records } = whole;
+    for (domain, entry) in &state.domains {
+        put(&transaction, domain, entry)?;
+    }
+    for token in state.tokens.values() {
+        keep(&transaction, &Change::Token(token.clone()))?;
+    }
+    for (number, record) in records {
+        write_down(&transaction, Some(*number), record)?;
+    }
+    transaction.execute(
+        "UPDATE list SET revision = ?1, strategy = ?2, strategy_revision = ?3",
+        (state.revision, state.strategy.name(), state.strategy_revision),
+    )?;
+    transaction.execute("UPDATE identity SET name = ?1", [identity])?;
+    Ok(transaction.commit()?)
+}
+
+/// A store in a file that has no name.
+pub(crate) fn file_of(whole: &Whole) -> Result<File, StoreError> {
+    Database::unnamed(|database| Sqlite(database).fill(whole))
+}
+
+/// Adds a record to those that are there, with its number or the next one.
+fn write_down(
+    transaction: &Transaction<'_>,
+    number: Option<i64>,
+    record: &Record,
+) -> Result<(), StoreError> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO audit (revision, at, by, deed, domain, before, after, request_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO audit (id, revision, at, by, deed, domain, before, after, request_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     insert.execute((
+        number,
         record.revision,
         millis(record.at),
         &record.by,

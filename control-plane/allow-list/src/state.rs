@@ -1,6 +1,6 @@
 //! The list as a value: what it allows, and what a write makes of it. No I/O, no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -47,6 +47,9 @@ pub struct State {
     pub domains: BTreeMap<Domain, Entry>,
     /// The tokens that are kept beside them, by their names.
     pub tokens: BTreeMap<Arc<str>, Token>,
+    /// The name of the last write, at random, by which all who share a store know that they have the same; empty where
+    /// nobody else writes.
+    pub seal: Arc<str>,
 }
 
 /// One change of the list. It makes its revision the list's.
@@ -64,6 +67,8 @@ pub enum Change {
     Token(Token),
     /// A token is revoked, by its name.
     Revoke(Arc<str>, i64),
+    /// What came before is a whole write, of this name, and makes the list's revision that; see [`State::seal`].
+    Seal(Arc<str>, i64),
 }
 
 /// What a write did.
@@ -94,6 +99,23 @@ pub enum Condition {
     Absent,
     /// `If-Match: "1", "2"`: it exists, at one of these revisions.
     Revision(Vec<i64>),
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The list's revision since; none where time has made it.
+    pub fn revision(&self) -> Option<i64> {
+        match self {
+            Self::Put(_, entry) => Some(entry.revision),
+            Self::Token(token) => Some(token.revision),
+            Self::Remove(_, revision) | Self::Strategy(_, revision) | Self::Revoke(_, revision) => {
+                Some(*revision)
+            }
+            Self::Seal(_, revision) => Some(*revision),
+            Self::Lapse(_) => None,
+        }
+    }
 }
 
 // === impl Entry ===
@@ -269,7 +291,35 @@ impl State {
                 self.revision = revision;
                 self.tokens.remove(&name);
             }
+            Change::Seal(name, revision) => (self.seal, self.revision) = (name, revision),
         }
+    }
+
+    /// What makes this state another one, whatever lies between: what takes away comes first.
+    pub fn until(&self, other: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let revision = other.revision;
+        let gone = self.domains.keys().filter(|domain| !other.domains.contains_key(*domain));
+        changes.extend(gone.map(|domain| Change::Remove(domain.clone(), revision)));
+        let differ = |one: &State, other: &State| {
+            // But for when they were last used.
+            let is_same = |one: &Token, other: &Token| {
+                *one == Token { last_used_at: one.last_used_at, ..other.clone() }
+            };
+            let tokens = one.tokens.values();
+            let differ = tokens.filter(|token| !other.tokens.get(&token.name).is_some_and(|it| is_same(token, it)));
+            differ.cloned().collect::<Vec<_>>()
+        };
+        let revoked = differ(self, other).into_iter();
+        changes.extend(revoked.map(|token| Change::Revoke(token.name, revision)));
+        if self.strategy_revision != other.strategy_revision || self.strategy != other.strategy {
+            changes.push(Change::Strategy(other.strategy, other.strategy_revision));
+        }
+        let put = other.domains.iter().filter(|(domain, entry)| self.domains.get(*domain) != Some(entry));
+        changes.extend(put.map(|(domain, entry)| Change::Put(domain.clone(), entry.clone())));
+        changes.extend(differ(other, self).into_iter().map(Change::Token));
+        changes.push(Change::Seal(other.seal.clone(), revision));
+        changes
     }
 
     fn next_revision(&self) -> i64 {
@@ -289,6 +339,27 @@ pub(crate) fn allowed(strategy: Strategy, entry: Option<&Entry>) -> bool {
 pub(crate) fn shared(terms: Terms) -> Arc<Terms> {
     static PLAIN: LazyLock<Arc<Terms>> = LazyLock::new(Arc::default);
     if terms == **PLAIN { PLAIN.clone() } else { Arc::new(terms) }
+}
+
+/// Authors, of whom there are few, each kept once.
+#[derive(Default)]
+pub(crate) struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    pub(crate) fn of(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        name
+    }
+
+    /// Has an entry share its authors with others.
+    pub(crate) fn share(&mut self, entry: &mut Entry) {
+        entry.created.by = self.of(&entry.created.by);
+        entry.updated.by = self.of(&entry.updated.by);
+    }
 }
 
 // === impl Condition ===

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use fedgate_store::{Health, StoreError};
 
 use crate::audit::{Query, Retention};
-use crate::{AllowList, Author, Change, Condition, Record, State, Store, terms};
+use crate::{AllowList, Author, Change, Condition, Record, State, Store, Whole, terms};
 
 /// A store that keeps nothing, and refuses to keep anything where it is `full`.
 pub struct Nowhere {
@@ -17,11 +17,14 @@ pub struct Nowhere {
 }
 
 impl Store for Nowhere {
+    fn identity(&mut self) -> Result<String, StoreError> {
+        Ok("nowhere".to_owned())
+    }
     fn load(&mut self) -> Result<State, StoreError> {
         Ok(State::default())
     }
-    fn keep(&mut self, _: &[Change], _: &[Record]) -> Result<(), StoreError> {
-        self.check()
+    fn keep(&mut self, _: i64, _: &[Change], _: &[Record]) -> Result<Option<Arc<str>>, StoreError> {
+        self.check().map(|()| None)
     }
     fn audit(&mut self, _: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
         Ok(Vec::new())
@@ -31,6 +34,12 @@ impl Store for Nowhere {
     }
     fn used(&mut self, _: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
         self.check()
+    }
+    fn whole(&mut self) -> Result<Whole, StoreError> {
+        Err(StoreError::Failed("it is kept nowhere".to_owned()))
+    }
+    fn fill(&mut self, _: &Whole) -> Result<(), StoreError> {
+        Err(StoreError::Failed("it is kept nowhere".to_owned()))
     }
     fn copy(&mut self) -> Result<File, StoreError> {
         Err(StoreError::Failed("it is kept nowhere".to_owned()))

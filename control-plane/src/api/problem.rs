@@ -100,9 +100,12 @@ impl Problem {
         tracing::error!(%error, "the store failed");
         let kind = match error {
             StoreError::Full(_) => Kind::StoreFull,
-            StoreError::Open { .. } | StoreError::Row { .. } | StoreError::Failed(_) => {
-                Kind::StoreFailed
-            }
+            StoreError::Open { .. }
+            | StoreError::Row { .. }
+            | StoreError::Away { .. }
+            | StoreError::Overtaken
+            | StoreError::Unknown
+            | StoreError::Failed(_) => Kind::StoreFailed,
         };
         Self::new(kind, error.to_string())
     }

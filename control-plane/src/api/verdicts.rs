@@ -54,6 +54,8 @@ struct AnswerSchema {
     /// As in a page of the feed.
     #[schema(required, example = "d7ad3ed29f31d1c5")]
     control_plane: Option<String>,
+    /// As in a page of the feed.
+    age_ms: Option<u64>,
 }
 
 /// A page of the feed.
@@ -74,6 +76,9 @@ struct FeedPageSchema {
     /// planes answer, and know nothing of each other.
     #[schema(required, example = "d7ad3ed29f31d1c5")]
     control_plane: Option<String>,
+    /// How long ago nothing was newer than what is told, in milliseconds; where several control planes share the
+    /// store, which then name themselves by it alone.
+    age_ms: Option<u64>,
     /// This page begins a whole table: what you knew before ends once `more` is false, but for verdicts
     /// on the same basis, where the table says nothing of their domain but that it is listed.
     reset: bool,
@@ -156,7 +161,8 @@ async fn verdict(
     };
     api.telemetry.answered(outcome);
     tracing::info!(domain = %verdict.domain, outcome, request_id = request_id.as_ref().map(RequestId::as_str), "verdict");
-    Json(Answer { verdict, speaker: api.verdicts.speaker().clone() })
+    let age_ms = api.verdicts.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    Json(Answer { verdict, speaker: api.verdicts.speaker().clone(), age_ms })
 }
 
 #[cfg(test)]
@@ -186,12 +192,13 @@ mod tests {
             assert_described::<VerdictSchema>(&verdict);
             let names = (Some("s".to_owned()), Some("p".to_owned()));
             let speaker = Speaker { store: names.0.clone(), control_plane: names.1.clone() };
-            assert_described::<AnswerSchema>(&Answer { verdict: verdict.clone(), speaker });
+            assert_described::<AnswerSchema>(&Answer { verdict: verdict.clone(), speaker, age_ms: Some(1) });
             let page = FeedPage {
                 cursor: "x".to_owned(),
                 basis: Some("y".to_owned()),
                 store: names.0,
                 control_plane: names.1,
+                age_ms: Some(1),
                 reset: true,
                 more: false,
                 strategy: Strategy::AllowAll,

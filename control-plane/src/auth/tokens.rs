@@ -253,7 +253,11 @@ impl Tokens {
             Change::Revoke(name, _) => self.change(|all| {
                 all.retain(|it| it.source == Source::Configuration || it.token.name != *name);
             }),
-            Change::Put(..) | Change::Remove(..) | Change::Lapse(_) | Change::Strategy(..) => {}
+            Change::Put(..)
+            | Change::Remove(..)
+            | Change::Lapse(_)
+            | Change::Strategy(..)
+            | Change::Seal(..) => {}
         }
     }
 

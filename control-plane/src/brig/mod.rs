@@ -14,6 +14,7 @@
 //! changes nothing in what the border lets pass, and keeps no write waiting.
 
 mod client;
+pub(crate) mod etcd;
 mod follow;
 mod import;
 mod ledger;
@@ -153,7 +154,7 @@ impl Brig {
                 Change::Put(..) | Change::Remove(..) | Change::Lapse(_) | Change::Strategy(..) => {
                     inner.changed.notify_one();
                 }
-                Change::Token(_) | Change::Revoke(..) => {}
+                Change::Token(_) | Change::Revoke(..) | Change::Seal(..) => {}
             }
             true
         };

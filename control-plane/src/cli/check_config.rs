@@ -5,11 +5,11 @@ use std::net::TcpListener;
 
 use fedgate_discovery::dns;
 use fedgate_store::rights;
-use fedgate_store::sqlite::Database;
 use serde_json::json;
 
 use super::{Error, print};
 use crate::auth::{self, Role};
+use crate::backend::{self, Backend};
 use crate::config::{Config, ConfigErrors, Settings};
 use crate::plain::Plain;
 use crate::serve::ServeError;
@@ -21,7 +21,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
     let config = Config::load(settings).map_err(ServeError::from)?;
     let mut errors = Vec::new();
     let mut warnings = startup::warnings(&config);
-    if let Err(error) = Database::look(&config.store) {
+    if let Err(error) = Backend::look(&config.store) {
         errors.push(error.to_string());
     }
     if !config.tokens.iter().any(|token| token.role == Role::Admin) {
@@ -45,11 +45,10 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
     if !errors.is_empty() {
         return Err(ServeError::Config(ConfigErrors::all(errors)).into());
     }
-    let store = std::path::absolute(&config.store).unwrap_or(config.store);
     let used = [
         ("version", startup::VERSION.to_owned()),
         ("checked as", rights::us()),
-        ("store", store.display().to_string()),
+        ("store", backend::display(&config.store.url)),
         ("servers", startup::listed(&servers)),
         ("dnssec", config.dnssec.to_string()),
         ("admin", config.admin.to_string()),

@@ -1,5 +1,7 @@
 //! `fedgate store`: copies of the store, and the list as a file for people.
 
+mod copy;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +19,7 @@ use serde_json::json;
 use super::client::Client;
 use super::transfer::{self, ExportArgs, ImportArgs};
 use super::{Error, Remote, print};
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigErrors, Settings, StoreUrl};
 use crate::serve::ServeError;
 
 /// What can be done with the store as a whole.
@@ -40,6 +42,16 @@ Example, as root: the file is the owner's of the one that it replaces
   fedgate store restore /var/backups/fedgate.db --config /etc/fedgate/fedgate.toml
   systemctl start fedgate")]
     Restore(RestoreArgs),
+    /// Copy a store into an empty one, of the same kind or of another: list, tokens, audit, and what we wrote at brig
+    #[command(after_help = "\
+No control plane may write to the store that is copied, and none may use the other one yet. The copy is known by the
+same name, so filters go on from where they are.
+
+Examples:
+  fedgate store copy --from sqlite:///var/lib/fedgate/fedgate.db --to etcd://h1:2379,h2:2379,h3:2379/fedgate
+  fedgate store copy --from etcd://h1:2379,h2:2379,h3:2379/fedgate --to sqlite:///var/backups/fedgate.db
+  fedgate store copy --from etcds://h1:2379/fedgate --to sqlite://copy.db --ca ca.pem --certificate us.pem --key us.key")]
+    Copy(copy::CopyArgs),
     /// Write strategy and list into a file for people, to be read, changed and given back
     #[command(after_help = "\
 Examples:
@@ -128,6 +140,7 @@ pub(super) async fn run(command: StoreCommand, json: bool) -> Result<(), Error> 
     match command {
         StoreCommand::Backup(args) => backup(args, json).await,
         StoreCommand::Restore(args) => restore(&args, json),
+        StoreCommand::Copy(args) => copy::run(args, json).await,
         StoreCommand::Export(args) => transfer::export(args).await,
         StoreCommand::Import(args) => transfer::import(args, json).await,
     }
@@ -242,6 +255,13 @@ impl Place {
         let Self { config, store_url } = self;
         let settings =
             Settings { config: config.clone(), store_url: store_url.clone(), ..Settings::default() };
-        Ok(Config::load(&settings)?.store)
+        match Config::load(&settings)?.store.url {
+            StoreUrl::Sqlite(path) => Ok(path),
+            StoreUrl::Etcd(place) => Err(ConfigErrors::one(format!(
+                "store.url: {place} is no file: `fedgate store copy --from {place} --to sqlite:///FILE` copies it, and the \
+                 other way round"
+            ))
+            .into()),
+        }
     }
 }

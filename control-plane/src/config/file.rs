@@ -23,7 +23,7 @@ const TLS: [&str; 8] = [
 /// What the file says; nothing is checked yet but the shape, and the tokens.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    pub(super) store_url: Option<String>,
+    pub(super) store: Store,
     pub(super) listen_admin: Option<String>,
     pub(super) listen_verdicts: Option<String>,
     pub(super) listen_xds: Option<String>,
@@ -62,6 +62,17 @@ pub(super) struct Brig {
     pub(super) overwrite: Option<String>,
 }
 
+/// The keys of `[store]`.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) url: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
+}
+
 impl File {
     /// Reads TOML; adds to `errors` what has the wrong shape, fails where it is no TOML at all.
     pub(super) fn parse(text: &str, errors: &mut Vec<String>) -> Result<Self, String> {
@@ -80,7 +91,14 @@ impl File {
             ["wire_list", "brig", "telemetry"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
-            store_url: store.string("url", errors),
+            store: Store {
+                url: store.string("url", errors),
+                ca: store.string("ca", errors),
+                certificate: store.string("certificate", errors),
+                key: store.string("key", errors),
+                user: store.string("user", errors),
+                password_file: store.string("password_file", errors),
+            },
             listen_admin: listen.string("admin", errors),
             listen_verdicts: listen.string("verdicts", errors),
             listen_xds: listen.string("xds", errors),

@@ -41,7 +41,7 @@ pub fn configuration(
     let config = Config::read(settings, Ok(file.to_owned())).map_err(|errors| errors.0)?;
     let shown = format!("{config:?}");
     Ok(Configuration {
-        store: config.store.display().to_string(),
+        store: config.store.url.to_string(),
         listeners: [config.admin, config.verdicts, config.xds],
         servers: config.servers,
         ttl: (config.ttl.min, config.ttl.max),

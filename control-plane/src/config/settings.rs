@@ -8,9 +8,25 @@ pub(crate) struct Settings {
     /// The configuration file (TOML); without it, defaults hold
     #[arg(long, env = "FEDGATE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where the allow list is kept: `sqlite://relative.db` or `sqlite:///absolute.db`
+    /// Where the allow list is kept: `sqlite://relative.db` or `sqlite:///absolute.db`; or, shared with other control
+    /// planes, `etcd://host:port,host:port,host:port/prefix`, or `etcds://` over TLS
     #[arg(long, env = "FEDGATE_STORE_URL", value_name = "URL")]
     pub(crate) store_url: Option<String>,
+    /// Authorities of etcd's certificates (PEM)
+    #[arg(long, env = "FEDGATE_STORE_CA", value_name = "FILE")]
+    pub(crate) store_ca: Option<String>,
+    /// The certificate that we show to etcd (PEM)
+    #[arg(long, env = "FEDGATE_STORE_CERTIFICATE", value_name = "FILE")]
+    pub(crate) store_certificate: Option<String>,
+    /// The key of that certificate (PEM)
+    #[arg(long, env = "FEDGATE_STORE_KEY", value_name = "FILE")]
+    pub(crate) store_key: Option<String>,
+    /// Our user at etcd
+    #[arg(long, env = "FEDGATE_STORE_USER", value_name = "NAME")]
+    pub(crate) store_user: Option<String>,
+    /// The file with that user's password
+    #[arg(long, env = "FEDGATE_STORE_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) store_password_file: Option<String>,
     /// Address of the admin API
     #[arg(long, env = "FEDGATE_LISTEN_ADMIN", value_name = "IP:PORT")]
     pub(crate) listen_admin: Option<String>,

@@ -11,7 +11,7 @@ fn read(settings: Settings, file: &str) -> Result<Config, String> {
 #[test]
 fn nothing_is_required() {
     let config = read(Settings::default(), "").unwrap();
-    assert_eq!(config.store, PathBuf::from("fedgate.db"));
+    assert_eq!(config.store.url, StoreUrl::Sqlite("fedgate.db".into()));
     assert_eq!(config.admin.to_string(), "127.0.0.1:8600");
     assert_eq!(config.verdicts.to_string(), "127.0.0.1:8601");
     assert_eq!(config.xds.to_string(), "127.0.0.1:8602");
@@ -59,7 +59,7 @@ fn every_key_of_the_file_counts() {
         "#
     );
     let config = read(Settings::default(), &file).unwrap();
-    assert_eq!(config.store, PathBuf::from("/var/lib/fedgate.db"));
+    assert_eq!(config.store.url, StoreUrl::Sqlite("/var/lib/fedgate.db".into()));
     assert_eq!(config.admin.to_string(), "[::1]:1");
     assert_eq!(config.verdicts.to_string(), "0.0.0.0:2");
     let servers: Vec<_> = config.servers.iter().map(ToString::to_string).collect();
@@ -131,7 +131,7 @@ fn all_errors_are_shown_at_once() {
         name = "bob"
     "#;
     let settings = Settings {
-        store_url: Some("etcd://h1:2379".into()),
+        store_url: Some("http://h1:2379".into()),
         discovery_timeout: Some("1h".into()),
         tokens: Some(format!("a:admin:{DIGEST},a:viewer:{DIGEST},c:viewer:{DIGEST},b:admin:short")),
         log_format: Some("xml".into()),
@@ -141,7 +141,7 @@ fn all_errors_are_shown_at_once() {
     for expected in [
         "colour: there is no such key",
         "store: is not a table",
-        "store.url: 'etcd://h1:2379': only sqlite:// is supported",
+        "store.url: 'http://h1:2379': only sqlite://, etcd:// and etcds:// are supported",
         "listen.admin: 'localhost'",
         "listen.ads: there is no such key",
         "listen.xds: '127.0.0.1'",

@@ -48,8 +48,8 @@ impl Config {
         let certificate = |listener| files(listener).and_then(|files| path(&files.certificate));
         let key = |listener| files(listener).and_then(|files| path(&files.key));
         let address = brig.as_ref().map(|brig| &brig.address);
-        vec![
-            ("store.url", Some(format!("sqlite://{}", store.display()))),
+        let mut all = store.told();
+        all.extend([
             ("listen.admin", text(admin)),
             ("listen.verdicts", text(verdicts)),
             ("listen.xds", text(xds)),
@@ -90,7 +90,8 @@ impl Config {
             ("telemetry.otlp_endpoint", otlp_endpoint.as_ref().map(ToString::to_string)),
             // Names and roles alone.
             ("token", Some(auth::listed(tokens)).filter(|names| !names.is_empty())),
-        ]
+        ]);
+        all
     }
 }
 

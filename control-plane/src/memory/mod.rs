@@ -18,6 +18,7 @@
 //!
 //! [`Discover::basis`]: fedgate_discovery::Discover::basis
 
+pub(crate) mod etcd;
 mod finding;
 mod layer;
 pub(crate) mod sqlite;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use fedgate_discovery::{Addresses, Certainty, Discovered, Family};
 use fedgate_policy::{Domain, HostName};
 use fedgate_store::StoreError;
+use tokio::sync::mpsc;
 
 use finding::{Kept, Key};
 pub(crate) use layer::Remembering;
@@ -51,10 +53,20 @@ const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// Findings that are written in one go; the allow list's own writes wait for no more.
 const BATCH: usize = 1000;
 
+/// What others found, and up to where in the order of the store.
+pub(crate) struct Heard {
+    pub(crate) findings: Vec<(Key, Kept)>,
+    pub(crate) revision: i64,
+}
+
 /// Where findings are kept. Its methods block.
 pub(crate) trait Keep: Send {
     /// All that is kept.
     fn recall(&mut self) -> Result<Vec<(Key, Kept)>, StoreError>;
+    /// What others find, from what was recalled on; none where nobody else can.
+    fn watch(&mut self) -> Option<mpsc::Receiver<Heard>> {
+        None
+    }
     /// Puts findings in the place of earlier ones, or takes them away, where there is none: all of it,
     /// or nothing.
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError>;
@@ -117,6 +129,16 @@ impl Memory {
             "what was discovered earlier, and still holds, is in force"
         );
         recalled
+    }
+
+    /// What others find, as they find it; none where nobody else can. Blocks.
+    pub(crate) fn watch(&self) -> Option<mpsc::Receiver<Heard>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).watch()
+    }
+
+    /// What of that counts here.
+    pub(crate) fn hear(&self, findings: Vec<(Key, Kept)>) -> Vec<Recalled> {
+        self.state().hear(findings, &self.lists, &When::now())
     }
 
     /// Writes what is new, from time to time, until it is aborted.

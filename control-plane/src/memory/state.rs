@@ -10,6 +10,9 @@ use fedgate_policy::{Domain, HostName};
 use super::finding::{Addresses, Finding, Found, Kept, Key, standing};
 use super::when::When;
 
+/// How far the clocks of those who share a store may differ.
+const SKEW: Duration = Duration::from_secs(5);
+
 /// What was found of a domain at an earlier time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Recalled {
@@ -64,11 +67,7 @@ impl State {
             let holds = standing.filter(|_| kept.basis == self.basis);
             match (Finding::read(&key, &kept.finding), holds) {
                 (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
-                    let Found { outcome, targets, passed_over, is_proven } = found;
-                    self.point(&domain, targets.iter().map(|target| target.host.clone()).collect());
-                    let certainty = Certainty::Answered;
-                    let found = Discovered { outcome, targets, passed_over, ttl, certainty, is_proven };
-                    recalled.push(Recalled { domain, found, age });
+                    recalled.push(self.take_in(domain, found, age, ttl));
                 }
                 (Ok(Finding::Host(name, addresses)), Some(_)) if self.hosts.contains_key(&name) => {
                     let host = self.hosts.entry(name).or_default();
@@ -84,6 +83,45 @@ impl State {
             }
         }
         (recalled, corrupt)
+    }
+
+    /// Takes in what others found; returns what of it is of listed domains, and holds. What is of no use here may be
+    /// of use to others.
+    pub(super) fn hear(
+        &mut self,
+        findings: Vec<(Key, Kept)>,
+        lists: impl Fn(&Domain) -> bool,
+        now: &When,
+    ) -> Vec<Recalled> {
+        let mut heard = Vec::new();
+        for (key, mut kept) in findings {
+            // It was found before now, whatever the clock of whoever found it says.
+            if kept.found.wall > now.wall && kept.found.wall <= now.wall + SKEW {
+                kept.found.wall = now.wall;
+            }
+            let standing = kept.standing(now, self.longest).filter(|_| kept.basis == self.basis);
+            match (Finding::read(&key, &kept.finding), standing) {
+                (Ok(Finding::Domain(domain, found)), Some((age, ttl))) if lists(&domain) => {
+                    heard.push(self.take_in(domain, found, age, ttl));
+                }
+                (Ok(Finding::Host(name, addresses)), Some(_)) => {
+                    if let Some(host) = self.hosts.get_mut(&name) {
+                        host.found = Some((addresses, kept.found));
+                    }
+                }
+                (Ok(_), _) => {}
+                (Err(reason), _) => tracing::warn!(reason, "what was discovered means nothing to us"),
+            }
+        }
+        heard
+    }
+
+    fn take_in(&mut self, domain: Domain, found: Found, age: Duration, ttl: Duration) -> Recalled {
+        let Found { outcome, targets, passed_over, is_proven } = found;
+        self.point(&domain, targets.iter().map(|target| target.host.clone()).collect());
+        let certainty = Certainty::Answered;
+        let found = Discovered { outcome, targets, passed_over, ttl, certainty, is_proven };
+        Recalled { domain, found, age }
     }
 
     /// What DNS answered of a listed domain.

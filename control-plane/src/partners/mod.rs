@@ -77,7 +77,7 @@ impl Partners {
                 Change::Remove(domain, _) | Change::Lapse(domain) => {
                     lock(&moving).ledger.moved(domain, false);
                 }
-                Change::Strategy(..) | Change::Token(_) | Change::Revoke(..) => {}
+                Change::Strategy(..) | Change::Token(_) | Change::Revoke(..) | Change::Seal(..) => {}
             }
             true
         };

@@ -7,11 +7,11 @@ use opentelemetry::KeyValue;
 use super::{Span, SpanKind, number, text};
 
 /// A write, which is a span.
-pub(crate) fn write(
+pub(crate) fn write<T>(
     changes: &[Change],
     records: &[Record],
-    work: impl FnOnce() -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let span = Span::begin("write", SpanKind::Internal, || about(changes, records));
     work().inspect_err(|error| span.fail(error))
 }

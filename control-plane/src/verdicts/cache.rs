@@ -5,13 +5,14 @@
 //! and in lookups under way ([`room`](super::room)), so that a flood of them can push out only its own kind.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fedgate_discovery::{Discover, Discovered, Proof};
 use fedgate_policy::{Asker, Domain, Outcome};
 use moka::Expiry;
 use moka::notification::RemovalCause;
+use tokio::sync::mpsc;
 
 use super::feed::Feed;
 use super::known::Known;
@@ -38,6 +39,9 @@ pub(super) struct Cache {
     /// Hear of every domain that has been looked up.
     followers: Arc<RwLock<Vec<Follower>>>,
     counts: Arc<Counts>,
+    /// What others found, for whoever looks domains up ahead of time.
+    tell_shared: mpsc::UnboundedSender<(Domain, Arc<Known>)>,
+    shared: Mutex<Option<mpsc::UnboundedReceiver<(Domain, Arc<Known>)>>>,
 }
 
 /// What is counted, since the start.
@@ -58,6 +62,8 @@ impl Cache {
     pub(super) fn new(discovery: Arc<dyn Discover>, feed: Arc<Feed>, watch: Arc<Watch>) -> Self {
         let counts = Arc::<Counts>::default();
         let counted = counts.clone();
+        // As many as there are listed domains, at most, until the refresher takes them.
+        let (tell_shared, shared) = mpsc::unbounded_channel();
         let unlisted = Answers::builder()
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
@@ -77,6 +83,8 @@ impl Cache {
             watch,
             followers: Arc::default(),
             counts,
+            tell_shared,
+            shared: Mutex::new(Some(shared)),
         }
     }
 
@@ -162,6 +170,30 @@ impl Cache {
         self.watch.recall(&domain, tried_at);
         self.listed.insert(domain.clone(), known.clone()).await;
         self.feed.learn(&domain, &known);
+    }
+
+    /// Takes in what another control plane found of a listed domain, that long ago, unless we have found something since.
+    pub(super) async fn share(&self, domain: Domain, found: Discovered, age: Duration) {
+        let now = Instant::now();
+        let tried_at = now.checked_sub(age).unwrap_or(now);
+        if self.listed.get(&domain).await.is_some_and(|known| known.tried_at >= tried_at) {
+            return;
+        }
+        let known = Arc::new(Known { tried_at, ..Known::after(None, found, Proof::AsSet, now) });
+        self.watch.recall(&domain, tried_at);
+        self.listed.insert(domain.clone(), known.clone()).await;
+        self.feed.learn(&domain, &known);
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().for_each(|follower| follower(&domain));
+        drop(followers);
+        // Nobody needs it who looks nothing up.
+        let _ = self.tell_shared.send((domain, known));
+    }
+
+    /// What others found, for the one who looks domains up ahead of time.
+    pub(super) fn shared(&self) -> mpsc::UnboundedReceiver<(Domain, Arc<Known>)> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        shared.unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
     /// Whether whoever asks about a domain that is not listed still waits for room.

@@ -8,10 +8,11 @@
 //! ```
 
 mod cursor;
+mod history;
 mod log;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::{AllowList, Change, Entry, State};
@@ -27,9 +28,16 @@ use crate::telemetry;
 /// How long changes are gathered that take nothing away from what a filter holds.
 const GATHERING: Duration = Duration::from_millis(200);
 
+/// How long whoever knows more of a shared list than we do waits until we do as well.
+const CATCH_UP: Duration = Duration::from_millis(500);
+/// A list older than that is of a store that does not answer.
+const CUT_OFF: Duration = Duration::from_secs(2);
+
 /// The log, and those who wait for it to grow.
 pub(super) struct Feed {
     log: RwLock<Log>,
+    /// Whose age is told, where others write to it.
+    list: AllowList,
     /// What the verdicts rest on.
     basis: String,
     /// Who tells.
@@ -66,9 +74,10 @@ impl Feed {
     /// The feed of a list's domains, kept in step with it: a change is published before the write
     /// returns.
     pub(super) fn of(list: &AllowList, epoch: u64, basis: &str, store: &str) -> Arc<Self> {
-        let speaker =
-            Speaker { store: Some(store.to_owned()), control_plane: Some(format!("{epoch:016x}")) };
-        let feed = Arc::new(Self::new(Log::new(epoch), basis.to_owned(), speaker));
+        // Where several say the same, which of them says it is no matter.
+        let control_plane = list.age().is_none().then(|| format!("{epoch:016x}"));
+        let speaker = Speaker { store: Some(store.to_owned()), control_plane };
+        let feed = Arc::new(Self::new(list.clone(), Log::new(epoch), basis.to_owned(), speaker));
         let follower = {
             let feed = feed.clone();
             move |change: &Change| {
@@ -81,6 +90,8 @@ impl Feed {
             let in_force = state.domains.iter().filter(|(_, entry)| !entry.lapsed);
             let listed = in_force.map(|(domain, entry)| (domain, binding(entry)));
             log.fill(state.strategy, listed, Instant::now());
+            log.at(state.revision);
+            log.seal(&state.seal, Instant::now());
             log.sequence()
         };
         let sequence = list.follow(fill, follower);
@@ -88,10 +99,11 @@ impl Feed {
         feed
     }
 
-    fn new(log: Log, basis: String, speaker: Speaker) -> Self {
+    fn new(list: AllowList, log: Log, basis: String, speaker: Speaker) -> Self {
         let published = watch::Sender::new(Published { sequence: log.sequence(), ended: false });
         Self {
             log: RwLock::new(log),
+            list,
             basis,
             speaker,
             published,
@@ -104,19 +116,43 @@ impl Feed {
     /// The page behind a cursor. Where nothing has been published since then, it waits that long.
     pub(super) async fn page(&self, cursor: &str, wait: Duration) -> FeedPage {
         let mut published = self.published.subscribe();
-        let seen = self.log.read().unwrap_or_else(PoisonError::into_inner).awaits(cursor);
+        if self.log().is_behind(cursor)
+            && let Some(page) = self.catch_up(cursor, wait, &mut published).await
+        {
+            return self.told_by_us(page);
+        }
+        let seen = self.log().awaits(cursor);
         if let Some(seen) = seen {
             let news = published.wait_for(|published| published.ended || published.sequence > seen);
             // Whether there are news or the time is over, the log knows.
             let _ = tokio::time::timeout(wait, news).await;
         }
-        let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
-        let Speaker { store, control_plane } = self.speaker.clone();
-        let basis = Some(self.basis.clone());
-        let page = FeedPage { basis, store, control_plane, ..log.page(cursor, Instant::now()) };
+        let page = self.log().page(cursor, Instant::now());
+        self.told_by_us(page)
+    }
+
+    /// The holder of this cursor has heard of writes that we have not. Where we are cut off from the store he is told
+    /// nothing, so that nothing is taken back; none where we have caught up, or there are no such writes any more.
+    async fn catch_up(
+        &self,
+        cursor: &str,
+        wait: Duration,
+        published: &mut watch::Receiver<Published>,
+    ) -> Option<FeedPage> {
+        let is_cut_off = || self.list.age().is_some_and(|age| age > CUT_OFF);
+        let wait = if is_cut_off() { wait.max(CATCH_UP) } else { CATCH_UP };
+        let caught_up = published.wait_for(|published| published.ended || !self.log().is_behind(cursor));
+        let _ = tokio::time::timeout(wait, caught_up).await;
+        let log = self.log();
+        (log.is_behind(cursor) && is_cut_off()).then(|| log.nothing_new(cursor))
+    }
+
+    fn told_by_us(&self, page: FeedPage) -> FeedPage {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.resets.fetch_add(u64::from(page.reset), Ordering::Relaxed);
-        page
+        let Speaker { store, control_plane } = self.speaker.clone();
+        let age_ms = self.list.age().map(super::known::millis);
+        FeedPage { basis: Some(self.basis.clone()), store, control_plane, age_ms, ..page }
     }
 
     /// Who waits, and what was told.
@@ -135,8 +171,7 @@ impl Feed {
 
     /// What filters are told of a domain.
     pub(super) fn told(&self, domain: &Domain) -> Told {
-        let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
-        let verdict = log.told(domain, Instant::now());
+        let verdict = self.log().told(domain, Instant::now());
         Told { verdict, waiting: self.published.receiver_count() }
     }
 
@@ -160,7 +195,14 @@ impl Feed {
 
     fn follow(self: &Arc<Self>, change: &Change) {
         let mut log = self.log_for_writing();
+        if let Some(revision) = change.revision() {
+            log.at(revision);
+        }
         let changed = match change {
+            Change::Seal(name, _) => {
+                log.seal(name, Instant::now());
+                false
+            }
             Change::Put(domain, entry) if !entry.lapsed => {
                 log.put(domain, binding(entry), Instant::now())
             }
@@ -200,6 +242,15 @@ impl Feed {
             let sequence = feed.log_for_writing().sequence();
             feed.publish(sequence);
         });
+    }
+
+    /// What others found has come, up to that revision of the store.
+    pub(super) fn mark(&self, heard: i64) {
+        self.log_for_writing().mark(heard, Instant::now());
+    }
+
+    fn log(&self) -> RwLockReadGuard<'_, Log> {
+        self.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_for_writing(&self) -> RwLockWriteGuard<'_, Log> {

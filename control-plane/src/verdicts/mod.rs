@@ -97,6 +97,21 @@ impl Verdicts {
         self.cache.recall(domain, found, age).await;
     }
 
+    /// Takes in what another control plane of our store found of a listed domain, that long ago.
+    pub(crate) async fn share(&self, domain: Domain, found: Discovered, age: Duration) {
+        self.cache.share(domain, found, age).await;
+    }
+
+    /// What others found has been taken in, up to that revision of the store.
+    pub(crate) fn mark(&self, heard: i64) {
+        self.feed.mark(heard);
+    }
+
+    /// How old the list may be, where others write to it.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.list.age()
+    }
+
     /// What the listed domains' verdicts have become since `cursor`. Where nothing is new, that is
     /// waited for.
     pub(crate) async fn changes(&self, cursor: &str, wait: Duration) -> FeedPage {
@@ -242,7 +257,7 @@ impl Verdicts {
                     follower(Some(domain));
                 }
                 Change::Strategy(..) => follower(None),
-                Change::Token(_) | Change::Revoke(..) => {}
+                Change::Token(_) | Change::Revoke(..) | Change::Seal(..) => {}
             }
             true
         };

@@ -30,6 +30,7 @@ pub(crate) async fn keep_fresh(
     let started = Instant::now();
     let follower = move |change: &Change| tell.send(change.clone()).is_ok();
     verdicts.list.follow(|state| reconcile(&mut schedule, state), follower);
+    let mut shared = verdicts.cache.shared();
     let mut lookups: JoinSet<(Domain, Arc<Known>)> = JoinSet::new();
     loop {
         while lookups.len() < CONCURRENT
@@ -50,6 +51,11 @@ pub(crate) async fn keep_fresh(
                 match schedule.finished(domain.clone(), &known, Instant::now(), jitter()) {
                     Some(due) => verdicts.watch.due(&domain, due),
                     None => verdicts.watch.forget(&domain),
+                }
+            }
+            Some((domain, known)) = shared.recv() => {
+                if let Some(due) = schedule.put_off(&domain, &known, Instant::now(), jitter()) {
+                    verdicts.watch.due(&domain, due);
                 }
             }
             () = verdicts.watch.doubt() => {
@@ -82,7 +88,7 @@ fn follow(schedule: &mut Schedule, change: Change, list: &AllowList) -> Option<D
             return Some(domain);
         }
         Change::Strategy(..) => drop(list.look(|state| reconcile(schedule, state))),
-        Change::Token(_) | Change::Revoke(..) => {}
+        Change::Token(_) | Change::Revoke(..) | Change::Seal(..) => {}
     }
     None
 }

@@ -68,6 +68,24 @@ impl Schedule {
         });
     }
 
+    /// Another control plane has looked a domain up: it is due as if we had. Returns when; none where we do it now, or it
+    /// has gone.
+    pub(super) fn put_off(
+        &mut self,
+        domain: &Domain,
+        known: &Known,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<Instant> {
+        let task = self.tasks.get_mut(domain)?;
+        let before = task.due?;
+        let due = now.checked_add(pause(known, 0, now, jitter))?;
+        self.queue.remove(&(before, domain.clone()));
+        (task.due, task.first, task.troubles) = (Some(due), false, 0);
+        self.queue.insert((due, domain.clone()));
+        Some(due)
+    }
+
     /// Has a domain looked up now, unless that is under way.
     pub(super) fn hurry(&mut self, domain: &Domain, now: Instant) {
         if let Some(Task { due: Some(due), .. }) = self.tasks.get_mut(domain) {

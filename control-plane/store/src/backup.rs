@@ -26,6 +26,16 @@ impl Database {
         self.with(|connection| copy(connection, &place))
     }
 
+    /// A new store that `fill` fills, in one file that has no name. Blocks.
+    pub fn unnamed(fill: impl FnOnce(Self) -> Result<(), StoreError>) -> Result<File, StoreError> {
+        let directory = tempfile::tempdir()?;
+        let database = Database::open(&directory.path().join("copy.db"))?;
+        fill(database.clone())?;
+        let file = database.copy()?;
+        database.close()?;
+        Ok(file)
+    }
+
     /// As [`Database::copy`], of a file that nobody uses, whose schema stays as it is. Blocks.
     pub fn copy_unused(path: &Path) -> Result<File, StoreError> {
         let database = Database::open_as_it_is(path).map_err(|fault| fault.at(path))?;
@@ -199,7 +209,7 @@ fn not_to_use(fault: Fault, path: &Path) -> StoreError {
             let other = "name another backup; nothing was changed".to_owned();
             StoreError::Open { file, cause, cure: if has_cure { cure } else { other } }
         }
-        error @ (StoreError::Row { .. } | StoreError::Full(_) | StoreError::Failed(_)) => error,
+        error => error,
     }
 }
 

@@ -1,8 +1,10 @@
-//! Where things are kept that are to outlast us: the allow list, and what discovery found.
+//! Where things are kept that are to outlast us: the allow list, and what discovery found. In one file of
+//! `SQLite`, which is ours alone; or in etcd, which several of us share.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod backup;
+pub mod etcd;
 pub mod rights;
 pub mod sqlite;
 
@@ -32,6 +34,20 @@ pub enum StoreError {
     /// Its disk has no room left.
     #[error("the store's disk is full{}", .0.as_ref().map(|file| format!(": there is no room for {file}")).unwrap_or_default())]
     Full(Option<String>),
+    /// It cannot be reached, or has no majority.
+    #[error("the store cannot be reached: {place}: {cause}; see that a majority of its members runs")]
+    Away {
+        /// Where it is.
+        place: String,
+        /// What the last member that was asked said, or did.
+        cause: String,
+    },
+    /// Others wrote meanwhile, again and again.
+    #[error("others write to the store at the same time: nothing was changed; try again")]
+    Overtaken,
+    /// Nobody knows whether it was written.
+    #[error("the store did not answer in time whether it was written: read it, and try again if it was not")]
+    Unknown,
     /// It could not be read or written.
     #[error("the store failed: {0}")]
     Failed(String),

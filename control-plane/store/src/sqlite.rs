@@ -227,7 +227,7 @@ impl Database {
                 Some(Obstacle { cause, cure }) => format!("{said}: {cause}; {cure}"),
                 None => format!("{}: {said}", display(&self.path)),
             }),
-            StoreError::Open { .. } | StoreError::Row { .. } => error,
+            error => error,
         }
     }
 

@@ -12,6 +12,7 @@ use fedgate_policy::{Domain, FailureLabel, FeedPage, Outcome, Strategy, Verdict}
 use super::super::binding::Binding;
 use super::super::known::Known;
 use super::cursor::Cursor;
+use super::history::{History, Place};
 
 /// Bytes of JSON that a page holds, unless a single verdict is longer. A filter applies a page while
 /// its worker does nothing else, so this stays far below what a page may be at most.
@@ -34,6 +35,10 @@ pub(super) struct Log {
     order: BTreeMap<u64, Domain>,
     /// The numbers of the removals.
     removals: BTreeSet<u64>,
+    /// The list's revision.
+    revision: i64,
+    /// What is shared with other control planes.
+    history: History,
 }
 
 struct Entry {
@@ -80,6 +85,8 @@ impl Log {
             entries: HashMap::new(),
             order: BTreeMap::new(),
             removals: BTreeSet::new(),
+            revision: 0,
+            history: History::default(),
         }
     }
 
@@ -93,6 +100,51 @@ impl Log {
         self.set_strategy(strategy);
         for (domain, binding) in listed {
             self.put(domain, binding, now);
+        }
+    }
+
+    /// The list is at this revision.
+    pub(super) fn at(&mut self, revision: i64) {
+        self.revision = revision;
+    }
+
+    /// What has come is a whole write, of this name.
+    pub(super) fn seal(&mut self, name: &str, now: Instant) {
+        self.history.seal(self.revision, name, self.sequence);
+        // Nothing of what others found has come since; and the write alone is to be told again.
+        if let Some(heard) = self.history.heard() {
+            self.history.mark(heard, self.sequence, now);
+        }
+    }
+
+    /// What others found has come, up to that revision of the store.
+    pub(super) fn mark(&mut self, heard: i64, now: Instant) {
+        self.history.mark(heard, self.sequence, now);
+    }
+
+    /// The revision of a list that we do not have yet, and the holder of this cursor has.
+    pub(super) fn is_behind(&self, cursor: &str) -> bool {
+        let Ok(Cursor { epoch, shared: Some(shared), .. }) = cursor.parse() else { return false };
+        epoch != self.epoch && self.history.place(&shared) == Place::Ahead
+    }
+
+    /// A page that says nothing new to the holder of this cursor.
+    pub(super) fn nothing_new(&self, cursor: &str) -> FeedPage {
+        self.envelope(cursor.to_owned())
+    }
+
+    fn envelope(&self, cursor: String) -> FeedPage {
+        FeedPage {
+            cursor,
+            basis: None,
+            store: None,
+            control_plane: None,
+            age_ms: None,
+            reset: false,
+            more: false,
+            strategy: self.strategy,
+            verdicts: Vec::new(),
+            removed: Vec::new(),
         }
     }
 
@@ -172,8 +224,8 @@ impl Log {
     /// The page behind a cursor; the first one of all where that is not, or no longer, in this log.
     pub(super) fn page(&self, cursor: &str, now: Instant) -> FeedPage {
         let place = self.place(cursor);
-        let mut position = place.map_or(0, |place| place.position);
-        let began = place.map_or(self.sequence, |place| place.began.unwrap_or(0));
+        let mut position = place.as_ref().map_or(0, |place| place.position);
+        let began = place.as_ref().map_or(self.sequence, |place| place.began.unwrap_or(0));
         let (mut verdicts, mut removed) = (Vec::new(), Vec::new());
         let (mut size, mut more) = (ENVELOPE, false);
         let rest = self.order.range((Bound::Excluded(position), Bound::Unbounded));
@@ -196,22 +248,13 @@ impl Log {
             }
             position = sequence;
         }
+        let (epoch, shared) = (self.epoch, self.history.now());
         let cursor = if more {
-            Cursor { epoch: self.epoch, position, began: Some(began) }
+            Cursor { epoch, position, began: Some(began), shared: None }
         } else {
-            Cursor { epoch: self.epoch, position: self.sequence, began: None }
+            Cursor { epoch, position: self.sequence, began: None, shared }
         };
-        FeedPage {
-            cursor: cursor.to_string(),
-            basis: None,
-            store: None,
-            control_plane: None,
-            reset: place.is_none(),
-            more,
-            strategy: self.strategy,
-            verdicts,
-            removed,
-        }
+        FeedPage { reset: place.is_none(), more, verdicts, removed, ..self.envelope(cursor.to_string()) }
     }
 
     /// What is told of a domain, and since when; none where it is not on the list.
@@ -225,10 +268,15 @@ impl Log {
 
     /// Reads a cursor; none where this log cannot go on from it.
     fn place(&self, cursor: &str) -> Option<Cursor> {
-        let cursor: Cursor = cursor.parse().ok()?;
+        let mut cursor: Cursor = cursor.parse().ok()?;
+        if cursor.epoch != self.epoch {
+            // A whole table of another control plane's, from which we go on.
+            let shared = cursor.shared.as_ref().filter(|_| cursor.began.is_none())?;
+            let Place::Behind(position) = self.history.place(shared) else { return None };
+            cursor.position = position;
+        }
         let told = cursor.position.max(cursor.began.unwrap_or(0));
-        let here = cursor.epoch == self.epoch && (self.floor..=self.sequence).contains(&told);
-        here.then_some(cursor)
+        (self.floor..=self.sequence).contains(&told).then_some(cursor)
     }
 
     /// Gives a domain the next number, at the end of the order.

@@ -1,0 +1,359 @@
+//! The allow list in etcd, where several control planes share it.
+//!
+//! Every write compares one key, the *head*, and changes it: so writes follow one another whoever makes them, and
+//! the revision of the list counts them all. A write is decided on what is in memory; where others have written
+//! meanwhile, it is decided anew once that is there too.
+//!
+//! A write that is too large for one transaction is laid down in parts first, which nobody reads until the head
+//! names them; then they are [spread](parts) to where they belong.
+
+mod follow;
+mod keys;
+mod parts;
+mod records;
+mod row;
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use fedgate_policy::Strategy;
+use fedgate_store::etcd::{Etcd, Operation};
+use fedgate_store::sqlite::millis;
+use tokio::sync::mpsc;
+
+use crate::audit::{Query, Retention};
+use crate::{Change, Health, Record, State, Store, StoreError, Told, Whole};
+use row::{ChangeRow, Head, RecordRow, SCHEMA};
+
+/// How long a write may have been silent before whether there is a majority is asked first.
+const CERTAIN: Duration = Duration::from_secs(2);
+/// How often a write is tried while others write what changes nothing of the list.
+const TRIES: usize = 20;
+
+/// The allow list's part of a cluster.
+pub struct EtcdList {
+    etcd: Etcd,
+    seen: Seen,
+}
+
+/// The head as it was seen last: by whoever reads, writes or watches.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Option<Sighting>>>);
+
+#[derive(Clone)]
+struct Sighting {
+    head: Head,
+    /// The cluster's revision at its last change.
+    at: i64,
+    /// When a majority last confirmed that nothing was newer.
+    heard: Instant,
+}
+
+// === impl EtcdList ===
+
+impl EtcdList {
+    /// The list there; nobody is asked yet.
+    pub fn new(etcd: Etcd) -> Self {
+        Self { etcd, seen: Seen::default() }
+    }
+
+    /// The head; made where there is none yet.
+    async fn head(&self) -> Result<Sighting, StoreError> {
+        loop {
+            if let Some(sighting) = self.head_if_any().await? {
+                return Ok(sighting);
+            }
+            let head = Head {
+                schema: SCHEMA,
+                identity: random()?,
+                revision: 0,
+                strategy: Strategy::default(),
+                strategy_revision: 0,
+                records: 1,
+                tag: random()?,
+                parts: 0,
+            };
+            let made = [Operation::Put(keys::HEAD.to_owned(), row::write(&head)?)];
+            if self.etcd.commit(&[(keys::HEAD, 0)], &made).await?.is_some() {
+                tracing::info!("a new store is made: its list is empty");
+            }
+        }
+    }
+
+    async fn head_if_any(&self) -> Result<Option<Sighting>, StoreError> {
+        let heard = Instant::now();
+        let (head, _) = self.etcd.get(keys::HEAD).await?;
+        let Some(head) = head else { return Ok(None) };
+        Ok(Some(Sighting { head: Head::read(&head.value)?, at: head.changed_at, heard }))
+    }
+
+    /// Writes, where the list is still at `base`; returns the name of the write.
+    async fn commit(
+        &self,
+        base: Option<i64>,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<String, StoreError> {
+        let tag = random()?;
+        for _ in 0..TRIES {
+            let Some(mut seen) = self.seen.get() else { return Err(StoreError::Overtaken) };
+            if seen.heard.elapsed() > CERTAIN {
+                // Where there is no majority, that is certain to be found out before anything is sent.
+                let head = self.head().await?;
+                if head.at != seen.at && base.is_none() {
+                    seen = head;
+                }
+            }
+            if base.is_some_and(|base| base != seen.head.revision) {
+                return Err(StoreError::Overtaken);
+            }
+            if seen.head.parts > 0 {
+                self.spread(&seen).await?;
+                let head = self.head().await?;
+                self.seen.advance(head);
+                continue;
+            }
+            let write = self.write(&seen.head, &tag, changes, records)?;
+            if write.head.parts > 0 {
+                self.lay_down(&tag, &write.parts).await?;
+            }
+            let committed = match self.etcd.commit(&[(keys::HEAD, seen.at)], &write.operations).await {
+                Ok(committed) => committed,
+                Err(StoreError::Away { .. }) => {
+                    return self.find_out(&tag, &seen).await.map(|()| tag);
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(at) = committed {
+                self.seen.advance(Sighting { head: write.head, at, heard: Instant::now() });
+                return Ok(tag);
+            }
+            // It may have been written by a try whose answer was lost.
+            if self.is_written(&tag, &seen).await? {
+                return Ok(tag);
+            }
+            let head = self.head().await?;
+            if base.is_none() || head.head.revision == seen.head.revision {
+                self.seen.advance(head);
+            } else {
+                return Err(StoreError::Overtaken);
+            }
+        }
+        Err(StoreError::Overtaken)
+    }
+
+    /// Whether the write of this name was done, by the record that goes with each.
+    async fn is_written(&self, tag: &str, before: &Sighting) -> Result<bool, StoreError> {
+        let (record, _) = self.etcd.get(&keys::audit(before.head.records)).await?;
+        let Some(record) = record else { return Ok(false) };
+        let record: RecordRow = row::read("record", &record.value)?;
+        Ok(record.tag == tag)
+    }
+
+    /// Nobody answered in time: it may have been written, or may still be.
+    async fn find_out(&self, tag: &str, before: &Sighting) -> Result<(), StoreError> {
+        match self.is_written(tag, before).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(StoreError::Unknown),
+        }
+    }
+}
+
+/// A write, as it goes into one transaction, and what it leaves to parts.
+struct Prepared {
+    head: Head,
+    operations: Vec<Operation>,
+    parts: Vec<Vec<u8>>,
+}
+
+impl EtcdList {
+    fn write(
+        &self,
+        before: &Head,
+        tag: &str,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<Prepared, StoreError> {
+        let mut head = before.clone();
+        if !changes.is_empty() {
+            tag.clone_into(&mut head.tag);
+        }
+        for change in changes {
+            match change {
+                Change::Put(_, entry) => head.revision = entry.revision,
+                Change::Token(token) => head.revision = token.revision,
+                Change::Remove(_, revision) | Change::Revoke(_, revision) => head.revision = *revision,
+                Change::Strategy(strategy, revision) => {
+                    (head.strategy, head.strategy_revision) = (*strategy, *revision);
+                    head.revision = *revision;
+                }
+                Change::Lapse(_) | Change::Seal(..) => {}
+            }
+        }
+        let numbered = records.iter().zip(before.records..).map(|(record, number)| (number, record));
+        let records: Vec<_> =
+            numbered.map(|(number, record)| (number, RecordRow::of(record, tag))).collect();
+        let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+        head.records = before.records.saturating_add(count);
+        let changes: Vec<_> = changes.iter().filter_map(ChangeRow::of).collect();
+        let mut operations = parts::operations(&changes, &records)?;
+        if parts::fit(&operations) {
+            operations.push(Operation::Put(keys::HEAD.to_owned(), row::write(&head)?));
+            return Ok(Prepared { head, operations, parts: Vec::new() });
+        }
+        let parts = parts::split(changes, records)?;
+        head.parts = parts.len();
+        tag.clone_into(&mut head.tag);
+        let operations = vec![Operation::Put(keys::HEAD.to_owned(), row::write(&head)?)];
+        Ok(Prepared { head, operations, parts })
+    }
+}
+
+impl Store for EtcdList {
+    fn identity(&mut self) -> Result<String, StoreError> {
+        self.etcd.wait(async { Ok(self.head().await?.head.identity) })
+    }
+
+    fn load(&mut self) -> Result<State, StoreError> {
+        let (state, sighting) = self.etcd.wait(follow::load(self))?;
+        self.seen.set(sighting);
+        Ok(state)
+    }
+
+    fn watch(&mut self) -> Option<mpsc::Receiver<Told>> {
+        let (tell, told) = mpsc::channel(64);
+        let list = Self { etcd: self.etcd.clone(), seen: self.seen.clone() };
+        self.etcd.runtime().spawn(follow::follow(list, tell));
+        Some(told)
+    }
+
+    fn keep(
+        &mut self,
+        base: i64,
+        changes: &[Change],
+        records: &[Record],
+    ) -> Result<Option<Arc<str>>, StoreError> {
+        let base = (!changes.is_empty()).then_some(base);
+        let seal = self.etcd.wait(self.commit(base, changes, records))?;
+        if self.seen.get().is_some_and(|seen| seen.head.parts > 0) {
+            let list = Self { etcd: self.etcd.clone(), seen: self.seen.clone() };
+            self.etcd.runtime().spawn(async move {
+                let Some(seen) = list.seen.get() else { return };
+                if let Err(error) = list.spread(&seen).await {
+                    tracing::warn!(%error, "a large write is done, but still stands in parts: the next write spreads them");
+                }
+            });
+        }
+        Ok(Some(seal.into()))
+    }
+
+    fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.etcd.wait(self.write_down_ends(records))
+    }
+
+    fn audit(&mut self, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.etcd.wait(self.find_records(query))
+    }
+
+    fn trim_audit(&mut self, keep: Retention, now: SystemTime) -> Result<usize, StoreError> {
+        self.etcd.wait(self.trim_records(keep, now))
+    }
+
+    fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
+        let used = |(name, at): &(Arc<str>, SystemTime)| {
+            Operation::Put(keys::used(name), millis(*at).to_string().into_bytes())
+        };
+        let operations: Vec<_> = tokens.iter().map(used).collect();
+        self.etcd.wait(async {
+            for operations in operations.chunks(fedgate_store::etcd::MAX_OPERATIONS) {
+                self.etcd.commit(&[], operations).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn whole(&mut self) -> Result<Whole, StoreError> {
+        self.etcd.wait(async {
+            let (state, sighting) = follow::load(self).await?;
+            let records = self.find_records(&Query { limit: usize::MAX, ..Query::default() }).await?;
+            Ok(Whole { identity: sighting.head.identity, state, records })
+        })
+    }
+
+    fn fill(&mut self, whole: &Whole) -> Result<(), StoreError> {
+        self.etcd.wait(self.take_over(whole))
+    }
+
+    fn copy(&mut self) -> Result<File, StoreError> {
+        let whole = self.whole()?;
+        crate::sqlite::file_of(&whole)
+    }
+
+    fn check(&mut self) -> Result<(), StoreError> {
+        let heard = self.seen.get().map(|seen| seen.heard.elapsed());
+        match heard {
+            Some(silence) if silence < crate::SILENCE => Ok(()),
+            _ => Err(StoreError::Away {
+                place: self.etcd.place().to_string(),
+                cause: "no majority has answered of late".to_owned(),
+            }),
+        }
+    }
+
+    fn health(&mut self) -> Health {
+        let tried = self.etcd.wait(async {
+            self.head().await?;
+            self.etcd.octets().await
+        });
+        let (octets, trouble) = match tried {
+            Ok(octets) => (octets, None),
+            Err(error) => (0, Some(error)),
+        };
+        let schema = usize::try_from(SCHEMA).unwrap_or_default();
+        Health { place: self.etcd.place().to_string(), octets, schema, trouble }
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn get(&self) -> Option<Sighting> {
+        self.lock().clone()
+    }
+
+    fn set(&self, sighting: Sighting) {
+        *self.lock() = Some(sighting);
+    }
+
+    /// Takes in a sighting, unless a later one is known.
+    fn advance(&self, sighting: Sighting) {
+        let mut seen = self.lock();
+        if seen.as_ref().is_none_or(|seen| seen.at <= sighting.at) {
+            *seen = Some(sighting);
+        }
+    }
+
+    /// A majority has confirmed, since then, that this is the head.
+    fn confirm(&self, at: i64, since: Instant) {
+        if let Some(seen) = &mut *self.lock()
+            && seen.at == at
+        {
+            seen.heard = seen.heard.max(since);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Sighting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name that nobody else has.
+fn random() -> Result<String, StoreError> {
+    let number = getrandom::u64().map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok(format!("{number:016x}"))
+}

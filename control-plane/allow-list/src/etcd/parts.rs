@@ -1,0 +1,177 @@
+//! Writes that are too large for one transaction: laid down in parts, named by the head, spread to where they belong.
+//!
+//! A part is read by nobody until the head names it, which is one transaction: so a large write is done as a whole,
+//! or not at all. Spreading it writes the same however often it is done, and compares the head each time: whoever
+//! comes by may do it, and nobody can write in between.
+
+use std::time::{Duration, SystemTime};
+
+use fedgate_store::etcd::{MAX_OCTETS, MAX_OPERATIONS, Operation};
+use fedgate_store::sqlite::millis;
+
+use super::row::{self, ChangeRow, Part, RecordRow};
+use super::{EtcdList, Head, Sighting, keys};
+use crate::{Change, StoreError};
+
+/// How many changes a part has at most, each with its record: terms are of some kilobytes at most.
+const PIECE: usize = 500;
+/// The most octets of a part's JSON.
+const PART_OCTETS: usize = MAX_OCTETS;
+/// How old a part is that nobody will name any more.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// What these changes and records write.
+pub(super) fn operations(
+    changes: &[ChangeRow],
+    records: &[(i64, RecordRow)],
+) -> Result<Vec<Operation>, StoreError> {
+    let mut operations = Vec::with_capacity(changes.len().saturating_add(records.len()));
+    for change in changes {
+        operations.extend(match change {
+            ChangeRow::Put(domain, entry) => {
+                Some(Operation::Put(keys::domain(domain), row::write(entry)?))
+            }
+            ChangeRow::Remove(domain, _) => Some(Operation::Delete(keys::domain(domain))),
+            // It stands in the head.
+            ChangeRow::Strategy(..) => None,
+            ChangeRow::Token(token) => {
+                Some(Operation::Put(keys::token(&token.name), row::write(token)?))
+            }
+            ChangeRow::Revoke(name, _) => Some(Operation::Delete(keys::token(name))),
+        });
+    }
+    for (number, record) in records {
+        operations.push(Operation::Put(keys::audit(*number), row::write(record)?));
+    }
+    Ok(operations)
+}
+
+/// Whether they go into one transaction, together with the head.
+pub(super) fn fit(operations: &[Operation]) -> bool {
+    operations.len() < MAX_OPERATIONS && octets(operations) < MAX_OCTETS
+}
+
+fn octets(operations: &[Operation]) -> usize {
+    operations.iter().map(Operation::octets).fold(0, usize::saturating_add)
+}
+
+/// The same in parts, as JSON.
+pub(super) fn split(
+    changes: Vec<ChangeRow>,
+    records: Vec<(i64, RecordRow)>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let at = millis(SystemTime::now());
+    let (mut changes, mut records) = (changes.into_iter().peekable(), records.into_iter().peekable());
+    let (mut parts, mut piece) = (Vec::new(), PIECE);
+    let mut held: Option<Part> = None;
+    while held.is_some() || changes.peek().is_some() || records.peek().is_some() {
+        let part = held.take().unwrap_or_else(|| Part {
+            at,
+            changes: changes.by_ref().take(piece).collect(),
+            records: records.by_ref().take(piece).collect(),
+        });
+        let json = row::write(&part)?;
+        if json.len() <= PART_OCTETS || part.changes.len().max(part.records.len()) <= 1 {
+            parts.push(json);
+            continue;
+        }
+        // Rare: terms with a thousand teams. From here on by halves.
+        piece = piece.div_ceil(2).max(1);
+        let Part { changes: mut first, records: mut noted, .. } = part;
+        let (rest, later) = (
+            first.split_off(piece.min(first.len())),
+            noted.split_off(piece.min(noted.len())),
+        );
+        changes = rest.into_iter().chain(changes).collect::<Vec<_>>().into_iter().peekable();
+        records = later.into_iter().chain(records).collect::<Vec<_>>().into_iter().peekable();
+        held = Some(Part { at, changes: first, records: noted });
+    }
+    Ok(parts)
+}
+
+impl EtcdList {
+    /// Lays parts down, which mean nothing yet.
+    pub(super) async fn lay_down(&self, tag: &str, parts: &[Vec<u8>]) -> Result<(), StoreError> {
+        for (number, part) in parts.iter().enumerate() {
+            self.etcd.commit(&[], &[Operation::Put(keys::part(tag, number), part.clone())]).await?;
+        }
+        Ok(())
+    }
+
+    /// The parts that a head names, at that revision of the cluster.
+    pub(super) async fn parts(&self, head: &Head, at: i64) -> Result<Vec<Part>, StoreError> {
+        let beginning = keys::parts(&head.tag);
+        let (items, _) = self.etcd.range(&beginning, &keys::end(&beginning), at).await?;
+        if items.len() != head.parts {
+            return Err(StoreError::Row {
+                what: "head",
+                value: head.tag.clone(),
+                reason: format!("names {} parts, of which there are {}", head.parts, items.len()),
+            });
+        }
+        items.iter().map(|item| row::read("part", &item.value)).collect()
+    }
+
+    /// The changes of a large write.
+    pub(super) async fn changes_of(&self, head: &Head, at: i64) -> Result<Vec<Change>, StoreError> {
+        let now = SystemTime::now();
+        let parts = self.parts(head, at).await?;
+        Ok(parts.into_iter().flat_map(|part| part.changes).map(|change| change.change(now)).collect())
+    }
+
+    /// Writes what stands in parts to where it belongs. It ends at once where others have done so.
+    pub(super) async fn spread(&self, seen: &Sighting) -> Result<(), StoreError> {
+        let guard = [(keys::HEAD, seen.at)];
+        for part in self.parts_if_named(seen).await? {
+            let operations = operations(&part.changes, &part.records)?;
+            let (mut batch, mut room) = (Vec::new(), MAX_OCTETS);
+            for operation in operations {
+                if batch.len() == MAX_OPERATIONS || (room < operation.octets() && !batch.is_empty()) {
+                    if self.etcd.commit(&guard, &std::mem::take(&mut batch)).await?.is_none() {
+                        return Ok(());
+                    }
+                    room = MAX_OCTETS;
+                }
+                room = room.saturating_sub(operation.octets());
+                batch.push(operation);
+            }
+            if !batch.is_empty() && self.etcd.commit(&guard, &batch).await?.is_none() {
+                return Ok(());
+            }
+        }
+        let head = Head { parts: 0, ..seen.head.clone() };
+        let beginning = keys::parts(&head.tag);
+        let end = [
+            Operation::Put(keys::HEAD.to_owned(), row::write(&head)?),
+            Operation::DeleteRange(beginning.clone(), keys::end(&beginning)),
+        ];
+        if let Some(at) = self.etcd.commit(&guard, &end).await? {
+            self.seen.advance(Sighting { head, at, heard: seen.heard });
+        }
+        Ok(())
+    }
+
+    /// None where the head names them no longer.
+    async fn parts_if_named(&self, seen: &Sighting) -> Result<Vec<Part>, StoreError> {
+        match self.parts(&seen.head, 0).await {
+            Ok(parts) => Ok(parts),
+            Err(error) => match self.head_if_any().await? {
+                Some(now) if now.at != seen.at => Ok(Vec::new()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes away parts of writes that were never done.
+    pub(super) async fn clear_away(&self, head: &Head) -> Result<(), StoreError> {
+        let (items, _) = self.etcd.range(keys::PART, &keys::end(keys::PART), 0).await?;
+        let oldest = SystemTime::now().checked_sub(ABANDONED).map_or(0, millis);
+        for item in items.iter().filter(|item| !item.key.starts_with(&keys::parts(&head.tag))) {
+            let is_old = row::read::<Part>("part", &item.value).is_ok_and(|part| part.at < oldest);
+            if is_old {
+                self.etcd.commit(&[], &[Operation::Delete(item.key.clone())]).await?;
+            }
+        }
+        Ok(())
+    }
+}

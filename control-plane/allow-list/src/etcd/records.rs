@@ -1,0 +1,163 @@
+//! Records: found, trimmed, and those of ends, which every control plane sees.
+
+use std::time::SystemTime;
+
+use fedgate_store::etcd::{Item, MAX_OPERATIONS, Operation};
+use fedgate_store::sqlite::millis;
+
+use super::row::{self, Head, RecordRow, SCHEMA};
+use super::{EtcdList, keys};
+use crate::audit::{Order, Query, Retention};
+use crate::{Record, StoreError, Whole};
+
+/// How many records are read at a time.
+const WINDOW: i64 = 2_000;
+/// How many records are deleted at a time.
+const TRIMMED: i64 = 1_000;
+
+impl EtcdList {
+    pub(super) async fn find_records(&self, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
+        let head = self.head().await?.head;
+        let mut low = query.after.map_or(1, |after| after.saturating_add(1)).max(1);
+        let mut high = query.before.unwrap_or(i64::MAX).min(head.records);
+        let mut found = Vec::new();
+        if query.order == Order::Oldest {
+            low = self.first_record(low, high).await?.unwrap_or(high);
+        }
+        while low < high && found.len() < query.limit {
+            let (from, to) = match query.order {
+                Order::Newest => (high.saturating_sub(WINDOW).max(low), high),
+                Order::Oldest => (low, low.saturating_add(WINDOW).min(high)),
+            };
+            let mut window = self.records(from, to).await?;
+            match query.order {
+                Order::Newest => {
+                    // Where there are none, those before were trimmed.
+                    if window.is_empty() {
+                        break;
+                    }
+                    window.reverse();
+                    high = from;
+                }
+                Order::Oldest => low = to,
+            }
+            let wanted = window.into_iter().filter(|(_, record)| is_wanted(query, record));
+            found.extend(wanted.take(query.limit.saturating_sub(found.len())));
+        }
+        Ok(found)
+    }
+
+    async fn records(&self, from: i64, to: i64) -> Result<Vec<(i64, Record)>, StoreError> {
+        let (items, _) = self.etcd.range(&keys::audit(from), &keys::audit(to), 0).await?;
+        items.iter().map(record).collect()
+    }
+
+    /// The number of the first record that has not been trimmed, if there is one in between.
+    async fn first_record(&self, from: i64, to: i64) -> Result<Option<i64>, StoreError> {
+        Ok(self.etcd.first(&keys::audit(from), &keys::audit(to)).await?.map(|item| number(&item)).transpose()?)
+    }
+
+    pub(super) async fn trim_records(
+        &self,
+        keep: Retention,
+        now: SystemTime,
+    ) -> Result<usize, StoreError> {
+        let head = self.head().await?.head;
+        let Some(first) = self.first_record(1, head.records).await? else { return Ok(0) };
+        let last = first.saturating_add(TRIMMED).min(head.records);
+        let too_many = head.records.saturating_sub(i64::from(keep.count));
+        let oldest = now.checked_sub(keep.age).map_or(0, millis);
+        let records = self.records(first, last).await?;
+        let goes = |(number, record): &&(i64, Record)| *number < too_many || millis(record.at) < oldest;
+        let gone: Vec<_> = records.iter().take_while(goes).map(|(number, _)| *number).collect();
+        let Some(end) = gone.last() else { return Ok(0) };
+        let delete = Operation::DeleteRange(keys::audit(first), keys::audit(end.saturating_add(1)));
+        self.etcd.commit(&[], &[delete]).await?;
+        Ok(gone.len())
+    }
+
+    /// Writes down that entries came to their end, of which every control plane tells: once for all.
+    pub(super) async fn write_down_ends(&self, records: &[Record]) -> Result<(), StoreError> {
+        for record in records {
+            let Some(domain) = &record.domain else { continue };
+            let key = keys::lapsed(domain);
+            let this = row::write(&record.before)?;
+            let (noted, _) = self.etcd.get(&key).await?;
+            if noted.as_ref().is_some_and(|noted| noted.value == this) {
+                continue;
+            }
+            let at = noted.map_or(0, |noted| noted.changed_at);
+            // Whoever comes first has it written; the note goes first, so that no end is told twice.
+            if self.etcd.commit(&[(&key, at)], &[Operation::Put(key.clone(), this)]).await?.is_some() {
+                self.commit(None, &[], std::slice::from_ref(record)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an empty store what another one is.
+    pub(super) async fn take_over(&self, whole: &Whole) -> Result<(), StoreError> {
+        let in_use = || StoreError::Failed(format!("{}: there is a list already", self.etcd.place()));
+        let before = self.head_if_any().await?;
+        if before.as_ref().is_some_and(|it| it.head.revision > 0 || it.head.records > 1) {
+            return Err(in_use());
+        }
+        let at = before.map_or(0, |it| it.at);
+        let mut operations = Vec::new();
+        for (domain, entry) in &whole.state.domains {
+            operations.push(Operation::Put(keys::domain(domain), row::write(&row::EntryRow::from(entry))?));
+        }
+        for token in whole.state.tokens.values() {
+            operations
+                .push(Operation::Put(keys::token(&token.name), row::write(&row::TokenRow::from(token))?));
+        }
+        let tag = super::random()?;
+        for (number, record) in &whole.records {
+            operations.push(Operation::Put(keys::audit(*number), row::write(&RecordRow::of(record, &tag))?));
+        }
+        let head = Head {
+            schema: SCHEMA,
+            identity: whole.identity.clone(),
+            revision: whole.state.revision,
+            strategy: whole.state.strategy,
+            strategy_revision: whole.state.strategy_revision,
+            records: whole.records.iter().map(|(number, _)| *number).max().unwrap_or(0).saturating_add(1),
+            tag,
+            parts: 0,
+        };
+        let guard = [(keys::HEAD, at)];
+        for piece in operations.chunks(MAX_OPERATIONS) {
+            let is_small = piece.iter().map(Operation::octets).sum::<usize>() < fedgate_store::etcd::MAX_OCTETS;
+            let pieces = if is_small { piece.chunks(MAX_OPERATIONS) } else { piece.chunks(1) };
+            for piece in pieces {
+                self.etcd.commit(&guard, piece).await?.ok_or_else(in_use)?;
+            }
+        }
+        // The head last: until then nothing of it is read.
+        let last = [Operation::Put(keys::HEAD.to_owned(), row::write(&head)?)];
+        self.etcd.commit(&guard, &last).await?.ok_or_else(in_use)?;
+        Ok(())
+    }
+}
+
+fn number(item: &Item) -> Result<i64, StoreError> {
+    keys::audit_number(&item.key).ok_or_else(|| StoreError::Row {
+        what: "record",
+        value: item.key.clone(),
+        reason: "has no number".to_owned(),
+    })
+}
+
+fn record(item: &Item) -> Result<(i64, Record), StoreError> {
+    let row: RecordRow = row::read("record", &item.value)?;
+    Ok((number(item)?, row.into()))
+}
+
+fn is_wanted(query: &Query, record: &Record) -> bool {
+    let Query { domain, by, deeds, since, until, .. } = query;
+    (domain.is_none() || *domain == record.domain)
+        && by.as_ref().is_none_or(|by| **by == *record.by)
+        && (deeds.is_empty() || deeds.contains(&record.deed))
+        && since.is_none_or(|since| millis(record.at) >= millis(since))
+        && until.is_none_or(|until| millis(record.at) < millis(until))
+}
