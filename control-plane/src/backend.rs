@@ -41,11 +41,6 @@ impl Backend {
         }
     }
 
-    /// Whether other control planes use it as well.
-    pub(crate) fn is_shared(&self) -> bool {
-        matches!(self, Self::Etcd(_))
-    }
-
     /// The part of the allow list.
     pub(crate) fn list(&self) -> Box<dyn Store> {
         match self {

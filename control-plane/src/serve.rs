@@ -13,7 +13,7 @@ use fedgate_discovery::Discover;
 use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
 use fedgate_store::StoreError;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Api, Parts};
@@ -99,23 +99,28 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     config.servers = dns::servers(&config.servers)?;
     let discovery = Measured::new(dns_of(&config)?, telemetry.clone());
     let in_step = keep_in_step(config.brig.clone(), list.clone(), store.rows()).await?;
-    let is_shared = store.is_shared();
     let memory = remember(&discovery, store.findings(), config.ttl.max, &list);
     let discovery = Arc::new(Remembering::new(discovery, memory.clone()));
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
     let recalling = memory.clone();
-    let (recalled, heard) = blocking(move || (recalling.recall(), recalling.watch())).await?;
+    let (recalled, watched) = blocking(move || (recalling.recall(), recalling.watch())).await?;
     for it in recalled {
-        if is_shared {
-            // Others run, or did a moment ago: it is as good as what they tell from now on.
-            judge.share(it.domain, it.found, it.age).await;
-        } else {
-            judge.recall(it.domain, it.found, it.age).await;
-        }
+        judge.recall(it.domain, it.found, it.age).await;
     }
-    let listener = heard.map(|heard| tokio::spawn(hear(judge.clone(), memory.clone(), heard)));
+    let mut listener = None;
+    if let Some(memory::Watched { before, mut news }) = watched {
+        for heard in before {
+            hear(&judge, &memory, heard).await;
+        }
+        let (judge, memory) = (judge.clone(), memory.clone());
+        listener = Some(tokio::spawn(async move {
+            while let Some(heard) = news.recv().await {
+                hear(&judge, &memory, heard).await;
+            }
+        }));
+    }
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
@@ -188,10 +193,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// The store, the name by which it is known again, and the list that is kept in it. Blocks.
-fn open(
-    place: &StorePlace,
-    telemetry: Telemetry,
-) -> Result<(Backend, String, AllowList), StoreError> {
+fn open(place: &StorePlace, telemetry: Telemetry) -> Result<(Backend, String, AllowList), StoreError> {
     let store = Backend::open(place)?;
     let mut keep = store.list();
     let identity = keep.identity()?;
@@ -200,14 +202,15 @@ fn open(
     Ok((store, identity, list))
 }
 
-/// Takes in what other control planes of the store find, as they find it.
-async fn hear(judge: Verdicts, memory: Arc<Memory>, mut heard: mpsc::Receiver<memory::Heard>) {
-    while let Some(memory::Heard { findings, revision }) = heard.recv().await {
-        for it in memory.hear(findings) {
-            judge.share(it.domain, it.found, it.age).await;
-        }
-        judge.mark(revision);
+/// Takes in what other control planes of the store found.
+async fn hear(judge: &Verdicts, memory: &Memory, heard: memory::Heard) {
+    let memory::Heard { findings, revision } = heard;
+    let mut age = Duration::ZERO;
+    for it in memory.hear(findings) {
+        age = it.age;
+        judge.share(it.domain, it.found, it.age).await;
     }
+    judge.mark(revision, age);
 }
 
 /// Says what runs here, and on what.

@@ -211,8 +211,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_verdict_and_tells_who_gives_it() {
-        let json =
-            r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"store":"s","control_plane":"p","age_ms":7}"#;
+        let json = r#"{"domain":"a.com","hosts":["h.a.com"],"ttl_ms":1,"store":"s","control_plane":"p","age_ms":7}"#;
         let answer: Answer = serde_json::from_str(json).unwrap();
         assert_eq!(
             (&answer.verdict, serde_json::to_string(&answer).unwrap().as_str()),

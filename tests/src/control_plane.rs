@@ -6,11 +6,13 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
 use crate::artifacts;
+use crate::etcd::Etcd;
 use crate::process::{Process, is_ok, run};
 
 /// The port of the admin API.
@@ -37,6 +39,30 @@ pub struct ControlPlane {
     dir: PathBuf,
     process: Option<Process>,
     launcher: Vec<String>,
+    /// The cluster of its store, while it is used.
+    etcd: Option<(Arc<Etcd>, String)>,
+}
+
+/// Where a control plane keeps its list.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In a file of its own.
+    File,
+    /// In the cluster that all tests share, where nobody else is.
+    Own,
+    /// Where this URL says.
+    Shared(String),
+}
+
+/// `FEDGATE_TEST_STORE=etcd` has all tests run on etcd that do not say what they need.
+impl Default for Store {
+    fn default() -> Self {
+        match std::env::var("FEDGATE_TEST_STORE").as_deref() {
+            Ok("etcd") => Self::Own,
+            Ok("sqlite") | Err(_) => Self::File,
+            Ok(other) => panic!("FEDGATE_TEST_STORE={other} is neither etcd nor sqlite"),
+        }
+    }
 }
 
 // === impl ControlPlane ===
@@ -57,12 +83,36 @@ impl ControlPlane {
         servers: &[SocketAddr],
         discovery: &str,
     ) -> Self {
+        Self::with_store(launcher, ip, dir, servers, discovery, Store::default())
+    }
+
+    /// The same, with its list kept there.
+    pub fn with_store(
+        launcher: &[String],
+        ip: Ipv4Addr,
+        dir: &Path,
+        servers: &[SocketAddr],
+        discovery: &str,
+        store: Store,
+    ) -> Self {
         let secrets = dir.join("envoy/secrets");
         let dir = dir.join("control-plane");
         fs::create_dir_all(&dir).expect("a folder for the control plane");
-        fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, servers, discovery))
-            .expect("the configuration");
-        let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned() };
+        let (url, etcd) = match store {
+            Store::File => (None, None),
+            Store::Shared(url) => (Some(url), None),
+            Store::Own => {
+                let etcd = Etcd::shared();
+                let url = etcd.url();
+                (Some(url.clone()), Some((etcd, url)))
+            }
+        };
+        let mut toml = configuration(ip, &secrets, servers, discovery);
+        if let Some(url) = url {
+            let _ = write!(toml, "[store]\nurl = \"{url}\"\n");
+        }
+        fs::write(dir.join("fedgate.toml"), toml).expect("the configuration");
+        let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned(), etcd };
         control_plane.restart();
         control_plane
     }
@@ -104,6 +154,10 @@ impl ControlPlane {
     /// Removes all that it has stored; it is not to run meanwhile.
     pub fn forget(&mut self) {
         assert!(self.process.is_none(), "the store of a running control plane is not to be removed");
+        if let Some((etcd, url)) = &self.etcd {
+            let prefix = url.rsplit_once("/test/").expect("a URL of the shared cluster").1;
+            etcd.ctl(&["del", "--prefix", &format!("test/{prefix}/")]).expect("a prefix can be emptied");
+        }
         for file in ["fedgate.db", "fedgate.db-wal", "fedgate.db-shm"] {
             // Which of these exist depends on how it ended.
             let _ = fs::remove_file(self.dir.join(file));

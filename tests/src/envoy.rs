@@ -57,6 +57,8 @@ pub struct Special {
     pub listener_from_file: bool,
     /// Whether `fedgate envoy` runs it, so that a signal drains it.
     pub drains: bool,
+    /// Where control planes are that share a store, the first one to be asked first; ours alone, where there are none.
+    pub control_planes: Vec<Ipv4Addr>,
     /// Whether it can hand over to a successor ([`Envoy::hot_restart`]).
     pub hot_restart: bool,
 }
@@ -292,6 +294,10 @@ fn write_files(
             deployed.places.iter().map(|(host, port, here)| (host.as_str(), *port, *here)).collect();
     }
     let mut text = reference(file, special);
+    if !special.control_planes.is_empty() {
+        text = with_several(&text, &special.control_planes);
+        places.retain(|(host, port, _)| !(*host == "127.0.0.1" && [8601, 8602].contains(port)));
+    }
     for (host, port, here) in places {
         text =
             edited(&text, &format!("address: {host}, port_value: {port}}}"), &format!("{}}}", at(here)));
@@ -304,6 +310,32 @@ fn write_files(
     }
     fs::write(dir.join("envoy.yaml"), text).expect("Envoy's configuration");
     dir
+}
+
+/// The same with several control planes, as the reference has them.
+fn with_several(text: &str, control_planes: &[Ipv4Addr]) -> String {
+    let several = artifacts::read("envoy/several-control-planes.yaml");
+    let several = several.lines().skip_while(|line| line.trim_start().starts_with('#'));
+    let mut several = several.collect::<Vec<_>>().join("\n");
+    for (number, ip) in (1..=3).zip(control_planes.iter().cycle()) {
+        several = edited(&several, &format!("192.0.2.{number}"), &ip.to_string());
+    }
+    let mut text = text.to_owned();
+    for (cluster, port) in [("fedgate_verdicts", VERDICTS_PORT), ("fedgate_xds", XDS_PORT)] {
+        let single = format!(
+            "    load_assignment:\n      cluster_name: {cluster}\n      endpoints:\n      - lb_endpoints:\n        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}"
+        );
+        if text.contains(&single) {
+            let several =
+                several.replace("cluster_name: fedgate_verdicts", &format!("cluster_name: {cluster}"));
+            let several = several.replace(
+                &format!("port_value: {VERDICTS_PORT}}}}}"),
+                &format!("port_value: {port}}}}}"),
+            );
+            text = edited(&text, &single, &several);
+        }
+    }
+    text
 }
 
 /// A file of `envoy/`, as it is deployed.

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::clock::WallClock;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, Store};
 use crate::dns::{Bind, service};
 use crate::envoy::{Deployed, Envoy, Special};
 use crate::local::Local;
@@ -55,6 +55,8 @@ pub struct WorldBuilder {
     authority: Option<Arc<Authority>>,
     egress: bool,
     signed: Option<(Vec<(String, Signing)>, Anchor)>,
+    store: Option<String>,
+    address: Option<Address>,
 }
 
 // === impl World ===
@@ -265,9 +267,30 @@ impl WorldBuilder {
         self
     }
 
+    /// At an address that was claimed before.
+    #[must_use]
+    pub fn at(mut self, address: Address) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// With this store, which others use as well.
+    #[must_use]
+    pub fn store(mut self, url: &str) -> Self {
+        self.store = Some(url.to_owned());
+        self
+    }
+
+    /// Has Envoy know several control planes, the first one to be asked first.
+    #[must_use]
+    pub fn control_planes(mut self, at: &[Ipv4Addr]) -> Self {
+        self.envoy.control_planes = at.to_vec();
+        self
+    }
+
     /// Starts everything, and waits until it is ready.
-    pub fn start(self) -> World {
-        let address = Address::claim();
+    pub fn start(mut self) -> World {
+        let address = self.address.take().unwrap_or_else(Address::claim);
         let ip = address.ip();
         let dir =
             tempfile::Builder::new().prefix("fedgate-").tempdir().expect("a folder for this world");
@@ -286,7 +309,8 @@ impl WorldBuilder {
         }
         let control_plane = (!self.without_control_plane).then(|| {
             let servers = if self.dns.is_empty() { vec![dns.address()] } else { self.dns };
-            ControlPlane::launch(&self.launcher, ip, dir.path(), &servers, &discovery)
+            let store = self.store.take().map_or_else(Store::default, Store::Shared);
+            ControlPlane::with_store(&self.launcher, ip, dir.path(), &servers, &discovery, store)
         });
         if let Some(control_plane) = &control_plane {
             if let Some(strategy) = &self.strategy {

@@ -222,7 +222,9 @@ impl AllowList {
                 Told::Heard(at) => {
                     *self.following.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
                     if std::mem::take(&mut is_troubled) {
-                        tracing::info!("the store answers again: writes are taken, and changes are heard");
+                        tracing::info!(
+                            "the store answers again: writes are taken, and changes are heard"
+                        );
                     }
                     continue;
                 }
@@ -257,7 +259,8 @@ impl AllowList {
             if self.shown().state.revision != base {
                 return true;
             }
-            let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            let left =
+                until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return false;
             }
@@ -369,7 +372,8 @@ impl AllowList {
         condition: Condition,
         author: Author,
     ) -> Result<Effects, WriteError> {
-        self.write(author, move |state, author| state.put_all(wanted.clone(), prune, &condition, author)).await
+        self.write(author, move |state, author| state.put_all(wanted.clone(), prune, &condition, author))
+            .await
     }
 
     /// Takes a domain off the list.
@@ -516,7 +520,8 @@ impl AllowList {
                 let (base, result, changes, records) = {
                     let state = &list.shown().state;
                     let (result, changes) = decide(state, &author)?;
-                    let records = changes.iter().filter_map(|change| audit::record(state, change, &author));
+                    let records =
+                        changes.iter().filter_map(|change| audit::record(state, change, &author));
                     let records: Vec<_> = records.collect();
                     (state.revision, result, changes, records)
                 };

@@ -28,7 +28,7 @@ fn on(revision: i64, terms: Terms) -> Entry {
 }
 
 fn keep(store: &mut Sqlite, change: &Change) {
-    store.keep(std::slice::from_ref(change), &[]).unwrap();
+    store.keep(0, std::slice::from_ref(change), &[]).unwrap();
 }
 
 fn domain(name: &str) -> Domain {
@@ -255,7 +255,7 @@ fn records_are_found_by_what_is_asked_for_in_either_order() {
     let (_directory, path) = place();
     let mut store = Sqlite::open(&path).unwrap();
     let all = records(10);
-    store.keep(&[], &all).unwrap();
+    store.keep(0, &[], &all).unwrap();
     let everything = Query { limit: 100, ..Query::default() };
     let mut found = |query: Query| -> Vec<i64> {
         store.audit(&query).unwrap().into_iter().map(|(id, _)| id - 1).collect()
@@ -284,7 +284,7 @@ fn records_are_found_by_what_is_asked_for_in_either_order() {
 fn records_go_by_age_and_by_number_and_their_numbers_never_come_again() {
     let (_directory, path) = place();
     let mut store = Sqlite::open(&path).unwrap();
-    store.keep(&[], &records(10)).unwrap();
+    store.keep(0, &[], &records(10)).unwrap();
     let mut trimmed = |age, count, now| {
         let keep = Retention { age: Duration::from_secs(age), count };
         store.trim_audit(keep, moment() + Duration::from_secs(now)).unwrap()
@@ -293,10 +293,10 @@ fn records_go_by_age_and_by_number_and_their_numbers_never_come_again() {
     assert_eq!(trimmed(7, 100, 10), 3);
     assert_eq!(trimmed(100, 5, 10), 2);
     assert_eq!(trimmed(0, 100, 99), 5);
-    store.keep(&[], &records(1)).unwrap();
+    store.keep(0, &[], &records(1)).unwrap();
     let query = Query { limit: 9, ..Query::default() };
     assert_eq!(store.audit(&query).unwrap().first().map(|(id, _)| *id), Some(11));
-    store.keep(&[], &records(u64::from(TRIMMED) + 1)).unwrap();
+    store.keep(0, &[], &records(u64::from(TRIMMED) + 1)).unwrap();
     let keep = Retention { age: Duration::MAX, count: 0 };
     let trimmed: Vec<_> = (0..3).map(|_| store.trim_audit(keep, moment()).unwrap()).collect();
     assert_eq!(trimmed, [1000, 2, 0], "piece by piece");
@@ -308,7 +308,7 @@ fn a_change_and_its_record_are_kept_together_or_not_at_all() {
     let mut store = Sqlite::open(&path).unwrap();
     store.0.with(|it| Ok(it.execute_batch("DROP TABLE audit")?)).unwrap();
     let change = Change::Put(domain("a.com"), entry(1, ""));
-    assert!(store.keep(&[change], &records(1)).is_err());
+    assert!(store.keep(0, &[change], &records(1)).is_err());
     assert_eq!(store.load().unwrap(), State::default());
 }
 

@@ -307,7 +307,8 @@ impl State {
                 *one == Token { last_used_at: one.last_used_at, ..other.clone() }
             };
             let tokens = one.tokens.values();
-            let differ = tokens.filter(|token| !other.tokens.get(&token.name).is_some_and(|it| is_same(token, it)));
+            let differ = tokens
+                .filter(|token| !other.tokens.get(&token.name).is_some_and(|it| is_same(token, it)));
             differ.cloned().collect::<Vec<_>>()
         };
         let revoked = differ(self, other).into_iter();
@@ -315,7 +316,8 @@ impl State {
         if self.strategy_revision != other.strategy_revision || self.strategy != other.strategy {
             changes.push(Change::Strategy(other.strategy, other.strategy_revision));
         }
-        let put = other.domains.iter().filter(|(domain, entry)| self.domains.get(*domain) != Some(entry));
+        let put =
+            other.domains.iter().filter(|(domain, entry)| self.domains.get(*domain) != Some(entry));
         changes.extend(put.map(|(domain, entry)| Change::Put(domain.clone(), entry.clone())));
         changes.extend(differ(other, self).into_iter().map(Change::Token));
         changes.push(Change::Seal(other.seal.clone(), revision));

@@ -199,7 +199,7 @@ fn a_record_has_what_was_there_before_and_what_is_there_since() {
     let alice = by("alice");
     let done = |change: Option<Change>, state: &mut State| {
         let change = change.unwrap();
-        let record = record(state, &change, &alice);
+        let record = record(state, &change, &alice).unwrap();
         state.apply(change);
         (record.deed, record.revision, record.before, record.after)
     };

@@ -192,7 +192,11 @@ mod tests {
             assert_described::<VerdictSchema>(&verdict);
             let names = (Some("s".to_owned()), Some("p".to_owned()));
             let speaker = Speaker { store: names.0.clone(), control_plane: names.1.clone() };
-            assert_described::<AnswerSchema>(&Answer { verdict: verdict.clone(), speaker, age_ms: Some(1) });
+            assert_described::<AnswerSchema>(&Answer {
+                verdict: verdict.clone(),
+                speaker,
+                age_ms: Some(1),
+            });
             let page = FeedPage {
                 cursor: "x".to_owned(),
                 basis: Some("y".to_owned()),

@@ -100,7 +100,9 @@ impl FromStr for StoreUrl {
         match text.split_once("://") {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("sqlite", _)) => Err("names no file; write e.g. sqlite://fedgate.db".to_owned()),
-            Some(("etcd" | "etcds", _)) => text.parse().map(Self::Etcd).map_err(|error| format!("{error}")),
+            Some(("etcd" | "etcds", _)) => {
+                text.parse().map(Self::Etcd).map_err(|error| format!("{error}"))
+            }
             Some((scheme, _)) => {
                 Err(format!("only sqlite://, etcd:// and etcds:// are supported, not {scheme}://"))
             }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::finding::{Kept, Key};
 use super::when::When;
-use super::{Heard, Keep};
+use super::{Heard, Keep, Watched};
 
 const FINDINGS: &str = "finding/";
 const END: &str = "finding0";
@@ -28,8 +28,6 @@ pub(crate) struct EtcdFindings {
     etcd: Etcd,
     /// Leases that may be used again, by how many seconds they lasted at first, and when they were had.
     leases: HashMap<u64, (i64, Instant)>,
-    /// Up to where findings were read.
-    read: i64,
     /// Who we are among those who write: at random.
     by: u64,
 }
@@ -54,7 +52,7 @@ impl EtcdFindings {
     pub(crate) fn new(etcd: Etcd) -> Self {
         // Where there is no randomness, we hear of our own findings as well, which changes nothing.
         let by = getrandom::u64().unwrap_or_default();
-        Self { etcd, leases: HashMap::new(), read: 0, by }
+        Self { etcd, leases: HashMap::new(), by }
     }
 
     /// A lease that outlasts `life`.
@@ -102,10 +100,9 @@ impl EtcdFindings {
 }
 
 impl Keep for EtcdFindings {
+    /// Nothing: what is there is the others' as well, and watched.
     fn recall(&mut self) -> Result<Vec<(Key, Kept)>, StoreError> {
-        let (items, revision) = self.etcd.wait(self.etcd.range(FINDINGS, END, 0))?;
-        self.read = revision;
-        Ok(items.iter().filter_map(|item| finding(&item.key, &item.value, None)).collect())
+        Ok(Vec::new())
     }
 
     fn write(&mut self, changes: &[(Key, Option<Kept>)]) -> Result<(), StoreError> {
@@ -118,10 +115,14 @@ impl Keep for EtcdFindings {
         written
     }
 
-    fn watch(&mut self) -> Option<mpsc::Receiver<Heard>> {
-        let (tell, told) = mpsc::channel(64);
-        self.etcd.runtime().spawn(follow(self.etcd.clone(), self.read, self.by, tell));
-        Some(told)
+    fn watch(&mut self) -> Option<Watched> {
+        let (tell, news) = mpsc::channel(64);
+        let (before, read) = self.etcd.wait(all(&self.etcd, None)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what others discovered cannot be read, so all is looked up anew");
+            (Vec::new(), 0)
+        });
+        self.etcd.runtime().spawn(follow(self.etcd.clone(), read, self.by, tell));
+        Some(Watched { before, news })
     }
 
     fn sweep(&mut self, _: &When) -> Result<(), StoreError> {
@@ -133,13 +134,23 @@ impl Keep for EtcdFindings {
     }
 }
 
+/// All that is there, in the order in which it was written, but for what is by `but`; and up to where that was read.
+async fn all(etcd: &Etcd, but: Option<u64>) -> Result<(Vec<Heard>, i64), StoreError> {
+    let (mut items, read) = etcd.range(FINDINGS, END, 0).await?;
+    items.sort_by_key(|item| item.changed_at);
+    let written = items.chunk_by(|one, other| one.changed_at == other.changed_at);
+    let mut heard: Vec<_> = written
+        .map(|items| Heard {
+            findings: items.iter().filter_map(|item| finding(&item.key, &item.value, but)).collect(),
+            revision: items.last().map_or(0, |item| item.changed_at),
+        })
+        .collect();
+    heard.push(Heard { findings: Vec::new(), revision: read });
+    Ok((heard, read))
+}
+
 /// Tells of every finding behind that revision, until nobody listens.
 async fn follow(etcd: Etcd, mut read: i64, by: u64, tell: mpsc::Sender<Heard>) {
-    // What was read before is told as well.
-    let before = Heard { findings: Vec::new(), revision: read };
-    if tell.send(before).await.is_err() {
-        return;
-    }
     while !tell.is_closed() {
         let mut watch = match etcd.watch(FINDINGS, read.saturating_add(1)).await {
             Ok(watch) => watch,
@@ -167,12 +178,13 @@ async fn follow(etcd: Etcd, mut read: i64, by: u64, tell: mpsc::Sender<Heard>) {
         tracing::debug!(%end, "what others discover is watched anew");
         match end {
             WatchEnd::Broke(_) => etcd.leave_after(&watch),
-            WatchEnd::Compacted | WatchEnd::Senseless(_) => match etcd.range(FINDINGS, END, 0).await {
-                Ok((items, revision)) => {
+            WatchEnd::Compacted | WatchEnd::Senseless(_) => match all(&etcd, Some(by)).await {
+                Ok((heard, revision)) => {
                     read = revision;
-                    let findings = items.iter().filter_map(|it| finding(&it.key, &it.value, Some(by))).collect();
-                    if tell.send(Heard { findings, revision }).await.is_err() {
-                        return;
+                    for heard in heard {
+                        if tell.send(heard).await.is_err() {
+                            return;
+                        }
                     }
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,

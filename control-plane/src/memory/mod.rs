@@ -59,12 +59,18 @@ pub(crate) struct Heard {
     pub(crate) revision: i64,
 }
 
+/// What others found before, in the order of the store, and what they find from then on.
+pub(crate) struct Watched {
+    pub(crate) before: Vec<Heard>,
+    pub(crate) news: mpsc::Receiver<Heard>,
+}
+
 /// Where findings are kept. Its methods block.
 pub(crate) trait Keep: Send {
     /// All that is kept.
     fn recall(&mut self) -> Result<Vec<(Key, Kept)>, StoreError>;
-    /// What others find, from what was recalled on; none where nobody else can.
-    fn watch(&mut self) -> Option<mpsc::Receiver<Heard>> {
+    /// What others find; none where nobody else can.
+    fn watch(&mut self) -> Option<Watched> {
         None
     }
     /// Puts findings in the place of earlier ones, or takes them away, where there is none: all of it,
@@ -132,7 +138,7 @@ impl Memory {
     }
 
     /// What others find, as they find it; none where nobody else can. Blocks.
-    pub(crate) fn watch(&self) -> Option<mpsc::Receiver<Heard>> {
+    pub(crate) fn watch(&self) -> Option<Watched> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner).watch()
     }
 

@@ -91,6 +91,8 @@ impl Feed {
             let listed = in_force.map(|(domain, entry)| (domain, binding(entry)));
             log.fill(state.strategy, listed, Instant::now());
             log.at(state.revision);
+            // Of what was discovered, all is still to come.
+            log.mark(0, Instant::now());
             log.seal(&state.seal, Instant::now());
             log.sequence()
         };
@@ -245,8 +247,8 @@ impl Feed {
     }
 
     /// What others found has come, up to that revision of the store.
-    pub(super) fn mark(&self, heard: i64) {
-        self.log_for_writing().mark(heard, Instant::now());
+    pub(super) fn mark(&self, heard: i64, at: Instant) {
+        self.log_for_writing().mark(heard, at);
     }
 
     fn log(&self) -> RwLockReadGuard<'_, Log> {

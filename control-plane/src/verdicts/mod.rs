@@ -102,9 +102,10 @@ impl Verdicts {
         self.cache.share(domain, found, age).await;
     }
 
-    /// What others found has been taken in, up to that revision of the store.
-    pub(crate) fn mark(&self, heard: i64) {
-        self.feed.mark(heard);
+    /// What others found has been taken in, up to that revision of the store; the last of it so long ago.
+    pub(crate) fn mark(&self, heard: i64, age: Duration) {
+        let now = Instant::now();
+        self.feed.mark(heard, now.checked_sub(age).unwrap_or(now));
     }
 
     /// How old the list may be, where others write to it.

@@ -46,7 +46,9 @@ pub enum StoreError {
     #[error("others write to the store at the same time: nothing was changed; try again")]
     Overtaken,
     /// Nobody knows whether it was written.
-    #[error("the store did not answer in time whether it was written: read it, and try again if it was not")]
+    #[error(
+        "the store did not answer in time whether it was written: read it, and try again if it was not"
+    )]
     Unknown,
     /// It could not be read or written.
     #[error("the store failed: {0}")]

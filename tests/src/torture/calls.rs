@@ -17,7 +17,7 @@ use super::book::Book;
 use super::checker::CALL_WITHIN;
 use super::facts::{Door, Outcome, Truth};
 use super::fault::{Ms, Side};
-use super::link::CALL;
+use fedgate_tests::link::CALL;
 
 /// Domains that come and go at the ingress; all of one host.
 pub(crate) const FLICKERING: [&str; 5] = ["f0.com", "f1.com", "f2.com", "f3.com", "f4.com"];

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::facts::{Concern, Door};
-use super::rng::Rng;
+use fedgate_tests::rng::Rng;
 
 /// Milliseconds since the campaign began.
 pub(crate) type Ms = u64;

@@ -16,8 +16,8 @@ use super::calls::{FLICKERING, OUTSIDE};
 use super::checker::CALL_WITHIN;
 use super::facts::Wrong;
 use super::fault::Side;
-use super::rng::Rng;
 use super::timeline::{Known, Written};
+use fedgate_tests::rng::Rng;
 
 /// Longer than any fault that lets nobody know whether a write is done.
 const PATIENCE: Duration = Duration::from_secs(15);

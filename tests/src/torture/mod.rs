@@ -14,11 +14,9 @@ mod calls;
 mod checker;
 pub(crate) mod facts;
 mod fault;
-mod link;
 mod lists;
 mod machine;
 pub(crate) mod report;
-mod rng;
 pub(crate) mod schedule;
 pub(crate) mod site;
 mod timeline;
@@ -39,8 +37,8 @@ use calls::{FLICKERING, Flow, HOST, HOSTS, MOVING, OUTSIDE, PROBE, STRANGER};
 use checker::HEALED_WITHIN;
 use facts::{Outcome, Wrong};
 use fault::{Fault, Ms, Side};
+use fedgate_tests::rng::Rng;
 use lists::List;
-use rng::Rng;
 use schedule::{Schedule, Selection};
 use site::Sites;
 use timeline::{Known, Written};
@@ -97,7 +95,7 @@ struct Campaign<'a> {
 impl<'a> Campaign<'a> {
     fn start(settings: &Settings<'_>, book: &'a Arc<Book>, runtime: &'a Runtime) -> Self {
         let mut rng = Rng::new(settings.seed);
-        let tap: link::Tap = {
+        let tap: fedgate_tests::link::Tap = {
             let book = Arc::clone(book);
             Arc::new(move |id| book.seen(id))
         };

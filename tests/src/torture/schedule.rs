@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::fault::{Component, Fault, Kind, Ms};
-use super::rng::Rng;
+use fedgate_tests::rng::Rng;
 
 /// A part of the faults: those of a component, or `component:kind`.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
 use super::fault::{Component, Fault, Kind, SHORT_STALENESS_S, Side};
-use super::link::{Link, Mode, Tap};
+use fedgate_tests::link::{Link, Mode, Tap};
 
 /// What the control plane moves its ports up by, to leave the reference's to the links before it.
 const BEHIND: u16 = 10_000;

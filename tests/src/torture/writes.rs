@@ -9,8 +9,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::book::Book;
 use super::fault::Side;
 use super::lists::List;
-use super::rng::Rng;
 use super::timeline::Written;
+use fedgate_tests::rng::Rng;
 
 /// Who writes at the same time.
 const WRITERS: usize = 4;

@@ -32,6 +32,7 @@ mod federator;
 mod feed;
 mod flow;
 mod forged;
+mod ha;
 mod keys;
 mod life_cycle;
 mod line;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::row::{self, EntryRow, Head, TokenRow};
 use super::{EtcdList, Sighting, keys};
 use crate::state::Names;
-use crate::{Change, State, Told, Token};
+use crate::{Change, State, Token, Told};
 
 /// How often a majority is asked whether there is anything newer.
 const BEAT: Duration = Duration::from_millis(250);
@@ -49,7 +49,10 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
                 let token: Token = row::read::<TokenRow>("token", &item.value)?.into();
                 state.tokens.insert(token.name.clone(), token);
             } else {
-                tracing::warn!(key = item.key, "a key of the store means nothing to us: it is passed over");
+                tracing::warn!(
+                    key = item.key,
+                    "a key of the store means nothing to us: it is passed over"
+                );
             }
         }
         // Deleted by hand in between: it is made anew.
@@ -88,7 +91,8 @@ fn domain(name: &str) -> Result<Domain, StoreError> {
 pub(super) async fn follow(list: EtcdList, tell: mpsc::Sender<Told>) {
     let Some(mut told) = list.seen.get() else { return };
     let (beat, mut beats) = mpsc::channel(1);
-    let beating = tokio::spawn(heartbeat(EtcdList { etcd: list.etcd.clone(), seen: list.seen.clone() }, beat));
+    let beating =
+        tokio::spawn(heartbeat(EtcdList { etcd: list.etcd.clone(), seen: list.seen.clone() }, beat));
     // Since when there is something newer than events have told.
     let mut behind = None;
     while let Some(end) = until_broken(&list, &mut told, &mut behind, &mut beats, &tell).await {
@@ -222,7 +226,9 @@ async fn next(watch: &mut Option<Watch>) -> Result<Vec<Event>, WatchEnd> {
 async fn heartbeat(list: EtcdList, tell: mpsc::Sender<Result<Sighting, StoreError>>) {
     loop {
         let beat = list.head_if_any().await.and_then(|head| {
-            head.ok_or_else(|| StoreError::Failed("the store's head is gone: restore a backup".to_owned()))
+            head.ok_or_else(|| {
+                StoreError::Failed("the store's head is gone: restore a backup".to_owned())
+            })
         });
         if tell.send(beat).await.is_err() {
             return;

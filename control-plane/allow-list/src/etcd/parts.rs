@@ -78,10 +78,8 @@ pub(super) fn split(
         // Rare: terms with a thousand teams. From here on by halves.
         piece = piece.div_ceil(2).max(1);
         let Part { changes: mut first, records: mut noted, .. } = part;
-        let (rest, later) = (
-            first.split_off(piece.min(first.len())),
-            noted.split_off(piece.min(noted.len())),
-        );
+        let (rest, later) =
+            (first.split_off(piece.min(first.len())), noted.split_off(piece.min(noted.len())));
         changes = rest.into_iter().chain(changes).collect::<Vec<_>>().into_iter().peekable();
         records = later.into_iter().chain(records).collect::<Vec<_>>().into_iter().peekable();
         held = Some(Part { at, changes: first, records: noted });

@@ -54,7 +54,12 @@ impl EtcdList {
 
     /// The number of the first record that has not been trimmed, if there is one in between.
     async fn first_record(&self, from: i64, to: i64) -> Result<Option<i64>, StoreError> {
-        Ok(self.etcd.first(&keys::audit(from), &keys::audit(to)).await?.map(|item| number(&item)).transpose()?)
+        Ok(self
+            .etcd
+            .first(&keys::audit(from), &keys::audit(to))
+            .await?
+            .map(|item| number(&item))
+            .transpose()?)
     }
 
     pub(super) async fn trim_records(
@@ -105,15 +110,19 @@ impl EtcdList {
         let at = before.map_or(0, |it| it.at);
         let mut operations = Vec::new();
         for (domain, entry) in &whole.state.domains {
-            operations.push(Operation::Put(keys::domain(domain), row::write(&row::EntryRow::from(entry))?));
+            operations
+                .push(Operation::Put(keys::domain(domain), row::write(&row::EntryRow::from(entry))?));
         }
         for token in whole.state.tokens.values() {
-            operations
-                .push(Operation::Put(keys::token(&token.name), row::write(&row::TokenRow::from(token))?));
+            operations.push(Operation::Put(
+                keys::token(&token.name),
+                row::write(&row::TokenRow::from(token))?,
+            ));
         }
         let tag = super::random()?;
         for (number, record) in &whole.records {
-            operations.push(Operation::Put(keys::audit(*number), row::write(&RecordRow::of(record, &tag))?));
+            operations
+                .push(Operation::Put(keys::audit(*number), row::write(&RecordRow::of(record, &tag))?));
         }
         let head = Head {
             schema: SCHEMA,
@@ -121,13 +130,20 @@ impl EtcdList {
             revision: whole.state.revision,
             strategy: whole.state.strategy,
             strategy_revision: whole.state.strategy_revision,
-            records: whole.records.iter().map(|(number, _)| *number).max().unwrap_or(0).saturating_add(1),
+            records: whole
+                .records
+                .iter()
+                .map(|(number, _)| *number)
+                .max()
+                .unwrap_or(0)
+                .saturating_add(1),
             tag,
             parts: 0,
         };
         let guard = [(keys::HEAD, at)];
         for piece in operations.chunks(MAX_OPERATIONS) {
-            let is_small = piece.iter().map(Operation::octets).sum::<usize>() < fedgate_store::etcd::MAX_OCTETS;
+            let is_small =
+                piece.iter().map(Operation::octets).sum::<usize>() < fedgate_store::etcd::MAX_OCTETS;
             let pieces = if is_small { piece.chunks(MAX_OPERATIONS) } else { piece.chunks(1) };
             for piece in pieces {
                 self.etcd.commit(&guard, piece).await?.ok_or_else(in_use)?;

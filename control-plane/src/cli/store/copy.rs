@@ -64,15 +64,22 @@ fn copy(from: &StorePlace, to: &StorePlace) -> Result<Copied, StoreError> {
         && !path.exists()
     {
         let (file, cause) = (path.display().to_string(), "there is no such file".to_owned());
-        return Err(StoreError::Open { file, cause, cure: "name the store that is to be copied".to_owned() });
+        return Err(StoreError::Open {
+            file,
+            cause,
+            cure: "name the store that is to be copied".to_owned(),
+        });
     }
     print::remark(format_args!("reading {}", backend::display(&from.url)));
     let from = Backend::open(from)?;
     let whole = from.list().whole()?;
-    let rows: Vec<_> = from.rows().recall()?.into_iter().map(|(domain, row)| (domain, Some(row))).collect();
+    let rows: Vec<_> =
+        from.rows().recall()?.into_iter().map(|(domain, row)| (domain, Some(row))).collect();
     let (domains, tokens, records) =
         (whole.state.domains.len(), whole.state.tokens.len(), whole.records.len());
-    print::remark(format_args!("writing {domains} domains, {tokens} tokens, {records} records of the audit"));
+    print::remark(format_args!(
+        "writing {domains} domains, {tokens} tokens, {records} records of the audit"
+    ));
     let to = Backend::open(to)?;
     to.list().fill(&whole)?;
     to.rows().write(&rows)?;

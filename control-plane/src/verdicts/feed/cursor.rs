@@ -106,7 +106,8 @@ mod tests {
             assert_eq!(text.parse::<Cursor>(), Err(NoCursor), "{text}");
         }
         assert_eq!(format!("1.{huge}").parse::<Cursor>(), Err(NoCursor));
-        for shared in ["", "1", "1.a", "1.a.", "-1.a.1", "1.a.-1", "1.a.1.1", "1.!.1", "x.a.1", "1.a.x"] {
+        for shared in ["", "1", "1.a", "1.a.", "-1.a.1", "1.a.-1", "1.a.1.1", "1.!.1", "x.a.1", "1.a.x"]
+        {
             assert_eq!(format!("1.2-{shared}").parse::<Cursor>(), Err(NoCursor), "{shared}");
         }
     }

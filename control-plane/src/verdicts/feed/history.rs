@@ -36,8 +36,13 @@ struct Mark {
 /// Where the holder of a cursor of another control plane is in this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Behind this number.
-    Behind(u64),
+    /// He has the list as it was by one number, and what was found by another.
+    Behind {
+        /// What came to the list after this is new to him.
+        listed: u64,
+        /// And so is what was found after this.
+        found: u64,
+    },
     /// He has writes that we have not.
     Ahead,
     /// Nobody knows.
@@ -66,11 +71,15 @@ impl History {
     pub(super) fn mark(&mut self, heard: i64, sequence: u64, at: Instant) {
         let mark = Mark { heard, sequence, at };
         if self.marks.back().is_some_and(|last| last.heard > heard) {
-            // The store went back.
+            // The store went back: what stood there before is no measure any more.
             self.marks.clear();
+            self.marks.push_back(Mark { heard: 0, sequence: 0, at });
         }
+        // The first one stays, behind which all findings are.
         let before = self.marks.len().checked_sub(2).and_then(|number| self.marks.get(number));
-        if before.is_some_and(|before| at.saturating_duration_since(before.at) < APART) {
+        if self.marks.len() > 2
+            && before.is_some_and(|before| at.saturating_duration_since(before.at) < APART)
+        {
             self.marks.pop_back();
         }
         self.marks.push_back(mark);
@@ -100,15 +109,15 @@ impl History {
         let write = self.writes.iter().rev().find(|(_, name, _)| *name == cursor.seal);
         let Some((_, _, listed)) = write else { return Place::Nowhere };
         let Some(found) = self.found(cursor.heard) else { return Place::Nowhere };
-        Place::Behind((*listed).min(found))
+        Place::Behind { listed: *listed, found }
     }
 
     /// The number up to which the log's findings are known to whoever has heard so far.
     fn found(&self, heard: i64) -> Option<u64> {
-        let then = self.marks.iter().rev().find(|mark| mark.heard <= heard)?;
+        let mut marks = self.marks.iter().rev().skip_while(|mark| mark.heard > heard);
+        let then = marks.next()?;
         let since = then.at.checked_sub(UNDER_WAY);
-        let before = self.marks.iter().rev().find(|mark| since.is_some_and(|since| mark.at <= since));
-        // With the first mark began all that we know, and all that others knew was in the store by then.
+        let before = marks.find(|mark| since.is_some_and(|since| mark.at <= since));
         before.or(self.marks.front()).map(|mark| mark.sequence)
     }
 }
@@ -119,6 +128,10 @@ mod tests {
 
     fn cursor(revision: i64, seal: &str, heard: i64) -> Shared {
         Shared { revision, seal: seal.to_owned(), heard }
+    }
+
+    fn behind(listed: u64, found: u64) -> Place {
+        Place::Behind { listed, found }
     }
 
     #[test]
@@ -136,20 +149,24 @@ mod tests {
         }
         assert_eq!(history.now(), Some(cursor(4, "b", 400)));
         for (revision, seal, heard, place) in [
-            (4, "b", 400, Place::Behind(12)),
-            (3, "a", 400, Place::Behind(10)),
-            (4, "b", 399, Place::Behind(12)),
+            (4, "b", 400, behind(12, 30)),
+            (3, "a", 400, behind(10, 30)),
+            (4, "b", 399, behind(12, 20)),
             (4, "b", 99, Place::Nowhere),
             (4, "x", 400, Place::Nowhere),
             (2, "a0", 400, Place::Nowhere),
             (5, "c", 400, Place::Ahead),
         ] {
-            assert_eq!(history.place(&cursor(revision, seal, heard)), place, "{revision} {seal} {heard}");
+            assert_eq!(
+                history.place(&cursor(revision, seal, heard)),
+                place,
+                "{revision} {seal} {heard}"
+            );
         }
         history.seal(5, "c", 45);
         for (heard, number) in [(400, 30), (1_000, 30), (399, 20), (300, 20), (299, 10), (100, 10)] {
             let place = history.place(&cursor(5, "c", heard));
-            assert_eq!(place, Place::Behind(number), "what was under way is told again: {heard}");
+            assert_eq!(place, behind(45, number), "what was under way is told again: {heard}");
         }
     }
 
@@ -165,8 +182,8 @@ mod tests {
         history.mark(50, 9, start);
         assert_eq!(history.place(&cursor(2, "b", 60)), Place::Nowhere);
         assert_eq!(history.place(&cursor(3, "c", 60)), Place::Ahead);
-        assert_eq!(history.place(&cursor(1, "a", 60)), Place::Behind(1));
-        assert_eq!(history.place(&cursor(2, "d", 60)), Place::Behind(9));
+        assert_eq!(history.place(&cursor(1, "a", 60)), behind(1, 0), "and so are all findings");
+        assert_eq!(history.place(&cursor(2, "d", 60)), behind(9, 0));
     }
 
     #[test]
@@ -176,7 +193,11 @@ mod tests {
         for number in 0..25_000_u64 {
             let revision = i64::try_from(number).unwrap();
             history.seal(revision, &number.to_string(), number);
-            history.mark(revision, number, start + Duration::from_millis(100) * u32::try_from(number).unwrap());
+            history.mark(
+                revision,
+                number,
+                start + Duration::from_millis(100) * u32::try_from(number).unwrap(),
+            );
         }
         assert_eq!(history.writes.len(), WRITES);
         assert!(history.marks.len() <= MARKS && history.marks.len() > 2_000, "{}", history.marks.len());

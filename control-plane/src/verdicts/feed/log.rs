@@ -45,7 +45,15 @@ struct Entry {
     sequence: u64,
     /// When it changed last.
     since: Instant,
+    cause: Cause,
     standing: Standing,
+}
+
+/// What an entry's last change came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    List,
+    Finding,
 }
 
 enum Standing {
@@ -70,6 +78,20 @@ pub(super) enum Urgency {
     Soon,
     /// What a filter may hold is no longer so.
     Now,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether somebody has it who has what came to the list, and what was found, up to these numbers.
+    fn is_had(&self, (listed, found): (u64, u64)) -> bool {
+        match (self.cause, &self.standing) {
+            (Cause::Finding, _) => self.sequence <= found,
+            // Behind it may be what was found before.
+            (Cause::List, Standing::Listed(Listed { known: Some(_), .. })) => false,
+            (Cause::List, Standing::Listed(_) | Standing::Removed) => self.sequence <= listed,
+        }
+    }
 }
 
 // === impl Log ===
@@ -118,8 +140,8 @@ impl Log {
     }
 
     /// What others found has come, up to that revision of the store.
-    pub(super) fn mark(&mut self, heard: i64, now: Instant) {
-        self.history.mark(heard, self.sequence, now);
+    pub(super) fn mark(&mut self, heard: i64, at: Instant) {
+        self.history.mark(heard, self.sequence, at);
     }
 
     /// The revision of a list that we do not have yet, and the holder of this cursor has.
@@ -162,14 +184,15 @@ impl Log {
             Some(Standing::Listed(listed)) => listed.known.clone(),
             Some(Standing::Removed) | None => None,
         };
-        self.stamp(domain, Standing::Listed(Listed { known, binding: binding.map(Box::new) }), now);
+        let listed = Listed { known, binding: binding.map(Box::new) };
+        self.stamp(domain, Cause::List, Standing::Listed(listed), now);
         true
     }
 
     /// Takes a domain off the list. Whether that is a change.
     pub(super) fn remove(&mut self, domain: &Domain, now: Instant) -> bool {
         match self.entries.get(domain).map(|entry| &entry.standing) {
-            Some(Standing::Listed(_)) => self.stamp(domain, Standing::Removed, now),
+            Some(Standing::Listed(_)) => self.stamp(domain, Cause::List, Standing::Removed, now),
             Some(Standing::Removed) | None => return false,
         }
         self.removals.insert(self.sequence);
@@ -210,7 +233,7 @@ impl Log {
         listed.known = Some(known.clone());
         if urgency != Urgency::None {
             let listed = listed.clone();
-            self.stamp(domain, Standing::Listed(listed), now);
+            self.stamp(domain, Cause::Finding, Standing::Listed(listed), now);
         }
         urgency
     }
@@ -226,11 +249,19 @@ impl Log {
         let place = self.place(cursor);
         let mut position = place.as_ref().map_or(0, |place| place.position);
         let began = place.as_ref().map_or(self.sequence, |place| place.began.unwrap_or(0));
+        // What another control plane has told him.
+        let had = place.as_ref().and_then(|place| match self.history.place(place.shared.as_ref()?) {
+            Place::Behind { listed, found } if place.epoch != self.epoch => Some((listed, found)),
+            _ => None,
+        });
         let (mut verdicts, mut removed) = (Vec::new(), Vec::new());
         let (mut size, mut more) = (ENVELOPE, false);
         let rest = self.order.range((Bound::Excluded(position), Bound::Unbounded));
         for (&sequence, domain) in rest {
             let Some(entry) = self.entries.get(domain) else { continue };
+            if had.is_some_and(|had| entry.is_had(had)) {
+                continue;
+            }
             let verdict = match &entry.standing {
                 Standing::Listed(listed) => Some(told(domain, listed, now)),
                 Standing::Removed if sequence <= began => continue,
@@ -272,17 +303,17 @@ impl Log {
         if cursor.epoch != self.epoch {
             // A whole table of another control plane's, from which we go on.
             let shared = cursor.shared.as_ref().filter(|_| cursor.began.is_none())?;
-            let Place::Behind(position) = self.history.place(shared) else { return None };
-            cursor.position = position;
+            let Place::Behind { listed, found } = self.history.place(shared) else { return None };
+            (cursor.position, cursor.began) = (listed.min(found), Some(listed));
         }
         let told = cursor.position.max(cursor.began.unwrap_or(0));
         (self.floor..=self.sequence).contains(&told).then_some(cursor)
     }
 
     /// Gives a domain the next number, at the end of the order.
-    fn stamp(&mut self, domain: &Domain, standing: Standing, now: Instant) {
+    fn stamp(&mut self, domain: &Domain, cause: Cause, standing: Standing, now: Instant) {
         self.sequence = self.sequence.saturating_add(1);
-        let entry = Entry { sequence: self.sequence, since: now, standing };
+        let entry = Entry { sequence: self.sequence, since: now, cause, standing };
         if let Some(before) = self.entries.insert(domain.clone(), entry) {
             self.order.remove(&before.sequence);
             self.removals.remove(&before.sequence);

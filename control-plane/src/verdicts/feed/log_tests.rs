@@ -303,3 +303,59 @@ fn the_weight_of_a_verdict_is_never_below_its_json() {
         }
     }
 }
+
+/// A log of one of several control planes that share a store, which has this list at a write of this name.
+fn sharing(epoch: u64, names: &[&str], revision: i64, seal: &str, now: Instant) -> Log {
+    let mut log = Log::new(epoch);
+    let names: Vec<Domain> = names.iter().map(|name| domain(name)).collect();
+    log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), now);
+    log.at(revision);
+    log.mark(0, now);
+    log.seal(seal, now);
+    log
+}
+
+#[test]
+fn a_filter_goes_on_with_another_control_plane_of_the_same_store() {
+    let start = Instant::now();
+    let names = ["a.com", "b.com", "c.com"];
+    let (mut one, mut other) = (sharing(1, &names, 3, "x", start), sharing(2, &names, 3, "x", start));
+    let first = known(hosts("fed.a.com"), start, 600 * SECOND);
+    for log in [&mut one, &mut other] {
+        log.learn(&domain("a.com"), &first, start);
+        log.mark(10, start);
+    }
+    let cursor = one.page("", start).cursor;
+    let later = start + 60 * SECOND;
+    other.mark(11, later);
+    let moved = other.page(&cursor, later);
+    assert_eq!(
+        (moved.reset, moved.verdicts.len(), moved.removed.len()),
+        (false, 1, 0),
+        "what may be under way"
+    );
+    let settled = {
+        one.mark(11, later);
+        one.page(&cursor, later).cursor
+    };
+    let moved = other.page(&settled, later);
+    assert_eq!((moved.reset, moved.verdicts.len()), (false, 0), "what both have long had");
+
+    other.remove(&domain("b.com"), later);
+    other.at(4);
+    other.seal("y", later);
+    let moved = other.page(&settled, later);
+    assert_eq!((moved.reset, &moved.removed, moved.verdicts.len()), (false, &vec![domain("b.com")], 0));
+    assert!(one.is_behind(&moved.cursor) && !other.is_behind(&settled));
+    assert_eq!(one.nothing_new(&moved.cursor).cursor, moved.cursor, "nothing is taken back");
+    assert_eq!(one.awaits(&moved.cursor), None);
+
+    let stranger = sharing(3, &names, 4, "z", start);
+    assert!(
+        stranger.page(&moved.cursor, later).reset,
+        "a write of the same number, and of another history"
+    );
+    assert!(!stranger.is_behind(&moved.cursor));
+    let begun = Cursor { began: Some(0), ..settled.parse().unwrap() };
+    assert!(other.page(&begun.to_string(), later).reset, "half a table of another");
+}

@@ -211,7 +211,8 @@ impl Etcd {
     pub async fn watch(&self, beginning: &str, from: i64) -> Result<Watch, StoreError> {
         let (client, turn) = self.client().await.map_err(|failure| failure.error(self.place()))?;
         let prefix = self.full("").len();
-        let opened = tokio::time::timeout(ANSWER, Watch::open(client, self.full(beginning), prefix, turn, from));
+        let opened =
+            tokio::time::timeout(ANSWER, Watch::open(client, self.full(beginning), prefix, turn, from));
         let failed = match opened.await {
             Ok(Ok(watch)) => return Ok(watch),
             Ok(Err(error)) => failure(&error),
@@ -238,7 +239,9 @@ impl Etcd {
                 Ok((client, turn)) => match tokio::time::timeout(ANSWER, act(client)).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(error)) => (turn, failure(&error)),
-                    Err(_) => (turn, Failure::Away(format!("no answer after {} ms", ANSWER.as_millis()))),
+                    Err(_) => {
+                        (turn, Failure::Away(format!("no answer after {} ms", ANSWER.as_millis())))
+                    }
                 },
                 Err(failed) => (self.member().turn, failed),
             };
@@ -264,7 +267,8 @@ impl Etcd {
             (member.number, member.turn)
         };
         let connected = tokio::time::timeout(ANSWER, self.connect(number)).await;
-        let connected = connected.unwrap_or_else(|_| Err(Failure::Away("no connection in time".to_owned())));
+        let connected =
+            connected.unwrap_or_else(|_| Err(Failure::Away("no connection in time".to_owned())));
         let mut member = self.member();
         match connected {
             Ok(client) => {
@@ -296,7 +300,8 @@ impl Etcd {
             let tls = access.tls().map_err(Failure::Final)?;
             endpoint = endpoint.tls_config(tls).map_err(|error| Failure::Final(error.to_string()))?;
         }
-        let channel = endpoint.connect().await.map_err(|error| Failure::Away(failure::causes(&error)))?;
+        let channel =
+            endpoint.connect().await.map_err(|error| Failure::Away(failure::causes(&error)))?;
         // Without a leader a member answers at once that it has none.
         let mut options = ConnectOptions::new().with_require_leader(true);
         if let Some((user, password)) = &access.user {

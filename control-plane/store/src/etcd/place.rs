@@ -25,13 +25,17 @@ pub enum NoPlace {
     #[error("names no member: etcd://host:port,host:port,host:port/prefix")]
     NoMember,
     /// A member cannot be reached by that.
-    #[error("names a member without a port, or that is no host: etcd://host:port,host:port,host:port/prefix")]
+    #[error(
+        "names a member without a port, or that is no host: etcd://host:port,host:port,host:port/prefix"
+    )]
     Member,
     /// Our keys would stand among those of others.
     #[error("names no prefix, which keeps our keys apart from others': etcd://host:port/prefix")]
     NoPrefix,
     /// It would be logged.
-    #[error("holds a password, which would be seen: give it with store.etcd_user and store.etcd_password_file")]
+    #[error(
+        "holds a password, which would be seen: give it with store.etcd_user and store.etcd_password_file"
+    )]
     Password,
 }
 

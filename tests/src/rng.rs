@@ -2,16 +2,18 @@
 
 /// Numbers as `SplitMix64` makes them (Steele, Lea and Flood, 2014): not for secrets, but even and repeatable.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 // === impl Rng ===
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// All that follows from this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,22 +22,22 @@ impl Rng {
     }
 
     /// A number from `low` to below `high`.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low).max(1)
     }
 
     /// One of two.
-    pub(crate) fn coin(&mut self) -> bool {
+    pub fn coin(&mut self) -> bool {
         self.next() & (1 << 40) == 0
     }
 
     /// A source of its own, which does not depend on how much is drawn from this one later.
-    pub(crate) fn fork(&mut self) -> Self {
+    pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
     /// Brings values into any order.
-    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
             let other = self.between(0, last as u64 + 1);
             values.swap(last, usize::try_from(other).unwrap_or_default());
@@ -43,7 +45,7 @@ impl Rng {
     }
 
     /// Octets without any meaning.
-    pub(crate) fn fill(&mut self, octets: &mut [u8]) {
+    pub fn fill(&mut self, octets: &mut [u8]) {
         for chunk in octets.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_be_bytes()[..chunk.len()]);
         }

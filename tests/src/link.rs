@@ -11,11 +11,12 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// How the network is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// It passes on what is said.
     #[default]
     Pass,
     /// Each piece arrives this much later.
@@ -30,13 +31,13 @@ pub(crate) enum Mode {
 
 /// One link. All its connections end with the runtime.
 #[derive(Clone, Debug)]
-pub(crate) struct Link(watch::Sender<Mode>);
+pub struct Link(watch::Sender<Mode>);
 
 /// Sees the calls that a service receives: the eight digits after [`CALL`] in each path.
-pub(crate) type Tap = Arc<dyn Fn(u64) + Send + Sync>;
+pub type Tap = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// How the name of each call's remote procedure begins.
-pub(crate) const CALL: &str = "call-";
+pub const CALL: &str = "call-";
 const DIGITS: usize = 8;
 /// How long a DNS server is waited for.
 const DNS_PATIENCE: Duration = Duration::from_secs(10);
@@ -47,14 +48,14 @@ type Watch = watch::Receiver<Mode>;
 
 impl Link {
     /// Passes on connections from here to there.
-    pub(crate) fn tcp(runtime: &Runtime, here: SocketAddr, there: SocketAddr, tap: Option<Tap>) -> Self {
+    pub fn tcp(runtime: &Runtime, here: SocketAddr, there: SocketAddr, tap: Option<Tap>) -> Self {
         let link = Self(watch::Sender::default());
         link.accept(runtime, here, there, tap);
         link
     }
 
     /// Passes on datagrams, each of which has one answer, and connections.
-    pub(crate) fn dns(runtime: &Runtime, here: SocketAddr, there: SocketAddr) -> Self {
+    pub fn dns(runtime: &Runtime, here: SocketAddr, there: SocketAddr) -> Self {
         let link = Self(watch::Sender::default());
         link.accept(runtime, here, there, None);
         let socket = runtime.block_on(UdpSocket::bind(here)).expect("a free port for a link");
@@ -62,7 +63,8 @@ impl Link {
         link
     }
 
-    pub(crate) fn set(&self, mode: Mode) {
+    /// Makes it so from now on.
+    pub fn set(&self, mode: Mode) {
         self.0.send_replace(mode);
     }
 
@@ -216,7 +218,7 @@ async fn answer(question: &[u8], there: SocketAddr, mode: Watch) -> Option<Vec<u
 mod tests {
     use std::sync::Mutex;
 
-    use fedgate_tests::address::Address;
+    use crate::address::Address;
 
     use super::*;
 
