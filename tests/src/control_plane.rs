@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::artifacts;
 use crate::process::{Process, is_ok, run};
+use crate::witness::Witness;
 
 /// The port of the admin API.
 pub const ADMIN_PORT: u16 = 8600;
@@ -37,6 +38,7 @@ pub struct ControlPlane {
     dir: PathBuf,
     process: Option<Process>,
     launcher: Vec<String>,
+    witness: Witness,
 }
 
 // === impl ControlPlane ===
@@ -62,14 +64,16 @@ impl ControlPlane {
         fs::create_dir_all(&dir).expect("a folder for the control plane");
         fs::write(dir.join("fedgate.toml"), configuration(ip, &secrets, servers, discovery))
             .expect("the configuration");
-        let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned() };
+        let launcher = launcher.to_owned();
+        let witness = Witness::new(admin_url(ip));
+        let mut control_plane = Self { ip, dir, process: None, launcher, witness };
         control_plane.restart();
         control_plane
     }
 
     /// Starts it again, on the same store, and waits until it is ready.
     pub fn restart(&mut self) {
-        self.process = None;
+        self.kill();
         let fedgate = artifacts::fedgate().into_os_string();
         let mut words = self.launcher.iter().map(OsString::from).chain([fedgate]);
         let mut command = Command::new(words.next().expect("at least fedgate"));
@@ -78,10 +82,17 @@ impl ControlPlane {
         let url = format!("{}/readyz", self.url());
         process.wait_until("the control plane is ready", || is_ok(&url));
         self.process = Some(process);
+        self.witness.set_present(true);
+    }
+
+    /// Who can be asked what it says of a request, while it runs.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     /// SIGTERM, and its end.
     pub fn terminate(&mut self) {
+        self.witness.set_present(false);
         self.process().signal(Signal::TERM);
         let status = self.process().wait();
         assert!(status.success(), "{status}: {}", self.log());
@@ -98,6 +109,7 @@ impl ControlPlane {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
+        self.witness.set_present(false);
         self.process = None;
     }
 
@@ -127,12 +139,14 @@ impl ControlPlane {
 
     /// Stops it in its tracks: its ports are open, and nothing ever comes back.
     pub fn freeze(&mut self) {
+        self.witness.set_present(false);
         self.process().signal(Signal::STOP);
     }
 
     /// Undoes [`ControlPlane::freeze`].
     pub fn thaw(&mut self) {
         self.process().signal(Signal::CONT);
+        self.witness.set_present(true);
     }
 
     /// The folder of configuration, store and log.
@@ -142,7 +156,7 @@ impl ControlPlane {
 
     /// The admin API.
     pub fn url(&self) -> String {
-        format!("http://{}:{ADMIN_PORT}", self.ip)
+        admin_url(self.ip)
     }
 
     /// The verdict API.
@@ -163,6 +177,10 @@ impl ControlPlane {
             self.cli(&["domain", "add", domain]).expect("a domain can be added");
         }
     }
+}
+
+fn admin_url(ip: Ipv4Addr) -> String {
+    format!("http://{ip}:{ADMIN_PORT}")
 }
 
 fn configuration(ip: Ipv4Addr, secrets: &Path, servers: &[SocketAddr], discovery: &str) -> String {

@@ -35,6 +35,7 @@ pub mod process;
 pub mod scenario;
 pub mod scripted;
 pub mod signing;
+pub mod witness;
 pub mod world;
 
 pub use world::{World, WorldBuilder};

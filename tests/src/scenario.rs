@@ -10,6 +10,7 @@ use crate::caller::{Answer, CallError, Caller};
 use crate::dns::service;
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
+use crate::witness::Witness;
 
 /// One of the two backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub trait Stage {
     fn authority(&self) -> &Authority;
     /// Runs the backend's command line as an administrator.
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String>;
+    /// Whom to ask what is to become of a request at this backend's doors, where that can be asked from here.
+    fn witness(&self, side: Side) -> Option<Witness>;
     /// Changes DNS; each line is a command of nsupdate.
     fn update_dns(&self, commands: &[&str]);
     /// Kills the backend's control plane.
@@ -43,7 +46,7 @@ pub trait Stage {
 
     /// A service of one backend searches for a user of another.
     fn send(&self, from: Side, domain: &str) -> Result<Answer, CallError> {
-        Local::new(self.egress(from)).call(domain, "search-users")
+        Local::new(self.egress(from)).explained_by(self.witness(from)).call(domain, "search-users")
     }
 
     /// Somebody searches for a user at a backend's ingress.
@@ -54,7 +57,7 @@ pub trait Stage {
         origin: Option<&str>,
     ) -> Result<Answer, CallError> {
         let (name, trust) = (at.infrastructure(), self.authority().pem());
-        let caller = Caller::new(self.ingress(at), name, trust, identity);
+        let caller = Caller::new(self.ingress(at), name, trust, identity).explained_by(self.witness(at));
         let headers: Vec<_> =
             origin.map(|origin| ("wire-origin-domain", origin.as_bytes())).into_iter().collect();
         self.runtime().block_on(async { caller.call("search-users", &headers).await })

@@ -14,6 +14,7 @@ use fedgate_tests::control_plane::ADMIN_TOKEN;
 use fedgate_tests::envoy::{EGRESS_PORT, INGRESS_PORT};
 use fedgate_tests::pki::{Authority, Identity, Leaf};
 use fedgate_tests::scenario::{self, ALLOWED, NO_ANSWER, Scenario, Side, Stage};
+use fedgate_tests::witness::Witness;
 use fedgate_tests::world::accept_untrusted;
 use fedgate_tests::{World, artifacts};
 use tokio::runtime::Runtime;
@@ -110,6 +111,10 @@ impl Stage for Backends {
 
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
         self.world(side).control_plane.as_ref().expect("a control plane").cli(command)
+    }
+
+    fn witness(&self, side: Side) -> Option<Witness> {
+        self.world(side).witness()
     }
 
     fn update_dns(&self, commands: &[&str]) {

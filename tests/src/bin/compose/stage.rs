@@ -7,6 +7,7 @@ use std::process::Stdio;
 use fedgate_tests::envoy::EGRESS_PORT;
 use fedgate_tests::pki::Authority;
 use fedgate_tests::scenario::{self, ALLOWED, Side, Stage};
+use fedgate_tests::witness::Witness;
 use tokio::io::{copy_bidirectional, join};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -78,6 +79,11 @@ impl Stage for Containers {
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
         let token = ["--token-file", "/run/fedgate/admin.token"];
         self.project.exec(&service(side, "control-plane"), &[&["fedgate"], command, &token].concat())
+    }
+
+    fn witness(&self, _: Side) -> Option<Witness> {
+        // The admin APIs are for their containers alone.
+        None
     }
 
     fn update_dns(&self, commands: &[&str]) {
