@@ -21,6 +21,7 @@ pub mod artifacts;
 pub mod backend;
 pub mod brig;
 pub mod caller;
+pub mod checkup;
 pub mod clock;
 pub mod control_plane;
 pub mod disk;

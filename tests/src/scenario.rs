@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use crate::caller::{Answer, CallError, Caller};
+use crate::checkup::{Findings, Outlook};
 use crate::dns::service;
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
@@ -41,6 +42,8 @@ pub trait Stage {
     fn kill_control_plane(&mut self, side: Side);
     /// Starts it again, and waits until it is ready.
     fn restart_control_plane(&mut self, side: Side);
+    /// What `fedgate check` goes by, where the backend's Envoy is.
+    fn outlook(&self, side: Side) -> Outlook;
     /// What requests run on.
     fn runtime(&self) -> &Runtime;
 
@@ -79,7 +82,16 @@ pub struct Scenario {
     /// Status and label.
     pub expected: (u16, &'static str),
     /// What became of it.
-    pub answer: Result<Answer, CallError>,
+    pub outcome: Outcome,
+}
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Of a request.
+    Answer(Result<Answer, CallError>),
+    /// Of a look at a backend.
+    Check(Findings),
 }
 
 /// What stands for an answer where there is none, because the TLS handshake failed.
@@ -145,8 +157,8 @@ impl Play<'_> {
         expected: (u16, &'static str),
         request: impl FnOnce(&Self) -> Result<Answer, CallError>,
     ) {
-        let answer = request(self);
-        (self.tell)(Scenario { name, story, expected, answer });
+        let outcome = Outcome::Answer(request(self));
+        (self.tell)(Scenario { name, story, expected, outcome });
     }
 
     fn whole_way(&mut self) {
@@ -416,17 +428,19 @@ impl Scenario {
 
     /// Status and label.
     pub fn outcome(&self) -> (u16, String) {
-        match &self.answer {
-            Ok(answer) => (answer.status, answer.label()),
-            Err(_) => (NO_ANSWER.0, NO_ANSWER.1.to_owned()),
+        match &self.outcome {
+            Outcome::Answer(Ok(answer)) => (answer.status, answer.label()),
+            Outcome::Answer(Err(_)) => (NO_ANSWER.0, NO_ANSWER.1.to_owned()),
+            Outcome::Check(findings) => findings.outcome(),
         }
     }
 
     /// What the caller was told, or what the other backend received.
     pub fn message(&self) -> String {
-        let answer = match &self.answer {
-            Ok(answer) => answer.json(),
-            Err(CallError(error)) => return error.clone(),
+        let answer = match &self.outcome {
+            Outcome::Answer(Ok(answer)) => answer.json(),
+            Outcome::Answer(Err(CallError(error))) => return error.clone(),
+            Outcome::Check(findings) => return findings.message(),
         };
         let text = |key: &str| answer[key].as_str().unwrap_or_default();
         if !text("message").is_empty() {
