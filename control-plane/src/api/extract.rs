@@ -188,7 +188,8 @@ async fn read_whole(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     while length <= limit + EXCESS
         && let Some(piece) = pieces.next().await
     {
-        let piece = piece.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
+        let piece =
+            piece.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
         length += piece.len();
         if length <= limit {
             bytes.extend_from_slice(&piece);
