@@ -17,9 +17,10 @@ use tokio_rustls::client::TlsStream;
 pub use crate::http2::{Answer, CallError, Header, Http2};
 use crate::http2::{bounded, with_wires};
 use crate::pki::Identity;
+use crate::witness::{Beside, Door, Witness};
 
 /// Who calls, and whom. Each connection makes its own TLS session, unless it says otherwise.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     address: SocketAddr,
     server_name: String,
@@ -27,11 +28,15 @@ pub struct Caller {
     source: Option<Ipv4Addr>,
     preface: Vec<u8>,
     identity: Option<Identity>,
+    witness: Option<Witness>,
 }
 
 /// One HTTP/1.1 connection.
 #[derive(Debug)]
-pub struct Http1(TlsStream<TcpStream>);
+pub struct Http1 {
+    stream: TlsStream<TcpStream>,
+    witness: Option<Arc<Beside>>,
+}
 
 /// One HTTP/2 connection of raw frames, for what a client library refuses to send.
 #[derive(Debug)]
@@ -73,7 +78,8 @@ impl Caller {
         config.resumption = Resumption::disabled();
         let server_name = server_name.to_owned();
         let identity = identity.cloned();
-        Self { address, server_name, config, source: None, preface: vec![], identity }
+        let (source, preface, witness) = (None, vec![], None);
+        Self { address, server_name, config, source, preface, identity, witness }
     }
 
     /// The same caller, at this address of its own.
@@ -88,6 +94,19 @@ impl Caller {
     pub fn beginning_with(mut self, preface: &[u8]) -> Self {
         self.preface = preface.to_vec();
         self
+    }
+
+    /// The same caller, whose answers are compared with what this control plane says, if there is one.
+    #[must_use]
+    pub fn explained_by(mut self, witness: Option<Witness>) -> Self {
+        self.witness = witness;
+        self
+    }
+
+    /// The same caller, whose answers are not compared, because …
+    #[must_use]
+    pub fn unexplained(self, _because: &str) -> Self {
+        self.explained_by(None)
     }
 
     /// The certificate that it shows, if any.
@@ -127,15 +146,18 @@ impl Caller {
 
     /// Opens a connection for HTTP/1.1.
     pub async fn http1(&self) -> Result<Http1, CallError> {
-        Ok(Http1(self.connect(b"http/1.1").await?))
+        let witness = self.witness.clone().map(|it| it.beside(Door::Http1(self.clone())));
+        Ok(Http1 { stream: self.connect(b"http/1.1").await?, witness })
     }
 
     /// Opens a connection for HTTP/2.
     pub async fn http2(&self) -> Result<Http2, CallError> {
-        Http2::over(self.connect(b"h2").await?, "https://infra.b.com").await
+        let witness = self.witness.clone().map(|it| it.beside(Door::Http2(self.clone())));
+        let open = Http2::over(self.connect(b"h2").await?, "https://infra.b.com").await?;
+        Ok(open.beside(witness))
     }
 
-    /// Opens a connection for HTTP/2 in raw frames.
+    /// Opens a connection for HTTP/2 in raw frames. What comes is not read so far that it could be compared.
     pub async fn raw_http2(&self) -> Result<RawHttp2, CallError> {
         let mut stream = self.connect(b"h2").await?;
         let settings = frame(4, 0, 0, &[]);
@@ -173,9 +195,9 @@ impl ResolvesClientCert for Always {
 // === impl Http1 ===
 
 impl Http1 {
-    /// Sends raw bytes, and reads one answer.
+    /// Sends raw bytes, and reads one answer. It is not compared.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer, CallError> {
-        bounded(self.0.write_all(request)).await?;
+        bounded(self.stream.write_all(request)).await?;
         let mut read = Vec::new();
         loop {
             if let Some((mut answer, head, length)) = parse_head(&read)?
@@ -184,7 +206,7 @@ impl Http1 {
                 answer.body = body.to_vec();
                 return Ok(answer);
             }
-            if bounded(self.0.read_buf(&mut read)).await? == 0 {
+            if bounded(self.stream.read_buf(&mut read)).await? == 0 {
                 return Err(CallError("the connection ended before the answer".to_owned()));
             }
         }
@@ -192,7 +214,7 @@ impl Http1 {
 
     /// Sends raw bytes, and waits for nothing.
     pub async fn send(&mut self, request: &[u8]) -> Result<(), CallError> {
-        bounded(self.0.write_all(request)).await
+        bounded(self.stream.write_all(request)).await
     }
 
     /// Waits until the server has ended the connection; an error where it does not.
@@ -200,7 +222,7 @@ impl Http1 {
         let mut read = Vec::new();
         let end = async {
             // However it ends: with a word, or without.
-            while self.0.read_buf(&mut read).await.is_ok_and(|octets| octets > 0) {}
+            while self.stream.read_buf(&mut read).await.is_ok_and(|octets| octets > 0) {}
             std::io::Result::Ok(())
         };
         bounded(end).await
@@ -208,17 +230,21 @@ impl Http1 {
 
     /// Whether the TLS session of an earlier connection was resumed.
     pub fn resumed(&self) -> bool {
-        matches!(self.0.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed))
+        matches!(self.stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed))
     }
 
-    /// Calls a remote procedure of brig.
+    /// Calls a remote procedure of brig, and compares the answer.
     pub async fn call(&mut self, rpc: &str, headers: &[Header<'_>]) -> Result<Answer, CallError> {
         let mut request = format!("POST {} HTTP/1.1\r\nhost: infra.b.com\r\n", path(rpc)).into_bytes();
         for (name, value) in with_wires(headers) {
             request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         request.extend_from_slice(b"content-length: 2\r\n\r\n{}");
-        self.exchange(&request).await
+        let answer = self.exchange(&request).await?;
+        if let Some(witness) = &self.witness {
+            witness.confirm(&path(rpc), headers, &answer).await;
+        }
+        Ok(answer)
     }
 }
 

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::artifacts;
 use crate::etcd::Etcd;
 use crate::process::{Process, is_ok, run};
+use crate::witness::Witness;
 
 /// The port of the admin API.
 pub const ADMIN_PORT: u16 = 8600;
@@ -41,6 +42,7 @@ pub struct ControlPlane {
     launcher: Vec<String>,
     /// The cluster of its store, while it is used.
     etcd: Option<(Arc<Etcd>, String)>,
+    witness: Witness,
 }
 
 /// Where a control plane keeps its list.
@@ -112,14 +114,16 @@ impl ControlPlane {
             let _ = write!(toml, "[store]\nurl = \"{url}\"\n");
         }
         fs::write(dir.join("fedgate.toml"), toml).expect("the configuration");
-        let mut control_plane = Self { ip, dir, process: None, launcher: launcher.to_owned(), etcd };
+        let launcher = launcher.to_owned();
+        let witness = Witness::new(admin_url(ip));
+        let mut control_plane = Self { ip, dir, process: None, launcher, etcd, witness };
         control_plane.restart();
         control_plane
     }
 
     /// Starts it again, on the same store, and waits until it is ready.
     pub fn restart(&mut self) {
-        self.process = None;
+        self.kill();
         let fedgate = artifacts::fedgate().into_os_string();
         let mut words = self.launcher.iter().map(OsString::from).chain([fedgate]);
         let mut command = Command::new(words.next().expect("at least fedgate"));
@@ -128,10 +132,17 @@ impl ControlPlane {
         let url = format!("{}/readyz", self.url());
         process.wait_until("the control plane is ready", || is_ok(&url));
         self.process = Some(process);
+        self.witness.set_present(true);
+    }
+
+    /// Who can be asked what it says of a request, while it runs.
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     /// SIGTERM, and its end.
     pub fn terminate(&mut self) {
+        self.witness.set_present(false);
         self.process().signal(Signal::TERM);
         let status = self.process().wait();
         assert!(status.success(), "{status}: {}", self.log());
@@ -148,6 +159,7 @@ impl ControlPlane {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
+        self.witness.set_present(false);
         self.process = None;
     }
 
@@ -181,12 +193,14 @@ impl ControlPlane {
 
     /// Stops it in its tracks: its ports are open, and nothing ever comes back.
     pub fn freeze(&mut self) {
+        self.witness.set_present(false);
         self.process().signal(Signal::STOP);
     }
 
     /// Undoes [`ControlPlane::freeze`].
     pub fn thaw(&mut self) {
         self.process().signal(Signal::CONT);
+        self.witness.set_present(true);
     }
 
     /// The folder of configuration, store and log.
@@ -196,7 +210,7 @@ impl ControlPlane {
 
     /// The admin API.
     pub fn url(&self) -> String {
-        format!("http://{}:{ADMIN_PORT}", self.ip)
+        admin_url(self.ip)
     }
 
     /// The verdict API.
@@ -217,6 +231,10 @@ impl ControlPlane {
             self.cli(&["domain", "add", domain]).expect("a domain can be added");
         }
     }
+}
+
+fn admin_url(ip: Ipv4Addr) -> String {
+    format!("http://{ip}:{ADMIN_PORT}")
 }
 
 fn configuration(ip: Ipv4Addr, secrets: &Path, servers: &[SocketAddr], discovery: &str) -> String {

@@ -1,8 +1,8 @@
 //! Envoy with the repository's own `envoy/ingress.yaml` or `envoy/both.yaml`, moved to a world's addresses and files.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -188,6 +188,11 @@ impl Envoy {
         let (file, next) = (self.dir.join("tls").join(name), self.dir.join("next.pem"));
         fs::write(&next, pem).expect("a PEM file");
         fs::rename(next, file).expect("the file moves into place");
+    }
+
+    /// The folder of certificates.
+    pub fn certificates(&self) -> PathBuf {
+        self.dir.join("tls")
     }
 
     /// All that Envoy and the filter wrote: log lines and access log.
@@ -414,7 +419,11 @@ fn write_tls(dir: &Path, identity: &Identity, trust: &str) {
         ("outgoing.pem", trust),
     ];
     for (name, pem) in files {
-        fs::write(dir.join(&version).join(name), pem).expect("a PEM file");
+        let path = dir.join(&version).join(name);
+        fs::write(&path, pem).expect("a PEM file");
+        if path.extension().is_some_and(|it| it == "key") {
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a key of its own");
+        }
         if !dir.join(name).is_symlink() {
             symlink(Path::new("..data").join(name), dir.join(name)).expect("a symbolic link");
         }

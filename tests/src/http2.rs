@@ -2,6 +2,7 @@
 //! prior knowledge. What is sent has the headers that Wire's client sends, and no `Content-Type`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,6 +11,8 @@ use h2::client::{SendRequest, handshake};
 use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::witness::Beside;
 
 /// How long one exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -25,10 +28,11 @@ pub type Header<'a> = (&'a str, &'a [u8]);
 pub struct Http2 {
     sender: SendRequest<Bytes>,
     origin: String,
+    witness: Option<Arc<Beside>>,
 }
 
 /// An answer to one request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
@@ -52,7 +56,13 @@ impl Http2 {
     {
         let (sender, connection) = bounded(handshake(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, origin: origin.to_owned() })
+        Ok(Self { sender, origin: origin.to_owned(), witness: None })
+    }
+
+    /// The same connection, on which each answer is compared.
+    #[must_use]
+    pub(crate) fn beside(self, witness: Option<Arc<Beside>>) -> Self {
+        Self { witness, ..self }
     }
 
     /// Calls a remote procedure of brig, at its ingress.
@@ -60,17 +70,32 @@ impl Http2 {
         self.request("POST", &format!("/federation/brig/{rpc}"), headers).await
     }
 
-    /// Sends a request of any method and path.
+    /// Sends a request of any method and path, and compares the answer.
     pub async fn request(
         &self,
         method: &str,
         path: &str,
         headers: &[Header<'_>],
     ) -> Result<Answer, CallError> {
-        Answer::read(self.open(method, path, headers, "{}".into()).await?).await
+        self.send(method, path, headers, "{}".into()).await
     }
 
-    /// Sends a request with this body, and gives the answer as it comes.
+    /// Sends a request with this body, and compares the answer.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[Header<'_>],
+        body: Bytes,
+    ) -> Result<Answer, CallError> {
+        let answer = Answer::read(self.open(method, path, headers, body).await?).await?;
+        if let Some(witness) = &self.witness {
+            witness.confirm(path, headers, &answer).await;
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request with this body, and gives the answer as it comes. It is not compared.
     pub async fn open(
         &self,
         method: &str,

@@ -21,6 +21,7 @@ pub mod artifacts;
 pub mod backend;
 pub mod brig;
 pub mod caller;
+pub mod checkup;
 pub mod clock;
 pub mod control_plane;
 pub mod disk;
@@ -38,6 +39,7 @@ pub mod rng;
 pub mod scenario;
 pub mod scripted;
 pub mod signing;
+pub mod witness;
 pub mod world;
 
 pub use world::{World, WorldBuilder};

@@ -40,6 +40,8 @@ pub struct Leaf {
     pub key_usages: Vec<KeyUsagePurpose>,
     /// The kind of key.
     pub key: Key,
+    /// Whether it is signed with SHA-1; certificates with DNS names only.
+    pub is_weak: bool,
     /// Whether it claims to be an authority itself.
     pub is_ca: bool,
     /// Extensions of one's own: OID and DER value; an OID may stand twice.
@@ -132,7 +134,7 @@ impl Authority {
 
     /// Issues a certificate.
     pub fn issue(&self, leaf: &Leaf) -> Identity {
-        if let Key::P521 = leaf.key {
+        if leaf.is_weak || matches!(leaf.key, Key::P521) {
             return self.issue_by_openssl(leaf);
         }
         let key = leaf.key.generate();
@@ -183,10 +185,14 @@ impl Authority {
             file("ca.key", &self.issuer.key().serialize_pem()),
             file("extensions", &extensions),
         ];
+        let (curve, digest) = match leaf.key {
+            Key::P521 => ("ec_paramgen_curve:P-521", "-sha256"),
+            Key::P256 | Key::P384 | Key::Ed25519 | Key::Rsa => ("ec_paramgen_curve:P-256", "-sha1"),
+        };
         let openssl = |command: &mut Command| run(command.current_dir(&dir)).expect("openssl does it");
         openssl(
             Command::new("openssl").args(["req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt"]).args([
-                "ec_paramgen_curve:P-521",
+                curve,
                 "-subj",
                 "/CN=fedgate test",
                 "-keyout",
@@ -197,7 +203,9 @@ impl Authority {
         );
         openssl(
             Command::new("openssl")
-                .args(["x509", "-req", "-in", "leaf.csr", "-days", "1", "-out", "leaf.pem", "-CA"])
+                .args([
+                    "x509", "-req", digest, "-in", "leaf.csr", "-days", "1", "-out", "leaf.pem", "-CA",
+                ])
                 .arg(authority)
                 .arg("-CAkey")
                 .arg(issuer)
@@ -237,6 +245,7 @@ impl Default for Leaf {
             purposes: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
             key_usages: vec![KeyUsagePurpose::DigitalSignature],
             key: Key::P256,
+            is_weak: false,
             is_ca: false,
             extensions: vec![],
         }

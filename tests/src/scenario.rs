@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use crate::caller::{Answer, CallError, Caller};
+use crate::checkup::{Findings, Outlook};
 use crate::dns::service;
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
+use crate::witness::Witness;
 
 /// One of the two backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +34,22 @@ pub trait Stage {
     fn authority(&self) -> &Authority;
     /// Runs the backend's command line as an administrator.
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String>;
+    /// Whom to ask what is to become of a request at this backend's doors, where that can be asked from here.
+    fn witness(&self, side: Side) -> Option<Witness>;
     /// Changes DNS; each line is a command of nsupdate.
     fn update_dns(&self, commands: &[&str]);
     /// Kills the backend's control plane.
     fn kill_control_plane(&mut self, side: Side);
     /// Starts it again, and waits until it is ready.
     fn restart_control_plane(&mut self, side: Side);
+    /// What `fedgate check` goes by, where the backend's Envoy is.
+    fn outlook(&self, side: Side) -> Outlook;
     /// What requests run on.
     fn runtime(&self) -> &Runtime;
 
     /// A service of one backend searches for a user of another.
     fn send(&self, from: Side, domain: &str) -> Result<Answer, CallError> {
-        Local::new(self.egress(from)).call(domain, "search-users")
+        Local::new(self.egress(from)).explained_by(self.witness(from)).call(domain, "search-users")
     }
 
     /// Somebody searches for a user at a backend's ingress.
@@ -54,7 +60,7 @@ pub trait Stage {
         origin: Option<&str>,
     ) -> Result<Answer, CallError> {
         let (name, trust) = (at.infrastructure(), self.authority().pem());
-        let caller = Caller::new(self.ingress(at), name, trust, identity);
+        let caller = Caller::new(self.ingress(at), name, trust, identity).explained_by(self.witness(at));
         let headers: Vec<_> =
             origin.map(|origin| ("wire-origin-domain", origin.as_bytes())).into_iter().collect();
         self.runtime().block_on(async { caller.call("search-users", &headers).await })
@@ -76,7 +82,16 @@ pub struct Scenario {
     /// Status and label.
     pub expected: (u16, &'static str),
     /// What became of it.
-    pub answer: Result<Answer, CallError>,
+    pub outcome: Outcome,
+}
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Of a request.
+    Answer(Result<Answer, CallError>),
+    /// Of a look at a backend.
+    Check(Findings),
 }
 
 /// What stands for an answer where there is none, because the TLS handshake failed.
@@ -142,8 +157,8 @@ impl Play<'_> {
         expected: (u16, &'static str),
         request: impl FnOnce(&Self) -> Result<Answer, CallError>,
     ) {
-        let answer = request(self);
-        (self.tell)(Scenario { name, story, expected, answer });
+        let outcome = Outcome::Answer(request(self));
+        (self.tell)(Scenario { name, story, expected, outcome });
     }
 
     fn whole_way(&mut self) {
@@ -413,17 +428,19 @@ impl Scenario {
 
     /// Status and label.
     pub fn outcome(&self) -> (u16, String) {
-        match &self.answer {
-            Ok(answer) => (answer.status, answer.label()),
-            Err(_) => (NO_ANSWER.0, NO_ANSWER.1.to_owned()),
+        match &self.outcome {
+            Outcome::Answer(Ok(answer)) => (answer.status, answer.label()),
+            Outcome::Answer(Err(_)) => (NO_ANSWER.0, NO_ANSWER.1.to_owned()),
+            Outcome::Check(findings) => findings.outcome(),
         }
     }
 
     /// What the caller was told, or what the other backend received.
     pub fn message(&self) -> String {
-        let answer = match &self.answer {
-            Ok(answer) => answer.json(),
-            Err(CallError(error)) => return error.clone(),
+        let answer = match &self.outcome {
+            Outcome::Answer(Ok(answer)) => answer.json(),
+            Outcome::Answer(Err(CallError(error))) => return error.clone(),
+            Outcome::Check(findings) => return findings.message(),
         };
         let text = |key: &str| answer[key].as_str().unwrap_or_default();
         if !text("message").is_empty() {

@@ -18,6 +18,7 @@ use crate::envoy::{Deployed, Envoy, Special};
 use crate::local::Local;
 use crate::pki::{Authority, Identity, Leaf};
 use crate::signing::{Anchor, Signing};
+use crate::witness::Witness;
 
 /// A backend, `b.com` unless it is named, whose ingress is `infra.b.com`, with everything around it.
 ///
@@ -35,6 +36,7 @@ pub struct World {
     /// The authority that the ingress trusts, and that signed its own certificate.
     pub authority: Arc<Authority>,
     domain: String,
+    is_explained: bool,
     runtime: Runtime,
     dir: TempDir,
     address: Address,
@@ -54,6 +56,7 @@ pub struct WorldBuilder {
     domain: Option<String>,
     authority: Option<Arc<Authority>>,
     egress: bool,
+    is_unexplained: bool,
     signed: Option<(Vec<(String, Signing)>, Anchor)>,
     store: Option<String>,
     address: Option<Address>,
@@ -99,12 +102,23 @@ impl World {
 
     /// A caller that shows this certificate.
     pub fn caller(&self, identity: &Identity) -> Caller {
-        Caller::new(self.envoy.address(), &self.infrastructure(), self.authority.pem(), Some(identity))
+        self.caller_at(self.envoy.address(), Some(identity))
     }
 
     /// A caller without a certificate.
     pub fn anonymous(&self) -> Caller {
-        Caller::new(self.envoy.address(), &self.infrastructure(), self.authority.pem(), None)
+        self.caller_at(self.envoy.address(), None)
+    }
+
+    /// A caller of this ingress by way of another address.
+    pub fn caller_at(&self, address: SocketAddr, identity: Option<&Identity>) -> Caller {
+        Caller::new(address, &self.infrastructure(), self.authority.pem(), identity)
+            .explained_by(self.witness())
+    }
+
+    /// Who says what is to become of a request here, if anybody can.
+    pub fn witness(&self) -> Option<Witness> {
+        self.control_plane.as_ref().filter(|_| self.is_explained).map(ControlPlane::witness)
     }
 
     /// The backend domain.
@@ -119,7 +133,7 @@ impl World {
 
     /// One of this backend's own services, which calls others through the egress.
     pub fn local(&self) -> Local {
-        Local::new(self.envoy.egress())
+        Local::new(self.envoy.egress()).explained_by(self.witness())
     }
 
     /// Announces this backend in a BIND: its federator, and the address of that.
@@ -260,6 +274,13 @@ impl WorldBuilder {
         self
     }
 
+    /// No answer in this world is compared with what its control plane says, because …
+    #[must_use]
+    pub fn unexplained(mut self, _because: &str) -> Self {
+        self.is_unexplained = true;
+        self
+    }
+
     /// Leaves the control plane's place empty.
     #[must_use]
     pub fn without_control_plane(mut self) -> Self {
@@ -327,7 +348,19 @@ impl WorldBuilder {
         let mut special = self.envoy;
         special.egress = self.egress.then(|| domain.clone());
         let envoy = Envoy::start(ip, dir.path(), &identity, authority.pem(), &special);
-        World { envoy, control_plane, dns, backend, authority, domain, runtime, dir, address }
+        let is_explained = !self.is_unexplained;
+        World {
+            envoy,
+            control_plane,
+            dns,
+            backend,
+            authority,
+            domain,
+            is_explained,
+            runtime,
+            dir,
+            address,
+        }
     }
 }
 

@@ -242,6 +242,8 @@ async fn with_headers(mut response: Response) -> Response {
 }
 
 #[cfg(test)]
+mod account_tests;
+#[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
 mod lookups_tests;

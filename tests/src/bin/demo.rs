@@ -5,15 +5,17 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use fedgate_tests::caller::{Answer, CallError};
+use fedgate_tests::checkup::{self, Outlook};
 use fedgate_tests::control_plane::ADMIN_TOKEN;
-use fedgate_tests::envoy::{EGRESS_PORT, INGRESS_PORT};
+use fedgate_tests::envoy::{self, EGRESS_PORT, INGRESS_PORT};
 use fedgate_tests::pki::{Authority, Identity, Leaf};
-use fedgate_tests::scenario::{self, ALLOWED, NO_ANSWER, Scenario, Side, Stage};
+use fedgate_tests::scenario::{self, ALLOWED, NO_ANSWER, Outcome, Scenario, Side, Stage};
+use fedgate_tests::witness::Witness;
 use fedgate_tests::world::accept_untrusted;
 use fedgate_tests::{World, artifacts};
 use tokio::runtime::Runtime;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     };
     rare_certificates(&backends.b, &mut tell);
     scenario::play(&mut backends, &mut tell);
+    checkup::look(&backends, &mut tell);
     let told = if args.check { check(&scenarios) } else { show(&scenarios) };
     if let Err(error) = told {
         eprintln!("demo: cannot print: {error}");
@@ -112,6 +115,23 @@ impl Stage for Backends {
         self.world(side).control_plane.as_ref().expect("a control plane").cli(command)
     }
 
+    fn witness(&self, side: Side) -> Option<Witness> {
+        self.world(side).witness()
+    }
+
+    fn outlook(&self, side: Side) -> Outlook {
+        let world = self.world(side);
+        let mut fedgate = Command::new(artifacts::fedgate());
+        let url = world.control_plane.as_ref().expect("a control plane").url();
+        fedgate.env("FEDGATE_URL", url).env("FEDGATE_TOKEN", ADMIN_TOKEN);
+        Outlook {
+            fedgate,
+            certificates: world.envoy.certificates().display().to_string(),
+            dns: self.a.dns.address(),
+            envoy: format!("http://{}:{}", world.ip(), envoy::ADMIN_PORT),
+        }
+    }
+
     fn update_dns(&self, commands: &[&str]) {
         self.a.dns.update(commands);
     }
@@ -156,7 +176,8 @@ fn rare_certificates(world: &World, tell: &mut dyn FnMut(Scenario)) {
             |world, _| call_past_expiry(world),
         ),
     ] {
-        tell(Scenario { name, story, expected, answer: request(world, &stranger) });
+        let outcome = Outcome::Answer(request(world, &stranger));
+        tell(Scenario { name, story, expected, outcome });
     }
 }
 

@@ -221,7 +221,11 @@ impl Site {
         if let Ok(disk) = &disk {
             launcher.extend(disk.launcher());
         }
-        let mut builder = World::builder().egress().backend(side.domain()).launcher(launcher);
+        let mut builder = World::builder()
+            .egress()
+            .backend(side.domain())
+            .launcher(launcher)
+            .unexplained("faults come at random moments; `checker` judges");
         builder = builder.discovery("allow_private_addresses = true\n");
         if let Some(other) = other {
             builder = builder.joins(other);

@@ -57,7 +57,7 @@ impl Nginx {
 
     /// Somebody who calls the balancer, for the ingress, from an address of his own.
     fn caller(&self, world: &World, identity: Option<&Identity>) -> Caller {
-        let caller = Caller::new(self.address, &world.infrastructure(), world.authority.pem(), identity);
+        let caller = world.caller_at(self.address, identity);
         caller.from(world.ip())
     }
 }

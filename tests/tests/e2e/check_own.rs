@@ -3,11 +3,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Instant;
 
+use fedgate_tests::clock::WallClock;
 use fedgate_tests::control_plane::VIEWER_TOKEN;
+use fedgate_tests::disk::Disk;
 use fedgate_tests::envoy::ADMIN_PORT;
 use fedgate_tests::pki::{Authority, Identity, Leaf};
 use fedgate_tests::process::PATIENCE;
@@ -112,6 +115,38 @@ fn a_byte_order_mark_in_the_bundle_is_found() {
     );
 }
 
+/// What is found where our ingress presents this.
+#[track_caller]
+fn presented(leaf: &Leaf, expected: &[&str]) {
+    let site = Site::new();
+    let (mut ingress, mut files) = good(&site);
+    ingress.identity = site.authority.issue(leaf);
+    files.server = ingress.identity.clone();
+    let _listening = site.serve(&ingress);
+    check(&site, &files).is(expected);
+}
+
+#[test]
+fn a_certificate_that_ends_in_five_days_is_found() {
+    let soon = || Leaf { not_before: -85 * DAYS, not_after: 5 * DAYS, ..leaf() };
+    presented(&soon(), &["certificate-ends-soon"]);
+    planted(|site, files| files.client = site.authority.issue(&soon()), &["certificate-ends-soon"]);
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_found() {
+    let ended = || Leaf { not_before: -90 * DAYS, not_after: -60, ..leaf() };
+    presented(&ended(), &["certificate-expired"]);
+    planted(|site, files| files.client = site.authority.issue(&ended()), &["certificate-expired"]);
+}
+
+#[test]
+fn an_ingress_that_nobody_reaches_is_found() {
+    let site = Site::new();
+    let (_, files) = good(&site);
+    check(&site, &files).is(&["target-dead"]);
+}
+
 #[test]
 fn windows_line_ends_in_the_bundle_are_none_of_our_business() {
     planted(|_, files| files.trust = files.trust.replace('\n', "\r\n"), &[]);
@@ -199,10 +234,18 @@ fn an_authority_that_the_bundle_lacks_is_found() {
 
 /// What `--self` finds that is worse than good to know, of a world's control plane, and of what these words name.
 pub(crate) fn check_world<W: AsRef<OsStr>>(world: &World, args: &[W]) -> Vec<String> {
+    above_info(&mut at_home(world, args))
+}
+
+fn at_home<W: AsRef<OsStr>>(world: &World, args: &[W]) -> Command {
     let url = world.control_plane.as_ref().unwrap().url();
     let mut command = Command::new(artifacts::fedgate());
     command.args(["check", "--self", "--json", "--dns-server", &world.dns.address().to_string()]);
     command.args(args).env("FEDGATE_URL", url).env("FEDGATE_TOKEN", VIEWER_TOKEN);
+    command
+}
+
+fn above_info(command: &mut Command) -> Vec<String> {
     let output = command.output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap().iter().filter(|it| it["severity"] != "info");
@@ -266,6 +309,48 @@ fn a_gate_as_the_reference_has_it_is_in_order_and_one_without_the_filter_is_foun
     assert!(found.iter().any(|code| code == "forged-origin-answered"), "{found:?}");
 }
 
+#[test]
+fn a_clock_of_ours_that_is_off_is_found() {
+    let world = World::builder().start();
+    let words = at_the_gate(&world);
+    eventually_found(&world, &words, &[]);
+    let clock = WallClock::new();
+    for (seconds, expected) in [
+        (0, None),
+        (180, Some("clock-differs")),
+        (-180, Some("clock-differs")),
+        (600, Some("clock-wrong")),
+        (-600, Some("clock-wrong")),
+    ] {
+        clock.set(seconds);
+        let mut command = at_home(&world, &words);
+        assert_eq!(above_info(command.envs(clock.environment())), Vec::from_iter(expected), "{seconds}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_to_is_found() {
+    let disk = match Disk::mount(1) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            // Past the harness, which keeps for itself what a test prints that passes.
+            let words = format!("SKIPPED a_store…: no disk can be mounted here: {reason}\n");
+            return std::io::stderr().write_all(words.as_bytes()).unwrap();
+        }
+    };
+    let world = World::builder().launcher(disk.launcher()).start();
+    eventually_found::<&str>(&world, &[], &[]);
+    disk.fill();
+    // The store's files may have some room in them still.
+    let cli = |domain: &str| world.control_plane.as_ref().unwrap().cli(&["domain", "add", domain]);
+    let full = (0..10_000).any(|n| cli(&format!("d{n}.com")).is_err());
+    assert!(full, "a disk that is full");
+    eventually_found::<&str>(&world, &[], &["store-not-writable"]);
+    disk.make_room();
+    cli("z.com").unwrap();
+    eventually_found::<&str>(&world, &[], &[]);
+}
+
 /// What names a world's certificates, keys and trust bundle; its SRV record is announced with that.
 fn at_the_gate(world: &World) -> Vec<String> {
     world.announce(&world.dns);
@@ -280,7 +365,6 @@ fn at_the_gate(world: &World) -> Vec<String> {
         ("--trust", "trust.pem"),
     ] {
         let file = tls.join(name);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         words.extend([flag.to_owned(), file.to_str().unwrap().to_owned()]);
     }
     words

@@ -1,8 +1,7 @@
 //! What a test expects of a request, and whether it came so.
 
+use fedgate_tests::World;
 use fedgate_tests::caller::{Answer, CallError, Caller, Header};
-use fedgate_tests::control_plane::ControlPlane;
-use fedgate_tests::{World, explain};
 
 /// The end of one request.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,6 @@ pub(crate) fn check_http1(
 ) {
     let rpc = format!("{}-h1", name.replace('_', "-"));
     let answer = world.run(async { caller.http1().await?.call(&rpc, headers).await });
-    compare(world, caller, headers, &answer);
     assert_expected(world, &rpc, answer, expect);
 }
 
@@ -45,40 +43,9 @@ pub(crate) fn check_http2(
     headers: &[Header<'_>],
     expect: Expect,
 ) {
-    let (rpc, answer) = call_http2(world, caller, name, headers);
-    compare(world, caller, headers, &answer);
-    assert_expected(world, &rpc, answer, expect);
-}
-
-/// Calls over HTTP/2 where the control plane cannot be asked, or the filter has not heard what it would say.
-pub(crate) fn check_filter_alone(
-    world: &World,
-    caller: &Caller,
-    name: &str,
-    headers: &[Header<'_>],
-    expect: Expect,
-) {
-    let (rpc, answer) = call_http2(world, caller, name, headers);
-    assert_expected(world, &rpc, answer, expect);
-}
-
-fn call_http2(
-    world: &World,
-    caller: &Caller,
-    name: &str,
-    headers: &[Header<'_>],
-) -> (String, Result<Answer, CallError>) {
     let rpc = format!("{}-h2", name.replace('_', "-"));
     let answer = world.run(async { caller.call(&rpc, headers).await });
-    (rpc, answer)
-}
-
-/// Compares what the filter answers with what `explain` says, where there is a control plane to ask.
-fn compare(world: &World, caller: &Caller, headers: &[Header<'_>], answer: &Result<Answer, CallError>) {
-    let url = world.control_plane.as_ref().filter(|it| it.id().is_some()).map(ControlPlane::url);
-    if let (Some(url), Ok(answer)) = (url, answer) {
-        explain::compare(&url, caller.identity(), headers, answer);
-    }
+    assert_expected(world, &rpc, answer, expect);
 }
 
 /// Compares what came with what was to come, at the caller and at the backend.

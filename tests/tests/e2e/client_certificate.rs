@@ -156,6 +156,7 @@ fn both_versions_of_tls_lead_to_the_same_decisions() {
                 world.authority.pem(),
                 Some(&world.identity(&[host])),
             );
+            let caller = caller.explained_by(world.witness());
             check(
                 &world,
                 &caller,

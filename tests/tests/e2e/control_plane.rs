@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use crate::claim::Expect::{Permit, Refuse};
-use crate::claim::{Expect, check_filter_alone, check_http2, origin};
+use crate::claim::{Expect, check_http2, origin};
 
 const UNAVAILABLE: Expect = Refuse(503, "verdict-unavailable");
 
@@ -84,8 +84,8 @@ fn stopped_in_its_tracks_it_costs_a_time_out_and_heals() {
     let caller = world.caller(&world.identity(&["infra.x.com"]));
     check_http2(&world, &caller, "warm", &[origin("a.com")], Permit("a.com"));
     world.control_plane().freeze();
-    check_filter_alone(&world, &caller, "frozen_warm", &[origin("a.com")], Permit("a.com"));
-    check_filter_alone(&world, &caller, "frozen_cold", &[origin("c.com")], UNAVAILABLE);
+    check_http2(&world, &caller, "frozen_warm", &[origin("a.com")], Permit("a.com"));
+    check_http2(&world, &caller, "frozen_cold", &[origin("c.com")], UNAVAILABLE);
     world.control_plane().thaw();
     heals(&world, &caller, "c.com");
 }
@@ -105,7 +105,7 @@ fn a_body_waits_with_its_headers_even_where_envoy_was_told_to_let_it_go() {
     let mismatch = Refuse(403, "authentication-failure");
     check_http2(&world, &caller, "body_refused", &[origin("d.com")], mismatch);
     world.control_plane().freeze();
-    check_filter_alone(&world, &caller, "body_frozen", &[origin("c.com")], UNAVAILABLE);
+    check_http2(&world, &caller, "body_frozen", &[origin("c.com")], UNAVAILABLE);
     world.control_plane().thaw();
     heals(&world, &caller, "c.com");
 }

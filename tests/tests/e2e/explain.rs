@@ -1,18 +1,21 @@
-//! `fedgate explain`: what it says, to whom; and that its comparison with the filter, which [`crate::claim`] makes for
+//! `fedgate explain`: what it says, to whom; and that its comparison with the filter, which callers make for
 //! all tests, is one.
 
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, Output};
 
 use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VIEWER_TOKEN};
 use fedgate_tests::dns::srv;
+use fedgate_tests::explain::{self, Question};
 use fedgate_tests::pki::{Leaf, San};
 use fedgate_tests::process::http;
-use fedgate_tests::{World, artifacts, explain};
+use fedgate_tests::{World, artifacts};
 use serde_json::{Value, json};
 
 use crate::claim::Expect::{Permit, Refuse};
 use crate::claim::{check, origin};
+use crate::egress::caller;
 use crate::shared;
 
 fn fedgate(world: &World, args: &[&str]) -> Output {
@@ -38,24 +41,67 @@ fn post(world: &World, token: &str, body: &str) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap())
 }
 
+/// How many answers of this world's were compared so far.
+fn compared(world: &World) -> usize {
+    world.witness().unwrap().compared()
+}
+
 #[test]
-fn what_the_filter_answers_is_compared_with_what_explain_says() {
-    let world = shared();
-    let before = explain::compared();
+fn each_answer_to_a_request_is_compared_with_what_explain_says() {
+    let world = World::builder().records([srv("a.com", 60, "infra.a.com.")]).allow(&["a.com"]).start();
     let (right, wrong) = (world.identity(&["infra.a.com"]), world.identity(&["other.a.com"]));
     check(&world, &world.caller(&right), "explain_right", &[origin("a.com")], Permit("a.com"));
     let refused = Refuse(403, "authentication-failure");
     check(&world, &world.caller(&wrong), "explain_wrong", &[origin("a.com")], refused);
-    assert!(explain::compared() >= before + 4, "each answer, over both versions of HTTP");
+    assert_eq!(compared(&world), 4, "over both versions of HTTP");
+    let open = world.run(world.caller(&wrong).http2()).unwrap();
+    let answer = world.run(open.call("explained", &[origin("a.com")])).unwrap();
+    assert_eq!(compared(&world), 5, "on a connection that is open");
+    let alone = world.caller(&wrong).unexplained("it is this that is tried");
+    world.run(alone.call("unexplained", &[origin("a.com")])).unwrap();
+    assert_eq!(compared(&world), 5, "unless a test does without");
 
     let url = world.control_plane.as_ref().unwrap().url();
-    let answer =
-        world.run(async { world.caller(&wrong).call("explained", &[origin("a.com")]).await }).unwrap();
-    let difference = |identity, claim| explain::difference(&url, identity, &[origin(claim)], &answer);
-    assert_eq!(difference(Some(&wrong), "a.com"), None);
+    let differs = |identity, claim| {
+        let headers = [origin(claim)];
+        let question = Question::Incoming(identity, &headers);
+        explain::difference(&url, VIEWER_TOKEN, question, &answer).unwrap().is_some()
+    };
+    assert!(!differs(Some(&wrong), "a.com"));
     for (identity, claim) in [(Some(&right), "a.com"), (None, "a.com"), (Some(&wrong), "unlisted.com")] {
-        assert!(difference(identity, claim).is_some(), "a difference is seen: {claim}");
+        assert!(differs(identity, claim), "a difference is seen: {claim}");
     }
+}
+
+#[test]
+fn each_answer_to_a_call_of_our_own_is_compared_with_what_explain_says() {
+    let records = [srv("b.com", 60, "infra.b.com."), "infra.b.com. 60 A 127.0.0.1".to_owned()];
+    let world = caller().records(records).allow(&["b.com", "absent.com"]).start();
+    let local = world.local();
+    // The first is permitted, though it comes to nothing.
+    for (n, domain, status) in [(1, "b.com", 521), (2, "absent.com", 422), (3, "unlisted.com", 400)] {
+        let answer = local.call(domain, "get-user").unwrap();
+        assert_eq!(answer.status, status, "{domain}: {}", answer.json());
+        assert_eq!(compared(&world), n, "{domain}");
+    }
+    let denied = local.call("unlisted.com", "get-user").unwrap();
+    let url = world.control_plane.as_ref().unwrap().url();
+    let differs = |path| {
+        explain::difference(&url, VIEWER_TOKEN, Question::Outgoing(path), &denied).unwrap().is_some()
+    };
+    assert!(!differs("/rpc/unlisted.com/brig/get-user"));
+    assert!(differs("/rpc/b.com/brig/get-user"), "a difference is seen");
+}
+
+#[test]
+fn a_filter_that_never_agrees_with_explain_fails_the_test() {
+    let world = shared();
+    let other = World::builder().start();
+    let caller = world.caller(&world.identity(&["infra.a.com"])).explained_by(other.witness());
+    let call = async { caller.call("explained-by-another", &[origin("a.com")]).await };
+    let failed = std::panic::catch_unwind(AssertUnwindSafe(|| world.run(call))).unwrap_err();
+    let words = failed.downcast_ref::<String>().unwrap();
+    assert!(words.contains("the filter says None") && words.contains("federation-denied"), "{words}");
 }
 
 #[test]

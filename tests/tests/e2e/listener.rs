@@ -170,6 +170,7 @@ fn a_shadow_decides_and_logs_but_lets_everything_pass() {
         .records([srv("a.com", 60, "infra.a.com.")])
         .allow(&["a.com"])
         .edit("\"mode\": \"enforce\"", "\"mode\": \"shadow\"")
+        .unexplained("what is refused passes")
         .start();
     let caller = world.caller(&world.identity(&["evil.example"]));
     let call = |rpc: &str, domain: &[u8]| {

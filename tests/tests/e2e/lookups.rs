@@ -7,7 +7,7 @@ use fedgate_tests::process::eventually;
 use fedgate_tests::world::WorldBuilder;
 
 use crate::claim::Expect::{Permit, Refuse};
-use crate::claim::{Expect, assert_expected, check_filter_alone, check_http2, origin};
+use crate::claim::{Expect, assert_expected, check_http2, origin};
 use crate::feed::informed;
 use crate::line::{ASK_THE_LINE, Line};
 
@@ -73,7 +73,13 @@ fn a_page_of_the_feed_that_comes_late_counts_when_it_comes() {
     let failures = stat(&world, "wasmcustom.fedgate.ingress.feed_failures");
     line.hold();
     world.control_plane.as_ref().unwrap().cli(&["strategy", "set", "allowNone"]).unwrap();
-    check_filter_alone(&world, &caller, "before_page", &[origin("a.com")], Permit("a.com"));
+    check_http2(
+        &world,
+        &caller.clone().unexplained("its control plane answers no poll"),
+        "before_page",
+        &[origin("a.com")],
+        Permit("a.com"),
+    );
     line.flow();
     let connection = connection(&world, "infra.x.com");
     eventually("the page counts", || {

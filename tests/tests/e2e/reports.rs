@@ -64,6 +64,38 @@ fn what_the_ingress_sees_is_told_and_kept_while_the_control_plane_is_away() {
 }
 
 #[test]
+fn a_filter_that_is_not_to_report_decides_all_the_same_and_tells_nothing() {
+    let key = "\"max_staleness_s\": 900,";
+    let world = World::builder()
+        .egress()
+        .records([srv("a.com", 3600, "infra.a.com.")])
+        .allow(&["a.com"])
+        // That of the ingress alone: the egress tells of its calls.
+        .edit(key, &format!("{key} \"reports\": false,"))
+        .start();
+    assert_status(&ask(&world, &["infra.a.com"], "a.com"), 200);
+    assert_status(&ask(&world, &["other.a.com"], "a.com"), 403);
+    assert_status(&ask(&world, &["infra.z.com"], "z.com"), 400);
+    let control_plane = world.control_plane.as_ref().unwrap();
+    // Four reports in turn: the ingress has had the time for two, at least.
+    for count in 1..=4 {
+        assert_status(&world.local().call("y.com", "search-users").unwrap(), 400);
+        eventually("the egress tells of one more", || {
+            (seen(control_plane, "y.com", "egress", "federation-denied")["count"] == count).then_some(())
+        });
+    }
+    for domain in ["a.com", "z.com"] {
+        let shown = shown(control_plane, domain);
+        assert!(shown["seen"].as_array().is_none_or(Vec::is_empty), "{shown}");
+        assert!(shown["certificate"].is_null(), "{shown}");
+    }
+    let status: Value =
+        serde_json::from_str(&control_plane.cli(&["status", "--json"]).unwrap()).unwrap();
+    let filters = status["envoys"]["filters"].as_array().unwrap();
+    assert_eq!(filters.iter().map(|it| &it["role"]).collect::<Vec<_>>(), ["egress"], "{status}");
+}
+
+#[test]
 fn a_call_that_fails_is_told_with_the_address_that_it_went_to() {
     let world = caller().start();
     let control_plane = world.control_plane.as_ref().unwrap();

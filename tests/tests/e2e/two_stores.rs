@@ -42,6 +42,7 @@ impl Stage {
         );
         let names = ["one.com", "two.com", "both.com", "new.com"];
         let world = builder
+            .unexplained("two control planes answer in turn")
             .records(names.map(|name| srv(name, 3600, "infra.x.com.")))
             .allow(listed)
             .edit(endpoints, &another)

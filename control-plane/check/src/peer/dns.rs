@@ -164,9 +164,23 @@ pub(super) async fn addresses(ledger: &mut Ledger<'_>, dns: &Dns, place: &Place)
     ledger.begins(claim);
     let resolve = |family| dns.plain.resolve(host, family);
     let (v4, v6) = futures_util::future::join(resolve(Family::V4), resolve(Family::V6)).await;
+    usable(ledger, claim, host, &v4, &v6);
+    let named = "the target has them itself";
+    if dns.plain.is_alias(host).await {
+        ledger.found(named, &codes::TARGET_IS_ALIAS, format!("{host} is an alias"));
+    } else {
+        ledger.passed(named, format!("{host} is no alias"));
+    }
+    // Some of each family.
+    let some = |found: Addresses| found.usable.into_iter().take(MAX_ADDRESSES);
+    some(v4).chain(some(v6)).map(|address| SocketAddr::new(address, *port)).collect()
+}
+
+/// What the addresses of both families are worth.
+fn usable(ledger: &mut Ledger<'_>, claim: &str, host: &HostName, v4: &Addresses, v6: &Addresses) {
     let usable: Vec<IpAddr> = v4.usable.iter().chain(&v6.usable).copied().collect();
     let private: BTreeSet<IpAddr> = v4.private.iter().chain(&v6.private).copied().collect();
-    match (usable.is_empty(), private.is_empty(), trouble(&v4, &v6)) {
+    match (usable.is_empty(), private.is_empty(), trouble(v4, v6)) {
         (false, true, None) => ledger.passed(claim, each(&usable)),
         (false, _, Some(trouble)) => ledger.found(claim, &codes::ADDRESS_LOOKUP_HALF, trouble),
         (false, false, None) => ledger.found(claim, &codes::ADDRESS_PASSED_OVER, each(&private)),
@@ -180,15 +194,6 @@ pub(super) async fn addresses(ledger: &mut Ledger<'_>, dns: &Dns, place: &Place)
             );
         }
     }
-    let named = "the target has them itself";
-    if dns.plain.is_alias(host).await {
-        ledger.found(named, &codes::TARGET_IS_ALIAS, format!("{host} is an alias"));
-    } else {
-        ledger.passed(named, format!("{host} is no alias"));
-    }
-    // Some of each family.
-    let some = |found: Addresses| found.usable.into_iter().take(MAX_ADDRESSES);
-    some(v4).chain(some(v6)).map(|address| SocketAddr::new(address, *port)).collect()
 }
 
 fn each<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {
@@ -200,4 +205,44 @@ fn trouble(v4: &Addresses, v6: &Addresses) -> Option<String> {
     let told = |kind, found: &Addresses| Some(format!("{kind}: {}", found.trouble.as_ref()?));
     let both: Vec<_> = told("A", v4).into_iter().chain(told("AAAA", v6)).collect();
     if both.is_empty() { None } else { Some(both.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn found(usable: &[&str], private: &[&str], trouble: Option<&str>) -> Addresses {
+        let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Addresses {
+            usable: parsed(usable),
+            private: parsed(private),
+            ttl: Duration::from_secs(60),
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn what_addresses_are_worth_has_its_code() {
+        let (public, private) = (&["9.9.9.9"][..], &["10.0.0.1"][..]);
+        let none = || found(&[], &[], None);
+        for (v4, v6, expected) in [
+            (found(public, &[], None), none(), None),
+            (found(public, private, None), none(), Some("address-passed-over")),
+            (found(public, &[], None), found(&[], &["fd00::1"], None), Some("address-passed-over")),
+            (found(public, &[], None), found(&[], &[], Some("timeout")), Some("address-lookup-half")),
+            (found(&[], private, None), none(), Some("address-private")),
+            (found(&[], private, Some("timeout")), none(), Some("address-private")),
+            (found(&[], &[], Some("timeout")), none(), Some("address-lookup-failed")),
+            (none(), none(), Some("address-missing")),
+        ] {
+            let mut ignore = |_: crate::Progress<'_>| ();
+            let mut ledger = Ledger::new(&mut ignore);
+            usable(&mut ledger, "addresses", &"infra.a.com".parse().unwrap(), &v4, &v6);
+            let report = ledger.close("a target");
+            let codes: Vec<_> = report.findings().map(|finding| finding.code.name).collect();
+            assert_eq!(codes, Vec::from_iter(expected), "{v4:?} {v6:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fedgate_tests::caller::{Answer, CallError};
 use fedgate_tests::pki::{Authority, Identity, Leaf};
-use fedgate_tests::scenario::{self, NO_ANSWER, Scenario, Side, Stage};
+use fedgate_tests::scenario::{self, NO_ANSWER, Outcome, Scenario, Side, Stage};
 
 use crate::stage::Containers;
 
@@ -113,7 +113,7 @@ impl Play<'_> {
     }
 
     fn tell(&mut self, name: &'static str, expected: Expected, answer: Result<Answer, CallError>) {
-        (self.tell)(Scenario { name, story: name, expected, answer });
+        (self.tell)(Scenario { name, story: name, expected, outcome: Outcome::Answer(answer) });
     }
 }
 

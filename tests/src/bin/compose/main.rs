@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use deaths::Play;
+use fedgate_tests::checkup;
 use fedgate_tests::scenario::{self, Scenario};
 use project::Project;
 use stage::Containers;
@@ -50,6 +51,7 @@ fn play(args: &Args) -> Result<bool, String> {
         scenarios.push(scenario);
     };
     scenario::play(&mut stage, &mut tell);
+    checkup::look(&stage, &mut tell);
     Play { stage: &stage, tell: &mut tell }.play();
 
     let failed: Vec<_> = scenarios.iter().filter(|scenario| !scenario.is_ok()).collect();

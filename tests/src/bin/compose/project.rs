@@ -78,6 +78,12 @@ impl Project {
         (Ipv4Addr::new(a, b, c, host), INGRESS_PORT).into()
     }
 
+    /// Where DNS is asked by the containers.
+    pub(crate) fn dns() -> SocketAddr {
+        let [a, b, c] = NETWORK;
+        (Ipv4Addr::new(a, b, c, 53), 53).into()
+    }
+
     /// A file of a container, running or not.
     pub(crate) fn file(&self, service: &str, path: &str) -> Result<String, String> {
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
+use std::process::{self, Stdio};
 
-use fedgate_tests::envoy::EGRESS_PORT;
+use fedgate_tests::checkup::Outlook;
+use fedgate_tests::envoy::{ADMIN_PORT, EGRESS_PORT};
 use fedgate_tests::pki::Authority;
 use fedgate_tests::scenario::{self, ALLOWED, Side, Stage};
+use fedgate_tests::witness::Witness;
 use tokio::io::{copy_bidirectional, join};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -78,6 +80,28 @@ impl Stage for Containers {
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
         let token = ["--token-file", "/run/fedgate/admin.token"];
         self.project.exec(&service(side, "control-plane"), &[&["fedgate"], command, &token].concat())
+    }
+
+    fn witness(&self, _: Side) -> Option<Witness> {
+        // The admin APIs are for their containers alone.
+        None
+    }
+
+    fn outlook(&self, side: Side) -> Outlook {
+        let administer = service(side, "control-plane");
+        let token = self.project.exec(&administer, &["cat", "/run/fedgate/admin.token"]);
+        let token = token.expect("an administrator's token");
+        let envoy = self.project.container(&service(side, "envoy")).expect("a container of Envoy's");
+        let mut fedgate = process::Command::new("docker");
+        // By name alone: the value is in nobody's list of processes.
+        fedgate.args(["exec", "--env", "FEDGATE_TOKEN", &envoy, "fedgate"]);
+        fedgate.env("FEDGATE_TOKEN", token.trim());
+        Outlook {
+            fedgate,
+            certificates: "/etc/fedgate/tls".to_owned(),
+            dns: Project::dns(),
+            envoy: format!("http://127.0.0.1:{ADMIN_PORT}"),
+        }
     }
 
     fn update_dns(&self, commands: &[&str]) {

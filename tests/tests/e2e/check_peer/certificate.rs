@@ -61,6 +61,13 @@ fn a_key_of_a_kind_that_is_not_accepted_is_found() {
 }
 
 #[test]
+fn a_signature_over_sha_1_is_found() {
+    let site = Site::new();
+    let leaf = Leaf { is_weak: true, ..good() };
+    shown(&site, site.authority.issue(&leaf), &["signature-weak"]);
+}
+
+#[test]
 fn a_key_that_may_not_sign_is_found() {
     let site = Site::new();
     let leaf = Leaf { key_usages: vec![rcgen::KeyUsagePurpose::KeyAgreement], ..good() };

@@ -3,12 +3,13 @@
 use std::future::pending;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fedgate_tests::address::Address;
-use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConnection, Stream, SupportedProtocolVersion};
 
 use super::site::{Clients, Ingress, PORT, Site, answering, srv};
 
@@ -55,6 +56,28 @@ fn a_call_without_answer_is_found() {
     let router = axum::Router::new().fallback(axum::routing::any(async || pending::<()>().await));
     let _listening = site.serve(&Ingress { router, ..site.good() });
     site.check(&["--timeout", "500ms"]).is(&["call-unanswered"]);
+}
+
+#[test]
+fn who_agrees_on_http_2_and_speaks_something_else_is_found() {
+    let site = Site::new();
+    let config = Arc::new(site.good().config());
+    let listener = TcpListener::bind(site.address()).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut tls = ServerConnection::new(config.clone()).unwrap();
+            let mut stream = stream.unwrap();
+            // Some show no certificate that would do, and some leave before they are answered.
+            if tls.complete_io(&mut stream).is_ok() {
+                let mut stream = Stream::new(&mut tls, &mut stream);
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+                // Until they go.
+                let _ = stream.read_to_end(&mut vec![]);
+            }
+        }
+    });
+    site.check(&[]).is(&["http2-broken"]);
 }
 
 #[test]

@@ -212,7 +212,8 @@ impl Ingress {
         Peer::start(address, self.config(), self.router.clone())
     }
 
-    fn config(&self) -> ServerConfig {
+    /// How it shakes hands.
+    pub(crate) fn config(&self) -> ServerConfig {
         let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.trust.as_bytes()) {
