@@ -111,7 +111,7 @@ impl ControlPlane {
         };
         let mut toml = configuration(ip, &secrets, servers, discovery);
         if let Some(url) = url {
-            let _ = write!(toml, "[store]\nurl = \"{url}\"\n");
+            toml.insert_str(0, &format!("[store]\nurl = \"{url}\"\n"));
         }
         fs::write(dir.join("fedgate.toml"), toml).expect("the configuration");
         let launcher = launcher.to_owned();
@@ -201,6 +201,11 @@ impl ControlPlane {
     pub fn thaw(&mut self) {
         self.process().signal(Signal::CONT);
         self.witness.set_present(true);
+    }
+
+    /// Whether its store is a file of its own.
+    pub fn has_a_file(&self) -> bool {
+        self.etcd.is_none()
     }
 
     /// The folder of configuration, store and log.

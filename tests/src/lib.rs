@@ -30,6 +30,7 @@ pub mod envoy;
 pub mod etcd;
 pub mod explain;
 pub mod http2;
+pub mod linear;
 pub mod link;
 pub mod local;
 pub mod peer;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedgate_store::StoreError;
-use fedgate_store::etcd::{Etcd, Event, MAX_OCTETS, MAX_OPERATIONS, Operation, WatchEnd};
+use fedgate_store::etcd::{Etcd, Event, Item, MAX_OCTETS, MAX_OPERATIONS, Operation, WatchEnd};
 use fedgate_store::sqlite::{millis, time};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::finding::{Kept, Key};
+use super::finding::{HOST, Kept, Key};
 use super::when::When;
 use super::{Heard, Keep, Watched};
 
@@ -136,7 +136,10 @@ impl Keep for EtcdFindings {
 
 /// All that is there, in the order in which it was written, but for what is by `but`; and up to where that was read.
 async fn all(etcd: &Etcd, but: Option<u64>) -> Result<(Vec<Heard>, i64), StoreError> {
-    let (mut items, read) = etcd.range(FINDINGS, END, 0).await?;
+    let (items, read) = etcd.range(FINDINGS, END, 0).await?;
+    // Hosts last: they are of use to us where domains point at them.
+    let is_host = |item: &Item| item.key.strip_prefix(FINDINGS).is_some_and(|key| key.starts_with(HOST));
+    let (hosts, mut items): (Vec<_>, Vec<_>) = items.into_iter().partition(is_host);
     items.sort_by_key(|item| item.changed_at);
     let written = items.chunk_by(|one, other| one.changed_at == other.changed_at);
     let mut heard: Vec<_> = written
@@ -145,7 +148,8 @@ async fn all(etcd: &Etcd, but: Option<u64>) -> Result<(Vec<Heard>, i64), StoreEr
             revision: items.last().map_or(0, |item| item.changed_at),
         })
         .collect();
-    heard.push(Heard { findings: Vec::new(), revision: read });
+    let findings = hosts.iter().filter_map(|item| finding(&item.key, &item.value, but)).collect();
+    heard.push(Heard { findings, revision: read });
     Ok((heard, read))
 }
 

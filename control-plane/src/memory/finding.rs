@@ -70,7 +70,7 @@ struct Discovery {
 }
 
 const DOMAIN: &str = "domain";
-const HOST: &str = "host";
+pub(super) const HOST: &str = "host";
 
 // === impl Addresses ===
 

@@ -88,7 +88,9 @@ impl Entry {
         match (self.cause, &self.standing) {
             (Cause::Finding, _) => self.sequence <= found,
             // Behind it may be what was found before.
-            (Cause::List, Standing::Listed(Listed { known: Some(_), .. })) => false,
+            (Cause::List, Standing::Listed(Listed { known: Some(known), .. })) if is_word(known) => {
+                false
+            }
             (Cause::List, Standing::Listed(_) | Standing::Removed) => self.sequence <= listed,
         }
     }
