@@ -77,7 +77,9 @@ impl Feed {
         // Where several say the same, which of them says it is no matter.
         let control_plane = list.age().is_none().then(|| format!("{epoch:016x}"));
         let speaker = Speaker { store: Some(store.to_owned()), control_plane };
-        let feed = Arc::new(Self::new(list.clone(), Log::new(epoch), basis.to_owned(), speaker));
+        let mut log = Log::new(epoch);
+        log.rests_on(basis);
+        let feed = Arc::new(Self::new(list.clone(), log, basis.to_owned(), speaker));
         let follower = {
             let feed = feed.clone();
             move |change: &Change| {

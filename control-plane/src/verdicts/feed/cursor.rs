@@ -26,6 +26,8 @@ pub(super) struct Shared {
     pub(super) seal: String,
     /// The store's own revision up to which findings had been heard.
     pub(super) heard: i64,
+    /// What verdicts rest on; see [`FeedPage::basis`](fedgate_policy::FeedPage::basis).
+    pub(super) basis: String,
 }
 
 /// A text that is no cursor.
@@ -37,8 +39,8 @@ impl fmt::Display for Cursor {
         let Self { epoch, position, began, shared } = self;
         write!(f, "{epoch:016x}.{position}")?;
         began.map_or(Ok(()), |began| write!(f, ".{began}"))?;
-        let Some(Shared { revision, seal, heard }) = shared else { return Ok(()) };
-        write!(f, "-{revision}.{seal}.{heard}")
+        let Some(Shared { revision, seal, heard, basis }) = shared else { return Ok(()) };
+        write!(f, "-{revision}.{seal}.{heard}.{basis}")
     }
 }
 
@@ -67,15 +69,13 @@ impl FromStr for Shared {
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
         let number = |text: &str| text.parse::<i64>().ok().filter(|it| *it >= 0).ok_or(NoCursor);
-        let mut parts = text.split('.');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(revision), Some(seal), Some(heard), None)
-                if seal.bytes().all(|b| b.is_ascii_alphanumeric()) =>
-            {
-                Ok(Self { revision: number(revision)?, seal: seal.to_owned(), heard: number(heard)? })
-            }
-            _ => Err(NoCursor),
+        let parts: Vec<_> = text.split('.').collect();
+        let &[revision, seal, heard, basis] = parts.as_slice() else { return Err(NoCursor) };
+        if !seal.bytes().chain(basis.bytes()).all(|b| b.is_ascii_alphanumeric()) {
+            return Err(NoCursor);
         }
+        let (seal, basis) = (seal.to_owned(), basis.to_owned());
+        Ok(Self { revision: number(revision)?, seal, heard: number(heard)?, basis })
     }
 }
 
@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_is_written() {
-        let shared = Shared { revision: 7, seal: "00ff".to_owned(), heard: i64::MAX };
+        let shared =
+            Shared { revision: 7, seal: "00ff".to_owned(), heard: i64::MAX, basis: "b".to_owned() };
         for shared in [None, Some(shared)] {
             for began in [None, Some(0), Some(9)] {
                 for (epoch, position) in [(0, 0), (1, 7), (u64::MAX, u64::MAX)] {
@@ -106,8 +107,19 @@ mod tests {
             assert_eq!(text.parse::<Cursor>(), Err(NoCursor), "{text}");
         }
         assert_eq!(format!("1.{huge}").parse::<Cursor>(), Err(NoCursor));
-        for shared in ["", "1", "1.a", "1.a.", "-1.a.1", "1.a.-1", "1.a.1.1", "1.!.1", "x.a.1", "1.a.x"]
-        {
+        for shared in [
+            "",
+            "1",
+            "1.a",
+            "1.a.1",
+            "-1.a.1.b",
+            "1.a.-1.b",
+            "1.a.1.b.1",
+            "1.!.1.b",
+            "1.a.1.!",
+            "x.a.1.b",
+            "1.a.x.b",
+        ] {
             assert_eq!(format!("1.2-{shared}").parse::<Cursor>(), Err(NoCursor), "{shared}");
         }
     }

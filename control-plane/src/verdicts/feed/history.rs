@@ -23,6 +23,8 @@ pub(super) struct History {
     /// The last writes, each with its revision and name, and the number of the log's last change by then.
     writes: VecDeque<(i64, String, u64)>,
     marks: VecDeque<Mark>,
+    /// What verdicts rest on: on anything else nobody goes on.
+    basis: String,
 }
 
 /// Findings up to that revision of the store had been taken in by the log's number.
@@ -52,6 +54,11 @@ pub(super) enum Place {
 // === impl History ===
 
 impl History {
+    /// Verdicts rest on this.
+    pub(super) fn rests_on(&mut self, basis: &str) {
+        self.basis = basis.chars().filter(char::is_ascii_alphanumeric).collect();
+    }
+
     /// All that the log has is that write's, and what came before.
     pub(super) fn seal(&mut self, revision: i64, name: &str, sequence: u64) {
         if name.is_empty() || self.writes.back().is_some_and(|(_, last, _)| last == name) {
@@ -97,12 +104,15 @@ impl History {
     pub(super) fn now(&self) -> Option<Shared> {
         let (revision, seal, _) = self.writes.back()?;
         let heard = self.heard().unwrap_or(0);
-        Some(Shared { revision: *revision, seal: seal.clone(), heard })
+        Some(Shared { revision: *revision, seal: seal.clone(), heard, basis: self.basis.clone() })
     }
 
     /// Where whoever has come that far is in our log.
     pub(super) fn place(&self, cursor: &Shared) -> Place {
         let Some((last, _, _)) = self.writes.back() else { return Place::Nowhere };
+        if cursor.basis != self.basis {
+            return Place::Nowhere;
+        }
         if cursor.revision > *last {
             return Place::Ahead;
         }
@@ -127,7 +137,7 @@ mod tests {
     use super::*;
 
     fn cursor(revision: i64, seal: &str, heard: i64) -> Shared {
-        Shared { revision, seal: seal.to_owned(), heard }
+        Shared { revision, seal: seal.to_owned(), heard, basis: String::new() }
     }
 
     fn behind(listed: u64, found: u64) -> Place {
@@ -167,6 +177,21 @@ mod tests {
         for (heard, number) in [(400, 30), (1_000, 30), (399, 20), (300, 20), (299, 10), (100, 10)] {
             let place = history.place(&cursor(5, "c", heard));
             assert_eq!(place, behind(45, number), "what was under way is told again: {heard}");
+        }
+    }
+
+    #[test]
+    fn nobody_goes_on_with_what_rests_on_other_settings() {
+        let mut history = History::default();
+        history.rests_on("ab-12!");
+        history.mark(0, 0, Instant::now());
+        history.seal(1, "a", 1);
+        let mine = history.now().unwrap();
+        assert_eq!((mine.basis.as_str(), history.place(&mine)), ("ab12", behind(1, 0)));
+        for basis in ["", "ab13"] {
+            let other = Shared { basis: basis.to_owned(), ..mine.clone() };
+            assert_eq!(history.place(&other), Place::Nowhere);
+            assert_eq!(history.place(&Shared { revision: 9, ..other }), Place::Nowhere);
         }
     }
 

@@ -127,6 +127,11 @@ impl Log {
         }
     }
 
+    /// Verdicts rest on this.
+    pub(super) fn rests_on(&mut self, basis: &str) {
+        self.history.rests_on(basis);
+    }
+
     /// The list is at this revision.
     pub(super) fn at(&mut self, revision: i64) {
         self.revision = revision;
