@@ -104,23 +104,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let epoch = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
-    let recalling = memory.clone();
-    let (recalled, watched) = blocking(move || (recalling.recall(), recalling.watch())).await?;
-    for it in recalled {
-        judge.recall(it.domain, it.found, it.age).await;
-    }
-    let mut listener = None;
-    if let Some(memory::Watched { before, mut news }) = watched {
-        for heard in before {
-            hear(&judge, &memory, heard).await;
-        }
-        let (judge, memory) = (judge.clone(), memory.clone());
-        listener = Some(tokio::spawn(async move {
-            while let Some(heard) = news.recv().await {
-                hear(&judge, &memory, heard).await;
-            }
-        }));
-    }
+    let listener = take_in(&judge, &memory).await?;
     let keeping = memory.clone();
     let keeper = tokio::spawn(async move { keeping.keep().await });
     let refresher = tokio::spawn(refresh(judge.clone()));
@@ -200,6 +184,25 @@ fn open(place: &StorePlace, telemetry: Telemetry) -> Result<(Backend, String, Al
     let keep = Measured::new(keep, telemetry);
     let list = AllowList::open(Box::new(keep), SystemTime::now())?;
     Ok((store, identity, list))
+}
+
+/// Takes in what was found earlier; and what other control planes of the store find, from then on.
+async fn take_in(judge: &Verdicts, memory: &Arc<Memory>) -> io::Result<Option<JoinHandle<()>>> {
+    let recalling = memory.clone();
+    let (recalled, watched) = blocking(move || (recalling.recall(), recalling.watch())).await?;
+    for it in recalled {
+        judge.recall(it.domain, it.found, it.age).await;
+    }
+    let Some(memory::Watched { before, mut news }) = watched else { return Ok(None) };
+    for heard in before {
+        hear(judge, memory, heard).await;
+    }
+    let (judge, memory) = (judge.clone(), memory.clone());
+    Ok(Some(tokio::spawn(async move {
+        while let Some(heard) = news.recv().await {
+            hear(&judge, &memory, heard).await;
+        }
+    })))
 }
 
 /// Takes in what other control planes of the store found.

@@ -130,7 +130,7 @@ impl Pump {
                 Mode::Cut => return cut(),
                 Mode::Garbage(seed) => {
                     if let Some(rng) = &mut self.spoils {
-                        *rng = Rng::new(seed ^ rng.next());
+                        *rng = Rng::new(seed ^ rng.draw());
                         rng.fill(octets);
                         spoiled = true;
                     }

@@ -13,7 +13,7 @@ impl Rng {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,17 +23,18 @@ impl Rng {
 
     /// A number from `low` to below `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low).max(1)
+        low + self.draw() % (high - low).max(1)
     }
 
     /// One of two.
     pub fn coin(&mut self) -> bool {
-        self.next() & (1 << 40) == 0
+        self.draw() & (1 << 40) == 0
     }
 
     /// A source of its own, which does not depend on how much is drawn from this one later.
+    #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self(self.draw())
     }
 
     /// Brings values into any order.
@@ -47,7 +48,7 @@ impl Rng {
     /// Octets without any meaning.
     pub fn fill(&mut self, octets: &mut [u8]) {
         for chunk in octets.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_be_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.draw().to_be_bytes()[..chunk.len()]);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Store for Sqlite {
         let identity = self.0.identity()?;
         self.0.with(|connection| {
             let state = load(connection)?;
-            let records = audit(connection, &Query { limit: i64::MAX as usize, ..Query::default() })?;
+            let records = audit(connection, &Query { limit: 1 << 31, ..Query::default() })?;
             Ok(Whole { identity, state, records })
         })
     }

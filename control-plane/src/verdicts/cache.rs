@@ -41,7 +41,7 @@ pub(super) struct Cache {
     counts: Arc<Counts>,
     /// What others found, for whoever looks domains up ahead of time.
     tell_shared: mpsc::UnboundedSender<(Domain, Arc<Known>)>,
-    shared: Mutex<Option<mpsc::UnboundedReceiver<(Domain, Arc<Known>)>>>,
+    shared: Mutex<Option<Shared>>,
 }
 
 /// What is counted, since the start.
@@ -53,6 +53,9 @@ struct Counts {
 }
 
 type Follower = Box<dyn Fn(&Domain) + Send + Sync>;
+
+/// What others found, as they find it.
+pub(super) type Shared = mpsc::UnboundedReceiver<(Domain, Arc<Known>)>;
 
 type Answers = moka::future::Cache<Domain, Arc<Known>>;
 
@@ -191,7 +194,7 @@ impl Cache {
     }
 
     /// What others found, for the one who looks domains up ahead of time.
-    pub(super) fn shared(&self) -> mpsc::UnboundedReceiver<(Domain, Arc<Known>)> {
+    pub(super) fn shared(&self) -> Shared {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         shared.unwrap_or_else(|| mpsc::unbounded_channel().1)
     }

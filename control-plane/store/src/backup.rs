@@ -31,9 +31,9 @@ impl Database {
         let directory = tempfile::tempdir()?;
         let database = Database::open(&directory.path().join("copy.db"))?;
         fill(database.clone())?;
-        let file = database.copy()?;
+        let copy = database.copy()?;
         database.close()?;
-        Ok(file)
+        Ok(copy)
     }
 
     /// As [`Database::copy`], of a file that nobody uses, whose schema stays as it is. Blocks.
@@ -209,7 +209,12 @@ fn not_to_use(fault: Fault, path: &Path) -> StoreError {
             let other = "name another backup; nothing was changed".to_owned();
             StoreError::Open { file, cause, cure: if has_cure { cure } else { other } }
         }
-        error => error,
+        error @ (StoreError::Row { .. }
+        | StoreError::Full(_)
+        | StoreError::Away { .. }
+        | StoreError::Overtaken
+        | StoreError::Unknown
+        | StoreError::Failed(_)) => error,
     }
 }
 

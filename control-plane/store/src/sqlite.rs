@@ -227,7 +227,11 @@ impl Database {
                 Some(Obstacle { cause, cure }) => format!("{said}: {cause}; {cure}"),
                 None => format!("{}: {said}", display(&self.path)),
             }),
-            error => error,
+            error @ (StoreError::Open { .. }
+            | StoreError::Row { .. }
+            | StoreError::Away { .. }
+            | StoreError::Overtaken
+            | StoreError::Unknown) => error,
         }
     }
 

@@ -111,7 +111,7 @@ impl List {
             FLICKERING.into_iter().chain(outside.map(|(_, domain)| domain)).collect();
         runtime.spawn(async move {
             loop {
-                let domain = domains[usize::try_from(rng.next()).unwrap_or_default() % domains.len()];
+                let domain = domains[usize::try_from(rng.draw()).unwrap_or_default() % domains.len()];
                 let (listed, typed) = (rng.coin(), rng.between(0, 8) == 0);
                 let (list, with) = (self.clone(), Arc::clone(&book));
                 // Of what nobody knows, nothing is said before the list was read.

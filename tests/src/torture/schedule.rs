@@ -71,7 +71,7 @@ impl Schedule {
         {
             faults.push(self.bag.remove(index));
         }
-        Some((faults, fault.duration(&mut self.rng), self.rng.next()))
+        Some((faults, fault.duration(&mut self.rng), self.rng.draw()))
     }
 }
 

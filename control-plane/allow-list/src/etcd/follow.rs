@@ -29,7 +29,7 @@ const LOSS: Duration = Duration::from_secs(2);
 /// Reads all of the list, as it is at one revision of the cluster.
 pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreError> {
     loop {
-        let heard = Instant::now();
+        let begun = Instant::now();
         list.head().await?;
         // The head once more, with all else at the same revision.
         let (entries, at) = list.etcd.range(keys::LIST, &keys::end(keys::LIST), 0).await?;
@@ -40,7 +40,7 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
         for item in entries {
             if item.key == keys::HEAD {
                 let head = Head::read(&item.value)?;
-                sighting = Some(Sighting { head, at: item.changed_at, heard });
+                sighting = Some(Sighting { head, at: item.changed_at, heard: begun });
             } else if let Some(name) = item.key.strip_prefix(keys::DOMAIN) {
                 let mut entry = row::read::<EntryRow>("entry", &item.value)?.entry(now);
                 names.share(&mut entry);
@@ -75,7 +75,7 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
             }
         }
         list.clear_away(&sighting.head).await?;
-        return Ok((state, Sighting { heard, ..sighting }));
+        return Ok((state, sighting));
     }
 }
 
@@ -144,7 +144,12 @@ impl From<StoreError> for End {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Away { .. } => Self::Broke(error.to_string()),
-            _ => Self::Missing(error.to_string()),
+            StoreError::Open { .. }
+            | StoreError::Row { .. }
+            | StoreError::Full(_)
+            | StoreError::Overtaken
+            | StoreError::Unknown
+            | StoreError::Failed(_) => Self::Missing(error.to_string()),
         }
     }
 }
@@ -279,7 +284,7 @@ async fn learn(
 fn changes_of(before: &Head, head: &Head, write: &[Event]) -> Result<Vec<Change>, StoreError> {
     let now = SystemTime::now();
     let mut made = BTreeMap::new();
-    let mut gone = Vec::new();
+    let mut gone: Vec<Box<dyn FnOnce(i64) -> Change>> = Vec::new();
     if head.strategy_revision > before.strategy_revision {
         made.insert(head.strategy_revision, Change::Strategy(head.strategy, head.strategy_revision));
     }
@@ -294,24 +299,25 @@ fn changes_of(before: &Head, head: &Head, write: &[Event]) -> Result<Vec<Change>
                 let token: Token = row::read::<TokenRow>("token", value)?.into();
                 made.insert(token.revision, Change::Token(token));
             }
-            (Some(name), _, None) => gone.push(Change::Remove(domain(name)?, 0)),
-            (_, Some(name), None) => gone.push(Change::Revoke(Arc::from(name), 0)),
+            (Some(name), _, None) => {
+                let domain = domain(name)?;
+                gone.push(Box::new(move |revision| Change::Remove(domain, revision)));
+            }
+            (_, Some(name), None) => {
+                let name = Arc::from(name);
+                gone.push(Box::new(move |revision| Change::Revoke(name, revision)));
+            }
             (None, None, _) => {}
         }
     }
     // What is gone says no revision: each has one of those that are left.
     let mut revision = before.revision;
-    for change in gone {
+    for gone in gone {
         revision = revision.saturating_add(1);
         while made.contains_key(&revision) {
             revision = revision.saturating_add(1);
         }
-        let change = match change {
-            Change::Remove(domain, _) => Change::Remove(domain, revision),
-            Change::Revoke(name, _) => Change::Revoke(name, revision),
-            other => other,
-        };
-        made.insert(revision, change);
+        made.insert(revision, gone(revision));
     }
     Ok(made.into_values().collect())
 }

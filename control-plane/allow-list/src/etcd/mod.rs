@@ -82,10 +82,10 @@ impl EtcdList {
     }
 
     async fn head_if_any(&self) -> Result<Option<Sighting>, StoreError> {
-        let heard = Instant::now();
-        let (head, _) = self.etcd.get(keys::HEAD).await?;
-        let Some(head) = head else { return Ok(None) };
-        Ok(Some(Sighting { head: Head::read(&head.value)?, at: head.changed_at, heard }))
+        let begun = Instant::now();
+        let (item, _) = self.etcd.get(keys::HEAD).await?;
+        let Some(item) = item else { return Ok(None) };
+        Ok(Some(Sighting { head: Head::read(&item.value)?, at: item.changed_at, heard: begun }))
     }
 
     /// Writes, where the list is still at `base`; returns the name of the write.
@@ -114,7 +114,7 @@ impl EtcdList {
                 self.seen.advance(head);
                 continue;
             }
-            let write = self.write(&seen.head, &tag, changes, records)?;
+            let write = Prepared::of(&seen.head, &tag, changes, records)?;
             if write.head.parts > 0 {
                 self.lay_down(&tag, &write.parts).await?;
             }
@@ -167,14 +167,9 @@ struct Prepared {
     parts: Vec<Vec<u8>>,
 }
 
-impl EtcdList {
-    fn write(
-        &self,
-        before: &Head,
-        tag: &str,
-        changes: &[Change],
-        records: &[Record],
-    ) -> Result<Prepared, StoreError> {
+impl Prepared {
+    /// What a write makes of the head before it.
+    fn of(before: &Head, tag: &str, changes: &[Change], records: &[Record]) -> Result<Self, StoreError> {
         let mut head = before.clone();
         if !changes.is_empty() {
             tag.clone_into(&mut head.tag);
@@ -200,13 +195,13 @@ impl EtcdList {
         let mut operations = parts::operations(&changes, &records)?;
         if parts::fit(&operations) {
             operations.push(Operation::Put(keys::HEAD.to_owned(), row::write(&head)?));
-            return Ok(Prepared { head, operations, parts: Vec::new() });
+            return Ok(Self { head, operations, parts: Vec::new() });
         }
         let parts = parts::split(changes, records)?;
         head.parts = parts.len();
         tag.clone_into(&mut head.tag);
         let operations = vec![Operation::Put(keys::HEAD.to_owned(), row::write(&head)?)];
-        Ok(Prepared { head, operations, parts })
+        Ok(Self { head, operations, parts })
     }
 }
 

@@ -54,12 +54,8 @@ impl EtcdList {
 
     /// The number of the first record that has not been trimmed, if there is one in between.
     async fn first_record(&self, from: i64, to: i64) -> Result<Option<i64>, StoreError> {
-        Ok(self
-            .etcd
-            .first(&keys::audit(from), &keys::audit(to))
-            .await?
-            .map(|item| number(&item))
-            .transpose()?)
+        let first = self.etcd.first(&keys::audit(from), &keys::audit(to)).await?;
+        first.map(|item| number(&item)).transpose()
     }
 
     pub(super) async fn trim_records(

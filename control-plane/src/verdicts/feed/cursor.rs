@@ -51,9 +51,10 @@ impl FromStr for Cursor {
         let number = |text: &str| text.parse().map_err(|_| NoCursor);
         let (own, shared) = text.split_once('-').map_or((text, None), |(own, rest)| (own, Some(rest)));
         let mut parts = own.split('.');
-        let (epoch, position, began) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(epoch), Some(position), began, None) => (epoch, position, began),
-            _ => return Err(NoCursor),
+        let (Some(epoch), Some(position), began, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(NoCursor);
         };
         Ok(Self {
             epoch: u64::from_str_radix(epoch, 16).map_err(|_| NoCursor)?,

@@ -51,6 +51,18 @@ pub(super) enum Place {
     Nowhere,
 }
 
+// === impl Place ===
+
+impl Place {
+    /// The numbers behind which he is, of the list and of findings.
+    pub(super) fn behind(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Behind { listed, found } => Some((listed, found)),
+            Self::Ahead | Self::Nowhere => None,
+        }
+    }
+}
+
 // === impl History ===
 
 impl History {

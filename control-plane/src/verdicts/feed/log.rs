@@ -257,10 +257,8 @@ impl Log {
         let mut position = place.as_ref().map_or(0, |place| place.position);
         let began = place.as_ref().map_or(self.sequence, |place| place.began.unwrap_or(0));
         // What another control plane has told him.
-        let had = place.as_ref().and_then(|place| match self.history.place(place.shared.as_ref()?) {
-            Place::Behind { listed, found } if place.epoch != self.epoch => Some((listed, found)),
-            _ => None,
-        });
+        let theirs = place.as_ref().filter(|place| place.epoch != self.epoch);
+        let had = theirs.and_then(|place| self.history.place(place.shared.as_ref()?).behind());
         let (mut verdicts, mut removed) = (Vec::new(), Vec::new());
         let (mut size, mut more) = (ENVELOPE, false);
         let rest = self.order.range((Bound::Excluded(position), Bound::Unbounded));
@@ -310,7 +308,7 @@ impl Log {
         if cursor.epoch != self.epoch {
             // A whole table of another control plane's, from which we go on.
             let shared = cursor.shared.as_ref().filter(|_| cursor.began.is_none())?;
-            let Place::Behind { listed, found } = self.history.place(shared) else { return None };
+            let (listed, found) = self.history.place(shared).behind()?;
             (cursor.position, cursor.began) = (listed.min(found), Some(listed));
         }
         let told = cursor.position.max(cursor.began.unwrap_or(0));

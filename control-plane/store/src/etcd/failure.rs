@@ -55,7 +55,15 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::IoError(_) | Error::TransportError(_) | Error::WatchError(_) => {
             Failure::Away(causes(error))
         }
-        _ => Failure::Final(causes(error)),
+        Error::InvalidArgs(_)
+        | Error::InvalidUri(_)
+        | Error::Utf8Error(_)
+        | Error::LeaseKeepAliveError(_)
+        | Error::ElectError(_)
+        | Error::InvalidMetadataValue(_)
+        | Error::EndpointError(_)
+        | Error::EndpointsNotManaged
+        | Error::Internal(_) => Failure::Final(causes(error)),
     }
 }
 

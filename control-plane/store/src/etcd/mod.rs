@@ -25,13 +25,13 @@ pub use place::{NoPlace, Place};
 pub use watch::{Event, Watch, WatchEnd};
 
 /// How long one member has for an answer.
-const ANSWER: Duration = Duration::from_millis(1_000);
+const ANSWER: Duration = Duration::from_secs(1);
 /// How long members are asked, one after the other.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause after all of them have been asked.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often an idle connection is tried, and for how long.
-const KEEP_ALIVE: Duration = Duration::from_millis(1_000);
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// The longest answer that is read, in octets.
 const LONGEST_ANSWER: usize = 64 << 20;
 /// How many entries a page of a range has.

@@ -12,12 +12,13 @@ use super::{Trio, all_have, get, harmed, note, page, time_until_written, write};
 /// Within this writes are taken again.
 const BACK: Duration = Duration::from_secs(5);
 
+type Harm = fn(&Etcd, usize);
+
 #[test]
 fn with_one_member_lost_in_any_way_writes_are_back_within_five_seconds() {
     let etcd = harmed();
     let trio = Trio::on(&etcd.url_of("fedgate"));
     assert_eq!(write(&trio.control_planes[0], "a.com", Some("before")), Some(201));
-    type Harm = fn(&Etcd, usize);
     let ways: [(&str, Harm, Harm); 3] = [
         ("killed", Etcd::kill, Etcd::start_member),
         ("frozen", Etcd::freeze, Etcd::thaw),

@@ -104,9 +104,9 @@ fn a_filter_whose_control_plane_is_gone_goes_on_with_another_and_keeps_its_table
         let gone = Instant::now();
         let [first, ..] = border.control_planes();
         if frozen {
-            first.freeze()
+            first.freeze();
         } else {
-            first.kill()
+            first.kill();
         }
         assert_eq!(write(&border.third, "c.com", Some("n")), Some(201));
         border.until("c.com", "");
@@ -117,9 +117,9 @@ fn a_filter_whose_control_plane_is_gone_goes_on_with_another_and_keeps_its_table
         assert_eq!(border.worlds.iter().map(resets).collect::<Vec<_>>(), before, "no table begins anew");
         let [first, ..] = border.control_planes();
         if frozen {
-            first.thaw()
+            first.thaw();
         } else {
-            first.restart()
+            first.restart();
         }
         assert_eq!(write(&border.third, "c.com", None), Some(204));
         border.until("c.com", "federation-denied");

@@ -31,7 +31,7 @@ fn write_on(
     history: &Mutex<Vec<Operation>>,
 ) {
     let mut count = 0_u64;
-    let name = rng.next();
+    let name = rng.draw();
     while Instant::now() < until {
         count += 1;
         let key = DOMAINS[usize::try_from(rng.between(0, 3)).unwrap()].to_owned();
@@ -81,7 +81,9 @@ fn writers_at_three_control_planes_see_one_list_while_members_are_lost() {
         }
         let (rng, etcd, is_over) = (rng.fork(), &etcd, &is_over);
         scope.spawn(move || harm(etcd, rng, is_over));
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         is_over.store(true, Ordering::Relaxed);
     });
     // A conditional write that changes nothing is decided on what etcd has: then all have heard of all before.
