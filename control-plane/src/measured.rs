@@ -122,6 +122,10 @@ impl Store for Measured<Box<dyn Store>> {
         Ok(seal)
     }
 
+    fn confirm(&mut self, base: i64) -> Result<(), StoreError> {
+        self.time(Operation::Check, |store| store.confirm(base))
+    }
+
     fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.time(Operation::Write, |store| store.lapse(records))?;
         self.telemetry.recorded(records.len());

@@ -4,7 +4,7 @@
 //! The search is Wing and Gong's, with Lowe's memory of what was tried: an operation that began before all others that
 //! are left have ended may be the next; the state after the same set of operations need not be looked into twice.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 /// What was done to a register, and what came of it.
@@ -41,36 +41,83 @@ pub fn check(history: &[Operation]) -> Result<(), String> {
     for (key, mut operations) in keys {
         operations.sort_by_key(|it| it.begun);
         if !is_linear(&operations) {
-            return Err(format!("{key}: {operations:#?}"));
+            let history = operations.iter().map(|it| format!("\n  {it:?}"));
+            return Err(format!(
+                "{key}, {} operations:{}",
+                operations.len(),
+                history.collect::<String>()
+            ));
         }
     }
     Ok(())
 }
 
+/// Which operations are done: all before the first number, and these; and which of those that have no end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Done {
+    before: usize,
+    beyond: BTreeSet<usize>,
+    endless: BTreeSet<usize>,
+}
+
+impl Done {
+    fn with(&self, number: usize) -> Self {
+        let mut done = self.clone();
+        done.beyond.insert(number);
+        while done.beyond.remove(&done.before) {
+            done.before += 1;
+        }
+        done
+    }
+
+    fn with_endless(&self, number: usize) -> Self {
+        let mut done = self.clone();
+        done.endless.insert(number);
+        done
+    }
+}
+
 fn is_linear(operations: &[&Operation]) -> bool {
+    let (ended, endless): (Vec<&Operation>, Vec<&Operation>) =
+        operations.iter().partition(|it| it.ended.is_some());
     let mut tried = HashSet::new();
-    let mut stack = vec![(vec![false; operations.len()], None::<String>)];
+    let mut stack = vec![(Done::default(), None::<String>)];
     while let Some((done, state)) = stack.pop() {
-        let left = || operations.iter().enumerate().filter(|(number, _)| !done[*number]);
-        if left().all(|(_, it)| it.ended.is_none()) {
+        if done.before == ended.len() {
             return true;
         }
         if !tried.insert((done.clone(), state.clone())) {
             continue;
         }
-        let first_end = left().filter_map(|(_, it)| it.ended).min();
-        for (number, operation) in left() {
+        // Nothing may come first that was begun after another had ended.
+        let mut first_end: Option<Instant> = None;
+        let mut may_be_next = vec![];
+        for (number, operation) in ended.iter().enumerate().skip(done.before) {
             if first_end.is_some_and(|end| operation.begun > end) {
-                continue;
+                break;
             }
+            if !done.beyond.contains(&number) {
+                first_end = first_end.into_iter().chain(operation.ended).min();
+                may_be_next.push((number, *operation));
+            }
+        }
+        let is_in_time = |it: &Operation| first_end.is_none_or(|end| it.begun <= end);
+        for (number, operation) in endless.iter().enumerate() {
+            if !done.endless.contains(&number)
+                && is_in_time(operation)
+                && let Deed::Write(value) = &operation.deed
+            {
+                stack.push((done.with_endless(number), value.clone()));
+            }
+        }
+        // The earliest is tried first.
+        for (number, operation) in may_be_next.into_iter().rev().filter(|(_, it)| is_in_time(it)) {
             let after = match &operation.deed {
                 Deed::Write(value) => value.clone(),
-                Deed::Read(value) if *value == state => state.clone(),
+                Deed::Read(value) if value == &state => state.clone(),
                 Deed::Read(_) => continue,
             };
-            let mut done = done.clone();
-            done[number] = true;
-            stack.push((done, after));
+            stack.push((done.with(number), after));
         }
     }
     false

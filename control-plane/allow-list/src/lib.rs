@@ -69,6 +69,11 @@ pub trait Store: Send {
         changes: &[Change],
         records: &[Record],
     ) -> Result<Option<Arc<str>>, StoreError>;
+    /// Whether the list is at this revision still; [`StoreError::Overtaken`] where it is not.
+    fn confirm(&mut self, base: i64) -> Result<(), StoreError> {
+        let _ = base;
+        Ok(())
+    }
     /// Keeps records of entries that came to their end, unless others have done so.
     fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.keep(0, &[], records).map(|_| ())
@@ -517,17 +522,23 @@ impl AllowList {
         let list = self.clone();
         self.with_store(move |store| {
             for _ in 0..TRIES {
-                let (base, result, changes, records) = {
+                let (base, decided, records) = {
                     let state = &list.shown().state;
-                    let (result, changes) = decide(state, &author)?;
-                    let records =
-                        changes.iter().filter_map(|change| audit::record(state, change, &author));
+                    let decided = decide(state, &author);
+                    let changes = decided.as_ref().map_or(&[][..], |(_, changes)| changes);
+                    let records = changes.iter().filter_map(|it| audit::record(state, it, &author));
                     let records: Vec<_> = records.collect();
-                    (state.revision, result, changes, records)
+                    (state.revision, decided, records)
                 };
-                if changes.is_empty() {
-                    return Ok(result);
-                }
+                let (result, changes) = match decided {
+                    Ok((result, changes)) if !changes.is_empty() => (result, changes),
+                    // That nothing is to be done is as good as what it was decided on.
+                    nothing => match store.as_mut().map_or(Ok(()), |store| store.confirm(base)) {
+                        Err(StoreError::Overtaken) if list.catch_up(base) => continue,
+                        Err(error) => return Err(error.into()),
+                        Ok(()) => return nothing.map(|(result, _)| result),
+                    },
+                };
                 match open(store)?.keep(base, &changes, &records) {
                     Err(StoreError::Overtaken) if list.catch_up(base) => {}
                     Err(error) => return Err(error.into()),

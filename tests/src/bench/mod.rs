@@ -5,8 +5,8 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`watchers`] and [`strangers`] are the
-//! sections;
+//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`watchers`], [`strangers`] and [`ha`] are
+//! the sections;
 //! each starts a [`site`] of its own or several (`egress`, `strangers`: whole worlds, as the end-to-end tests do), and
 //! gives a [`report::Report`].
 
@@ -17,6 +17,7 @@ pub(crate) mod event_loop;
 pub(crate) mod feed;
 pub(crate) mod filters;
 pub(crate) mod fresh;
+pub(crate) mod ha;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod proxy;

@@ -44,9 +44,9 @@ struct Exchange {
 }
 
 /// What one change brought.
-struct Outcome {
+pub(super) struct Outcome {
     /// From the control plane's yes to the first refusal.
-    delay: Option<Duration>,
+    pub(super) delay: Option<Duration>,
     /// Requests that were sent after the yes, and permitted.
     admitted_after: usize,
     /// Requests that were sent after the first refusal was there, and permitted.
@@ -116,13 +116,20 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
             break;
         }
     }
-    Ok(report(&[("removals", removals), ("strategy", strategy_changes), ("srv", srv_changes)]))
+    Ok(report(
+        "revocation",
+        &[("removals", removals), ("strategy", strategy_changes), ("srv", srv_changes)],
+    ))
 }
 
 /// A change, made when called; it returns when the control plane has said yes.
-type Change = Box<dyn FnOnce() -> Result<(), String> + Send>;
+pub(super) type Change = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
-async fn observe(connections: &Connections, domain: &str, change: Change) -> Result<Outcome, CallError> {
+pub(super) async fn observe(
+    connections: &Connections,
+    domain: &str,
+    change: Change,
+) -> Result<Outcome, CallError> {
     wait_until_permitted(connections, domain).await?;
     let seen = Rc::new(RefCell::new(Vec::<Exchange>::new()));
     let end = Rc::new(Cell::new(false));
@@ -200,7 +207,8 @@ fn is_permitted(status: u16) -> Result<bool, CallError> {
 
 // === the report ===
 
-fn report(series: &[(&str, Vec<Outcome>)]) -> Report {
+/// All series as a table, and as JSON under that name.
+pub(super) fn report(name: &str, series: &[(&str, Vec<Outcome>)]) -> Report {
     let mut table = format!(
         "{:<10} {:>7} {:>8} {:>8} {:>8} {:>15} {:>22} {:>14}\n",
         "change",
@@ -213,7 +221,7 @@ fn report(series: &[(&str, Vec<Outcome>)]) -> Report {
         "never refused"
     );
     let mut all = Map::new();
-    for (name, outcomes) in series {
+    for (series, outcomes) in series {
         // A change that was never seen counts as endlessly slow; in JSON such a figure is null.
         let delays: Vec<f64> = outcomes
             .iter()
@@ -226,7 +234,7 @@ fn report(series: &[(&str, Vec<Outcome>)]) -> Report {
         let again: usize = outcomes.iter().map(|outcome| outcome.admitted_after_refusal).sum();
         let _ = writeln!(
             table,
-            "{name:<10} {number:>7} {p50:>8.1} {p99:>8.1} {max:>8.1} {after:>15} {again:>22} {never:>14}"
+            "{series:<10} {number:>7} {p50:>8.1} {p99:>8.1} {max:>8.1} {after:>15} {again:>22} {never:>14}"
         );
         let result = json!({
             "number": number,
@@ -237,7 +245,7 @@ fn report(series: &[(&str, Vec<Outcome>)]) -> Report {
             "admitted_after_refusal": again,
             "never_refused": never,
         });
-        all.insert((*name).to_owned(), result);
+        all.insert((*series).to_owned(), result);
     }
-    Report { json: Map::from_iter([("revocation".to_owned(), Value::from(all))]), table }
+    Report { json: Map::from_iter([(name.to_owned(), Value::from(all))]), table }
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedgate_tests::address::Address;
-use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, VERDICTS_PORT};
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, Store, VERDICTS_PORT};
 use fedgate_tests::dns::Bind;
 use fedgate_tests::pki::{Authority, Leaf};
 use fedgate_tests::process::http;
@@ -48,11 +49,18 @@ impl Site {
     /// Starts BIND with these records, and a control plane that asks it. `discovery` holds lines of
     /// that section of its configuration.
     pub(crate) fn start(records: &[String], discovery: &str) -> Self {
+        Self::start_on(records, discovery, Store::File)
+    }
+
+    /// The same, with the list kept there.
+    pub(crate) fn start_on(records: &[String], discovery: &str, store: Store) -> Self {
         let address = Address::claim();
         let dir = tempfile::Builder::new().prefix("fedgate-bench-").tempdir().expect("a folder");
         let records: Vec<&str> = records.iter().map(String::as_str).collect();
         let dns = Bind::start(address.dns(), dir.path(), &records);
-        let control_plane = ControlPlane::start(address.ip(), dir.path(), dns.address(), discovery);
+        let servers = [dns.address()];
+        let control_plane =
+            ControlPlane::with_store(&[], address.ip(), dir.path(), &servers, discovery, store);
         let authority = Authority::root("the authority that b.com trusts");
         write_certificates(dir.path(), &authority);
         Self { control_plane, dns, authority, dir, address }
@@ -84,7 +92,7 @@ impl Site {
 
     /// The admin API.
     pub(crate) fn admin(&self) -> Admin {
-        Admin { agent: http(), url: self.control_plane.url() }
+        Admin::of(&self.control_plane)
     }
 }
 
@@ -117,6 +125,18 @@ fn write_certificates(dir: &Path, authority: &Authority) {
 // === impl Admin ===
 
 impl Admin {
+    /// That of a control plane.
+    pub(crate) fn of(control_plane: &ControlPlane) -> Self {
+        Self { agent: http(), url: control_plane.url() }
+    }
+
+    /// The same, for what takes its time.
+    pub(crate) fn patient(control_plane: &ControlPlane) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.timeout_global(Some(Duration::from_secs(120))).build().into();
+        Self { agent, url: control_plane.url() }
+    }
+
     /// Puts a domain on the list.
     pub(crate) fn list(&self, domain: &str) -> Result<(), String> {
         let url = format!("{}/v1/domains/{domain}", self.url);

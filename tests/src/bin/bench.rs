@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, egress, fresh, list, revocation, scale, strangers, variants, watchers};
+use bench::{discovery, egress, fresh, ha, list, revocation, scale, strangers, variants, watchers};
 
 /// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
 /// discovery is, what long lists and many filters take, and what a crowd of strangers takes away.
@@ -55,6 +55,7 @@ enum Section {
     List,
     Watchers,
     Strangers,
+    Ha,
     All,
 }
 
@@ -112,6 +113,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::Strangers) {
         reports.push(strangers::measure(&runtime, cores, args.strangers.into())?);
+    }
+    if wanted(Section::Ha) {
+        reports.push(ha::measure(&runtime, cores)?);
     }
     Ok(reports)
 }

@@ -89,36 +89,80 @@ fn domain(name: &str) -> Result<Domain, StoreError> {
 
 /// Tells what others write, until nobody listens.
 pub(super) async fn follow(list: EtcdList, tell: mpsc::Sender<Told>) {
-    let Some(mut told) = list.seen.get() else { return };
+    let Some(head) = list.seen.get() else { return };
     let (beat, mut beats) = mpsc::channel(1);
     let beating =
         tokio::spawn(heartbeat(EtcdList { etcd: list.etcd.clone(), seen: list.seen.clone() }, beat));
-    // Since when there is something newer than events have told.
-    let mut behind = None;
-    while let Some(end) = until_broken(&list, &mut told, &mut behind, &mut beats, &tell).await {
+    let mut so_far = SoFar { head, since: Instant::now(), behind: None };
+    while let Some(end) = until_broken(&list, &mut so_far, &mut beats, &tell).await {
         if let End::Broke(cause) = &end {
             tracing::debug!(cause, "the store is watched anew");
             continue;
         }
         tracing::info!(cause = %end, "the list is read as a whole again");
-        behind = None;
         match load(&list).await {
             Ok((state, sighting)) => {
                 list.seen.set(sighting.clone());
-                told = sighting;
-                if tell.send(Told::All(Box::new(state))).await.is_err() {
-                    break;
+                let known_at = sighting.heard;
+                so_far = SoFar { head: sighting, since: Instant::now(), behind: None };
+                for told in [Told::All(Box::new(state)), Told::Heard(known_at)] {
+                    if tell.send(told).await.is_err() {
+                        break;
+                    }
                 }
-                let _ = tell.send(Told::Heard(told.heard)).await;
             }
             Err(error) => {
-                let _ = tell.send(Told::Trouble(error)).await;
+                if tell.send(Told::Trouble(error)).await.is_err() {
+                    break;
+                }
                 tokio::time::sleep(BEAT).await;
             }
         }
     }
     beating.abort();
 }
+
+/// What has been told.
+struct SoFar {
+    head: Sighting,
+    /// When that was.
+    since: Instant,
+    /// A head that a majority has confirmed, and events have not told yet.
+    behind: Option<Sighting>,
+}
+
+impl SoFar {
+    fn tell(&mut self, head: Sighting) {
+        (self.head, self.since) = (head, Instant::now());
+    }
+
+    /// Takes in a head that a majority has confirmed. Returns since when nothing is newer than what was told, where that
+    /// is known; or that the store went back.
+    fn hear(&mut self, now: Sighting) -> Result<Option<Instant>, WentBack> {
+        // What was asked before the last events came is older than they are.
+        if now.at < self.head.at && now.heard > self.since {
+            return Err(WentBack);
+        }
+        let caught_up = self.behind.take_if(|behind| behind.at <= self.head.at).map(|it| it.heard);
+        if now.at <= self.head.at {
+            self.behind = None;
+            return Ok(Some(now.heard));
+        }
+        self.behind.get_or_insert(now);
+        Ok(caught_up)
+    }
+
+    /// For how long something is newer than what was told.
+    fn lag(&self) -> Duration {
+        self.behind
+            .as_ref()
+            .filter(|it| it.at > self.head.at)
+            .map_or(Duration::ZERO, |it| it.heard.elapsed())
+    }
+}
+
+/// The store says less than it did.
+struct WentBack;
 
 /// Why events are no longer enough.
 #[derive(Debug, thiserror::Error)]
@@ -157,18 +201,17 @@ impl From<StoreError> for End {
 /// Events from behind what was told. None where nobody listens.
 async fn until_broken(
     list: &EtcdList,
-    told: &mut Sighting,
-    behind: &mut Option<Instant>,
+    so_far: &mut SoFar,
     beats: &mut mpsc::Receiver<Result<Sighting, StoreError>>,
     tell: &mpsc::Sender<Told>,
 ) -> Option<End> {
     let opened = Instant::now();
-    let mut watch = list.etcd.watch(keys::LIST, told.at.saturating_add(1)).await.ok();
+    let mut watch = list.etcd.watch(keys::LIST, so_far.head.at.saturating_add(1)).await.ok();
     loop {
         tokio::select! {
             events = next(&mut watch) => {
                 let writes = match events {
-                    Ok(events) => learn(list, told, events).await,
+                    Ok(events) => learn(list, so_far, events).await,
                     Err(end) => {
                         watch.inspect(|watch| list.etcd.leave_after(watch));
                         return Some(end.into());
@@ -181,39 +224,28 @@ async fn until_broken(
                 }
             }
             beat = beats.recv() => match beat? {
-                Ok(now) if now.at == told.at => {
+                Ok(now) => {
+                    let revision = now.head.revision;
                     list.seen.confirm(now.at, now.heard);
-                    tell.send(Told::Heard(now.heard)).await.ok()?;
-                    *behind = None;
-                    if watch.is_none() {
-                        return Some(End::Broke("there is no watch".to_owned()));
+                    match so_far.hear(now) {
+                        Ok(Some(heard)) => tell.send(Told::Heard(heard)).await.ok()?,
+                        Ok(None) => {}
+                        Err(WentBack) => {
+                            tracing::warn!(
+                                before = so_far.head.head.revision, now = revision,
+                                "the store is older than it was, as after a backup was restored: what it says counts"
+                            );
+                            return Some(End::Missing("the store went back".to_owned()));
+                        }
                     }
-                }
-                // Also where the revision is the same, or greater, and others have made it.
-                Ok(now) if now.at < told.at => {
-                    tracing::warn!(
-                        before = told.head.revision, now = now.head.revision,
-                        "the store is older than it was, as after a backup was restored: what it says counts"
-                    );
-                    return Some(End::Missing("the store went back".to_owned()));
-                }
-                Ok(_) => {
-                    let since = behind.get_or_insert_with(Instant::now).elapsed();
-                    if since > LOSS {
+                    if so_far.lag() > LOSS {
                         return Some(End::Missing("events lag behind".to_owned()));
                     }
-                    if watch.is_none() || (since > LAG && opened.elapsed() > LAG) {
-                        return Some(End::Broke("events lag behind".to_owned()));
+                    if watch.is_none() || (so_far.lag() > LAG && opened.elapsed() > LAG) {
+                        return Some(End::Broke("events lag behind, or are not to be had".to_owned()));
                     }
                 }
-                Err(error) => {
-                    let is_away = matches!(error, StoreError::Away { .. });
-                    tell.send(Told::Trouble(error)).await.ok()?;
-                    if !is_away {
-                        // A head that means nothing: what stands there may not be what was told.
-                        tokio::time::sleep(BEAT).await;
-                    }
-                }
+                Err(error) => tell.send(Told::Trouble(error)).await.ok()?,
             },
             () = tell.closed() => return None,
         }
@@ -245,7 +277,7 @@ async fn heartbeat(list: EtcdList, tell: mpsc::Sender<Result<Sighting, StoreErro
 /// What events make of the list, write by write.
 async fn learn(
     list: &EtcdList,
-    told: &mut Sighting,
+    so_far: &mut SoFar,
     events: Vec<Event>,
 ) -> Result<Vec<(Vec<Change>, Arc<str>)>, StoreError> {
     let mut all = Vec::new();
@@ -253,29 +285,30 @@ async fn learn(
         let head = write.iter().find(|event| event.key == keys::HEAD);
         // A large write, being spread: the head that named it has told.
         let Some((head, at)) = head.map(|event| (event.value.as_deref(), event.at)) else { continue };
-        if at <= told.at {
+        let before = so_far.head.clone();
+        if at <= before.at {
             continue;
         }
         let gone = || StoreError::Failed("the store's head was deleted".to_owned());
         let head = Head::read(head.ok_or_else(gone)?)?;
         let mut changes = Vec::new();
-        if head.revision > told.head.revision {
+        if head.revision > before.head.revision {
             changes = if head.parts > 0 {
                 list.changes_of(&head, at).await?
             } else {
-                changes_of(&told.head, &head, write)?
+                changes_of(&before.head, &head, write)?
             };
             let count = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-            if told.head.revision.saturating_add(count) != head.revision {
+            if before.head.revision.saturating_add(count) != head.revision {
                 return Err(StoreError::Failed("events do not make up the list's revision".to_owned()));
             }
         }
-        if head.tag != told.head.tag {
+        if head.tag != before.head.tag {
             all.push((changes, Arc::from(head.tag.as_str())));
         }
-        let sighting = Sighting { head, at, heard: told.heard };
+        let sighting = Sighting { head, at, heard: before.heard };
         list.seen.advance(sighting.clone());
-        *told = sighting;
+        so_far.tell(sighting);
     }
     Ok(all)
 }

@@ -79,3 +79,27 @@ fn a_head_of_a_later_version_is_refused_before_anything_of_it_is_read() {
         assert!(Head::read(text.as_bytes()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_a_majority_confirms_is_known_once_events_have_told_it() {
+    let start = Instant::now();
+    let at = |at: i64, ms: u64| {
+        let heard = start + Duration::from_millis(ms);
+        Sighting { head: head(at), at, heard }
+    };
+    let heard = |so_far: &mut SoFar, beat: Sighting| {
+        let heard = so_far.hear(beat).map_err(|WentBack| "the store went back");
+        heard.map(|it| it.map(|it| u64::try_from((it - start).as_millis()).unwrap()))
+    };
+    let mut so_far = SoFar { head: at(10, 0), since: start, behind: None };
+    assert_eq!(heard(&mut so_far, at(10, 100)), Ok(Some(100)));
+    assert_eq!(heard(&mut so_far, at(11, 200)), Ok(None), "events have not told it yet");
+    so_far.head = at(11, 0);
+    assert_eq!(heard(&mut so_far, at(12, 300)), Ok(Some(200)), "while others write all the time");
+    so_far.head = at(13, 0);
+    assert_eq!((heard(&mut so_far, at(13, 400)), so_far.lag()), (Ok(Some(400)), Duration::ZERO));
+    // Asked before the last events came.
+    so_far.since = start + Duration::from_millis(450);
+    assert_eq!(heard(&mut so_far, at(12, 430)), Ok(Some(430)));
+    assert_eq!(heard(&mut so_far, at(12, 460)), Err("the store went back"));
+}

@@ -243,6 +243,11 @@ impl Store for EtcdList {
         Ok(Some(seal.into()))
     }
 
+    fn confirm(&mut self, base: i64) -> Result<(), StoreError> {
+        let now = self.etcd.wait(self.head())?;
+        if now.head.revision == base { Ok(()) } else { Err(StoreError::Overtaken) }
+    }
+
     fn lapse(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.etcd.wait(self.write_down_ends(records))
     }

@@ -5,7 +5,8 @@ mod filters;
 mod history;
 mod stores;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fedgate_tests::address::Address;
@@ -28,15 +29,15 @@ impl Trio {
         let control_planes = std::array::from_fn(|number| {
             let (address, dir): (&Address, _) =
                 (&addresses[number], dir.path().join(number.to_string()));
-            start(address.ip(), &dir, address, url)
+            start(address.ip(), &dir, addresses[0].dns(), url)
         });
         Self { control_planes, _addresses: addresses, _dir: dir }
     }
 }
 
 /// A control plane that nobody's DNS answers.
-fn start(ip: Ipv4Addr, dir: &std::path::Path, address: &Address, url: &str) -> ControlPlane {
-    ControlPlane::with_store(&[], ip, dir, &[address.dns()], "", Store::Shared(url.to_owned()))
+fn start(ip: Ipv4Addr, dir: &Path, dns: SocketAddr, url: &str) -> ControlPlane {
+    ControlPlane::with_store(&[], ip, dir, &[dns], "", Store::Shared(url.to_owned()))
 }
 
 /// A write of one domain; its status, or none where nobody answered in time.
