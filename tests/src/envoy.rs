@@ -325,7 +325,10 @@ fn with_several(text: &str, control_planes: &[Ipv4Addr]) -> String {
     for (number, ip) in (1..=3).zip(control_planes.iter().cycle()) {
         several = edited(&several, &format!("192.0.2.{number}"), &ip.to_string());
     }
-    let mut text = text.to_owned();
+    let mut text = text.replace(
+        "connection_keepalive: {interval: 10s, timeout: 5s}",
+        "connection_keepalive: {interval: 0.5s, timeout: 1s}",
+    );
     for (cluster, port) in [("fedgate_verdicts", VERDICTS_PORT), ("fedgate_xds", XDS_PORT)] {
         let single = format!(
             "    load_assignment:\n      cluster_name: {cluster}\n      endpoints:\n      - lb_endpoints:\n        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}"

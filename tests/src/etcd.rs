@@ -113,6 +113,7 @@ impl Etcd {
             .args(["--listen-peer-urls", &url(OWN_PEERS)])
             .args(["--initial-advertise-peer-urls", &url(PEERS)])
             .args(["--initial-cluster", &cluster.collect::<Vec<_>>().join(",")])
+            .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
             .args([
                 "--initial-cluster-state",
                 "new",

@@ -15,10 +15,10 @@ mod row;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use fedgate_policy::Strategy;
-use fedgate_store::etcd::{Etcd, Operation};
+use fedgate_store::etcd::{Etcd, Item, Operation};
 use fedgate_store::sqlite::millis;
 use tokio::sync::mpsc;
 
@@ -26,8 +26,6 @@ use crate::audit::{Query, Retention};
 use crate::{Change, Health, Record, State, Store, StoreError, Told, Whole};
 use row::{ChangeRow, Head, RecordRow, SCHEMA};
 
-/// How long a write may have been silent before whether there is a majority is asked first.
-const CERTAIN: Duration = Duration::from_secs(2);
 /// How often a write is tried while others write what changes nothing of the list.
 const TRIES: usize = 20;
 
@@ -97,14 +95,7 @@ impl EtcdList {
     ) -> Result<String, StoreError> {
         let tag = random()?;
         for _ in 0..TRIES {
-            let Some(mut seen) = self.seen.get() else { return Err(StoreError::Overtaken) };
-            if seen.heard.elapsed() > CERTAIN {
-                // Where there is no majority, that is certain to be found out before anything is sent.
-                let head = self.head().await?;
-                if head.at != seen.at && base.is_none() {
-                    seen = head;
-                }
-            }
+            let Some(seen) = self.seen.get() else { return Err(StoreError::Overtaken) };
             if base.is_some_and(|base| base != seen.head.revision) {
                 return Err(StoreError::Overtaken);
             }
@@ -118,46 +109,47 @@ impl EtcdList {
             if write.head.parts > 0 {
                 self.lay_down(&tag, &write.parts).await?;
             }
-            let committed = match self.etcd.commit(&[(keys::HEAD, seen.at)], &write.operations).await {
-                Ok(committed) => committed,
-                Err(StoreError::Away { .. }) => {
-                    return self.find_out(&tag, &seen).await.map(|()| tag);
+            // A record goes with each write, and says whose it is.
+            let record = keys::audit(seen.head.records);
+            let (when, keys) = ([(keys::HEAD, seen.at)], [keys::HEAD, record.as_str()]);
+            let now = match self.etcd.commit_or_read(&when, &write.operations, &keys).await {
+                Ok(Ok(at)) => {
+                    self.seen.advance(Sighting { head: write.head, at, heard: Instant::now() });
+                    return Ok(tag);
+                }
+                Ok(Err(now)) => now,
+                Err(StoreError::Unknown) => {
+                    let (now, _) = self.etcd.get(&record).await.map_err(|_| StoreError::Unknown)?;
+                    return if is_ours(now.as_ref(), &tag)? {
+                        Ok(tag)
+                    } else {
+                        Err(StoreError::Unknown)
+                    };
                 }
                 Err(error) => return Err(error),
             };
-            if let Some(at) = committed {
-                self.seen.advance(Sighting { head: write.head, at, heard: Instant::now() });
-                return Ok(tag);
-            }
             // It may have been written by a try whose answer was lost.
-            if self.is_written(&tag, &seen).await? {
+            if is_ours(now.iter().find(|item| item.key == record), &tag)? {
                 return Ok(tag);
             }
-            let head = self.head().await?;
-            if base.is_none() || head.head.revision == seen.head.revision {
-                self.seen.advance(head);
-            } else {
+            let Some(head) = now.iter().find(|item| item.key == keys::HEAD) else {
+                return Err(StoreError::Failed("the store's head is gone: restore a backup".to_owned()));
+            };
+            let (head, at) = (Head::read(&head.value)?, head.changed_at);
+            if base.is_some_and(|base| base != head.revision) {
                 return Err(StoreError::Overtaken);
             }
+            self.seen.advance(Sighting { head, at, heard: seen.heard });
         }
         Err(StoreError::Overtaken)
     }
+}
 
-    /// Whether the write of this name was done, by the record that goes with each.
-    async fn is_written(&self, tag: &str, before: &Sighting) -> Result<bool, StoreError> {
-        let (record, _) = self.etcd.get(&keys::audit(before.head.records)).await?;
-        let Some(record) = record else { return Ok(false) };
-        let record: RecordRow = row::read("record", &record.value)?;
-        Ok(record.tag == tag)
-    }
-
-    /// Nobody answered in time: it may have been written, or may still be.
-    async fn find_out(&self, tag: &str, before: &Sighting) -> Result<(), StoreError> {
-        match self.is_written(tag, before).await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(StoreError::Unknown),
-        }
-    }
+/// Whether a record is of the write of this name.
+fn is_ours(record: Option<&Item>, tag: &str) -> Result<bool, StoreError> {
+    let Some(record) = record else { return Ok(false) };
+    let record: RecordRow = row::read("record", &record.value)?;
+    Ok(record.tag == tag)
 }
 
 /// A write, as it goes into one transaction, and what it leaves to parts.

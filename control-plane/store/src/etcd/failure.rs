@@ -27,6 +27,12 @@ impl Failure {
     }
 }
 
+/// Whether a member that says so may have done, or may yet do, what it was asked.
+pub(super) fn may_be_done(error: &Error) -> bool {
+    // It says so before it begins.
+    !matches!(error, Error::GRpcStatus(status) if status.message().contains("no leader"))
+}
+
 pub(super) fn failure(error: &Error) -> Failure {
     match error {
         Error::GRpcStatus(status) => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{
     Client, Compare, CompareOp, ConnectOptions, DeleteOptions, Error, GetOptions, KeyValue, PutOptions,
-    Txn, TxnOp,
+    Txn, TxnOp, TxnOpResponse,
 };
 use tokio::runtime::Handle;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
@@ -50,6 +50,13 @@ struct Inner {
     access: Access,
     runtime: Handle,
     member: Mutex<Member>,
+}
+
+/// Nobody gave an answer.
+struct Unanswered {
+    error: StoreError,
+    /// Whether somebody may have done what he was asked.
+    is_sent: bool,
 }
 
 /// The member that is spoken to.
@@ -173,12 +180,23 @@ impl Etcd {
     }
 
     /// Writes all of this, or nothing: where each of these keys was changed last at that revision of the cluster, 0
-    /// being never. Returns the revision; none where one was changed at another.
+    /// being never. Returns the revision; none where one was changed at another. [`StoreError::Unknown`] where it was
+    /// sent, and nobody answered.
     pub async fn commit(
         &self,
         when: &[(&str, i64)],
         operations: &[Operation],
     ) -> Result<Option<i64>, StoreError> {
+        Ok(self.commit_or_read(when, operations, &[]).await?.ok())
+    }
+
+    /// The same; where one was changed at another, what stands under these keys at that moment.
+    pub async fn commit_or_read(
+        &self,
+        when: &[(&str, i64)],
+        operations: &[Operation],
+        keys: &[&str],
+    ) -> Result<Result<i64, Vec<Item>>, StoreError> {
         let compare = |(key, at): &(&str, i64)| {
             let key = self.full(key);
             // A key that is not there has never been changed, and none that was deleted counts as one that was.
@@ -186,13 +204,29 @@ impl Etcd {
         };
         let when: Vec<_> = when.iter().map(compare).collect();
         let operations: Vec<_> = operations.iter().map(|it| self.operation(it)).collect();
+        let reads: Vec<_> = keys.iter().map(|key| TxnOp::get(self.full(key), None)).collect();
         let write = |mut client: Client| {
             let transaction = Txn::new().when(when.clone()).and_then(operations.clone());
+            let transaction = transaction.or_else(reads.clone());
             async move { client.txn(transaction).await }
         };
-        let answer = self.ask(write).await?;
-        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-        Ok(answer.succeeded().then_some(revision))
+        let answer = self.try_each(write).await.map_err(|Unanswered { error, is_sent }| {
+            // It may have been done, or may yet be.
+            let is_open = is_sent && matches!(error, StoreError::Away { .. });
+            if is_open { StoreError::Unknown } else { error }
+        })?;
+        if answer.succeeded() {
+            return Ok(Ok(answer.header().map_or(0, etcd_client::ResponseHeader::revision)));
+        }
+        let mut items = Vec::new();
+        for read in answer.op_responses() {
+            if let TxnOpResponse::Get(mut read) = read {
+                for item in read.take_kvs() {
+                    items.push(self.item(item)?);
+                }
+            }
+        }
+        Ok(Err(items))
     }
 
     /// A lease that ends after that many seconds.
@@ -232,14 +266,25 @@ impl Etcd {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        self.try_each(act).await.map_err(|unanswered| unanswered.error)
+    }
+
+    async fn try_each<T, F>(&self, act: impl Fn(Client) -> F) -> Result<T, Unanswered>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let begun = Instant::now();
-        let mut asked = 0_usize;
+        let (mut asked, mut is_sent) = (0_usize, false);
         loop {
             let (turn, failed) = match self.client().await {
                 Ok((client, turn)) => match tokio::time::timeout(ANSWER, act(client)).await {
                     Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(error)) => (turn, failure(&error)),
+                    Ok(Err(error)) => {
+                        is_sent |= failure::may_be_done(&error);
+                        (turn, failure(&error))
+                    }
                     Err(_) => {
+                        is_sent = true;
                         (turn, Failure::Away(format!("no answer after {} ms", ANSWER.as_millis())))
                     }
                 },
@@ -248,7 +293,7 @@ impl Etcd {
             asked = asked.saturating_add(1);
             let is_over = begun.elapsed() >= PATIENCE;
             if is_over || !matches!(failed, Failure::Away(_)) {
-                return Err(failed.error(self.place()));
+                return Err(Unanswered { error: failed.error(self.place()), is_sent });
             }
             self.leave(turn);
             if asked.is_multiple_of(self.place().members.len().max(1)) {

@@ -107,7 +107,7 @@ fn goes_on(harm: fn(&mut ControlPlane)) {
     assert_eq!(write(&border.third, "c.com", Some("n")), Some(201));
     border.until("c.com", "");
     let took = gone.elapsed();
-    println!("with another after {took:?}");
+    eprintln!("with another after {took:?}");
     // The calls that ask take their time too.
     assert!(took < MOVED + Duration::from_secs(1), "{took:?}");
     assert_eq!(border.worlds.iter().map(resets).collect::<Vec<_>>(), before, "no table begins anew");
@@ -200,7 +200,7 @@ fn whatever_is_lost_nobody_is_refused_who_may_pass_and_nobody_passes_who_may_not
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    println!(
+    eprintln!(
         "{} calls; writes were back after {longest:?} at the latest",
         calls.load(Ordering::Relaxed)
     );

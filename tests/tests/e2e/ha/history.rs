@@ -101,7 +101,7 @@ fn writers_at_three_control_planes_see_one_list_while_members_are_lost() {
     }
     let done = history.iter().filter(|it| it.ended.is_some()).count();
     let unknown = history.len() - done;
-    println!("{done} operations, and {unknown} of which nobody knows");
+    eprintln!("{done} operations, and {unknown} of which nobody knows");
     assert!(done > 50, "{done} operations, {unknown} unknown");
     check(&history).unwrap();
 }
