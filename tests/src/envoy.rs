@@ -327,7 +327,7 @@ fn with_several(text: &str, control_planes: &[Ipv4Addr]) -> String {
     }
     let mut text = text.replace(
         "connection_keepalive: {interval: 10s, timeout: 5s}",
-        "connection_keepalive: {interval: 0.5s, timeout: 1s}",
+        "connection_keepalive: {interval: 0.4s, timeout: 0.8s}",
     );
     for (cluster, port) in [("fedgate_verdicts", VERDICTS_PORT), ("fedgate_xds", XDS_PORT)] {
         let single = format!(

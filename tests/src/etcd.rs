@@ -101,6 +101,11 @@ impl Etcd {
         self.member(number).process = None;
     }
 
+    /// Whether one was killed.
+    pub fn is_dead(&self, number: usize) -> bool {
+        self.member(number).process.is_none()
+    }
+
     /// Starts one again, with what it has on its disk.
     pub fn start_member(&self, number: usize) {
         let url = |port| format!("http://{}", self.place(port, number));

@@ -39,6 +39,7 @@ pub mod process;
 pub mod rng;
 pub mod scenario;
 pub mod scripted;
+pub mod several;
 pub mod signing;
 pub mod witness;
 pub mod world;

@@ -3,6 +3,9 @@
 
 #![allow(clippy::print_stderr, reason = "a program for people, whose progress goes to stderr")]
 
+#[path = "../demo_ha.rs"]
+mod ha;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::{Command, ExitCode};
@@ -33,10 +36,16 @@ struct Args {
     /// Leave everything running, and print commands to try
     #[arg(long, conflicts_with = "check")]
     keep: bool,
+    /// Play with three control planes of b.com on three members of etcd, and two Envoys, and lose some of them
+    #[arg(long, conflicts_with = "keep")]
+    ha: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.ha {
+        return ha::play();
+    }
     eprintln!("demo: starting BIND, and for a.com and b.com each a control plane, Envoy and services");
     let mut backends = Backends::start();
     let mut scenarios = vec![];

@@ -226,7 +226,7 @@ async fn until_broken(
             beat = beats.recv() => match beat? {
                 Ok(now) => {
                     let revision = now.head.revision;
-                    list.seen.confirm(now.at, now.heard);
+                    list.seen.answered(now.heard);
                     match so_far.hear(now) {
                         Ok(Some(heard)) => tell.send(Told::Heard(heard)).await.ok()?,
                         Ok(None) => {}

@@ -15,7 +15,7 @@ mod row;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_policy::Strategy;
 use fedgate_store::etcd::{Etcd, Item, Operation};
@@ -26,6 +26,10 @@ use crate::audit::{Query, Retention};
 use crate::{Change, Health, Record, State, Store, StoreError, Told, Whole};
 use row::{ChangeRow, Head, RecordRow, SCHEMA};
 
+/// How long a majority may be silent before no write is sent: then it is certain that nothing was written.
+const SILENT: Duration = Duration::from_secs(3);
+/// How long it is looked into whether a write was done of which nobody has said so.
+const FINDING_OUT: Duration = Duration::from_secs(2);
 /// How often a write is tried while others write what changes nothing of the list.
 const TRIES: usize = 20;
 
@@ -37,7 +41,14 @@ pub struct EtcdList {
 
 /// The head as it was seen last: by whoever reads, writes or watches.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Option<Sighting>>>);
+struct Seen(Arc<Mutex<Known>>);
+
+#[derive(Clone, Default)]
+struct Known {
+    head: Option<Sighting>,
+    /// When a majority was last asked that has answered.
+    answered: Option<Instant>,
+}
 
 #[derive(Clone)]
 struct Sighting {
@@ -86,6 +97,21 @@ impl EtcdList {
         Ok(Some(Sighting { head: Head::read(&item.value)?, at: item.changed_at, heard: begun }))
     }
 
+    /// Whether a majority has answered of late.
+    fn answers_within(&self, limit: Duration) -> Result<(), StoreError> {
+        let silence = self.seen.lock().answered.map(|answered| answered.elapsed());
+        match silence {
+            Some(silence) if silence < limit => Ok(()),
+            silence => Err(StoreError::Away {
+                place: self.etcd.place().to_string(),
+                cause: format!(
+                    "no majority has answered for {} s",
+                    silence.unwrap_or_default().as_secs()
+                ),
+            }),
+        }
+    }
+
     /// Writes, where the list is still at `base`; returns the name of the write.
     async fn commit(
         &self,
@@ -96,6 +122,7 @@ impl EtcdList {
         let tag = random()?;
         for _ in 0..TRIES {
             let Some(seen) = self.seen.get() else { return Err(StoreError::Overtaken) };
+            self.answers_within(SILENT)?;
             if base.is_some_and(|base| base != seen.head.revision) {
                 return Err(StoreError::Overtaken);
             }
@@ -114,12 +141,15 @@ impl EtcdList {
             let (when, keys) = ([(keys::HEAD, seen.at)], [keys::HEAD, record.as_str()]);
             let now = match self.etcd.commit_or_read(&when, &write.operations, &keys).await {
                 Ok(Ok(at)) => {
-                    self.seen.advance(Sighting { head: write.head, at, heard: Instant::now() });
+                    let now = Instant::now();
+                    self.seen.answered(now);
+                    self.seen.advance(Sighting { head: write.head, at, heard: now });
                     return Ok(tag);
                 }
                 Ok(Err(now)) => now,
                 Err(StoreError::Unknown) => {
-                    let (now, _) = self.etcd.get(&record).await.map_err(|_| StoreError::Unknown)?;
+                    let found = tokio::time::timeout(FINDING_OUT, self.etcd.get(&record)).await;
+                    let Ok(Ok((now, _))) = found else { return Err(StoreError::Unknown) };
                     return if is_ours(now.as_ref(), &tag)? {
                         Ok(tag)
                     } else {
@@ -283,14 +313,7 @@ impl Store for EtcdList {
     }
 
     fn check(&mut self) -> Result<(), StoreError> {
-        let heard = self.seen.get().map(|seen| seen.heard.elapsed());
-        match heard {
-            Some(silence) if silence < crate::SILENCE => Ok(()),
-            _ => Err(StoreError::Away {
-                place: self.etcd.place().to_string(),
-                cause: "no majority has answered of late".to_owned(),
-            }),
-        }
+        self.answers_within(crate::SILENCE)
     }
 
     fn health(&mut self) -> Health {
@@ -315,31 +338,29 @@ impl Store for EtcdList {
 
 impl Seen {
     fn get(&self) -> Option<Sighting> {
-        self.lock().clone()
+        self.lock().head.clone()
     }
 
-    fn set(&self, sighting: Sighting) {
-        *self.lock() = Some(sighting);
+    fn set(&self, head: Sighting) {
+        self.answered(head.heard);
+        self.lock().head = Some(head);
     }
 
     /// Takes in a sighting, unless a later one is known.
-    fn advance(&self, sighting: Sighting) {
-        let mut seen = self.lock();
-        if seen.as_ref().is_none_or(|seen| seen.at <= sighting.at) {
-            *seen = Some(sighting);
+    fn advance(&self, head: Sighting) {
+        let known = &mut self.lock().head;
+        if known.as_ref().is_none_or(|known| known.at <= head.at) {
+            *known = Some(head);
         }
     }
 
-    /// A majority has confirmed, since then, that this is the head.
-    fn confirm(&self, at: i64, since: Instant) {
-        if let Some(seen) = &mut *self.lock()
-            && seen.at == at
-        {
-            seen.heard = seen.heard.max(since);
-        }
+    /// A majority was asked then, and has answered.
+    fn answered(&self, asked: Instant) {
+        let mut known = self.lock();
+        known.answered = known.answered.max(Some(asked));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Sighting>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

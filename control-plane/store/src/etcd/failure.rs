@@ -29,8 +29,10 @@ impl Failure {
 
 /// Whether a member that says so may have done, or may yet do, what it was asked.
 pub(super) fn may_be_done(error: &Error) -> bool {
-    // It says so before it begins.
-    !matches!(error, Error::GRpcStatus(status) if status.message().contains("no leader"))
+    let Error::GRpcStatus(status) = error else { return true };
+    let said = causes(status);
+    // It says so before it begins; or nothing was sent.
+    !["no leader", "tcp connect error", "Connection refused"].iter().any(|words| said.contains(words))
 }
 
 pub(super) fn failure(error: &Error) -> Failure {

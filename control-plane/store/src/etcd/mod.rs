@@ -27,7 +27,7 @@ pub use watch::{Event, Watch, WatchEnd};
 /// How long one member has for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
 /// How long members are asked, one after the other.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The pause after all of them have been asked.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often an idle connection is tried, and for how long.

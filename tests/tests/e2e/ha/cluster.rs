@@ -7,7 +7,7 @@ use fedgate_tests::control_plane::ADMIN_TOKEN;
 use fedgate_tests::etcd::{Etcd, MEMBERS};
 use fedgate_tests::process::{eventually, is_ok};
 
-use super::{Trio, all_have, get, harmed, note, page, time_until_written, write};
+use super::{Trio, all_have, get, harmed, note, page, time_until_written, within, write};
 
 /// Within this writes are taken again.
 const BACK: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ fn with_one_member_lost_in_any_way_writes_are_back_within_five_seconds() {
         harm(&etcd, leader);
         for (number, control_plane) in trio.control_planes.iter().enumerate() {
             let took = time_until_written(control_plane, &format!("by{number}.com"));
-            assert!(took < BACK, "leader {way}, control plane {number}: {took:?}");
+            assert!(took < within(BACK), "leader {way}, control plane {number}: {took:?}");
         }
         let name = format!("{}.example.com", way.replace(' ', "-"));
         assert_eq!(write(&trio.control_planes[1], &name, Some(way)), Some(201));
@@ -155,7 +155,7 @@ fn a_control_plane_starts_where_a_member_is_dead_and_waits_for_a_majority() {
     etcd.kill(0);
     let begun = Instant::now();
     let trio = Trio::on(&url);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < within(Duration::from_secs(20)), "{:?}", begun.elapsed());
     assert_eq!(write(&trio.control_planes[0], "a.com", Some("n")), Some(201));
     etcd.kill(1);
     let address = Address::claim();

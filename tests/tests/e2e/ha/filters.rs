@@ -4,15 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fedgate_tests::World;
-use fedgate_tests::address::Address;
-use fedgate_tests::caller::Caller;
-use fedgate_tests::control_plane::{ControlPlane, Store};
-use fedgate_tests::dns::srv;
+use fedgate_tests::control_plane::ControlPlane;
 use fedgate_tests::etcd::{Etcd, MEMBERS};
 use fedgate_tests::process::eventually;
 use fedgate_tests::rng::Rng;
+use fedgate_tests::several::Several;
 
-use super::{harmed, write};
+use super::{harmed, tell, within, write};
 use crate::claim::origin;
 
 /// Within this a filter whose control plane is gone is with another.
@@ -22,59 +20,6 @@ const CALLS: usize = 100;
 /// Within this writes are taken again.
 const BACK: Duration = Duration::from_secs(5);
 
-/// Two Envoys of `b.com` and three control planes of one store; the first two are those of the worlds.
-struct Border {
-    worlds: [World; 2],
-    third: ControlPlane,
-    _address: Address,
-    _dir: tempfile::TempDir,
-}
-
-impl Border {
-    fn on(url: &str, edits: &[(&str, &str)]) -> Self {
-        let addresses: [Address; 3] = std::array::from_fn(|_| Address::claim());
-        let [one, two, three] = std::array::from_fn(|number| addresses[number].ip());
-        let [first, second, address] = addresses;
-        let builder = |at: Address, order: &[_]| {
-            let builder = World::builder().at(at).store(url).control_planes(order);
-            edits.iter().fold(builder, |builder, (from, to)| builder.edit(from, to))
-        };
-        let records = [srv("a.com", 3600, "infra.x.com."), srv("c.com", 3600, "infra.x.com.")];
-        let dir = tempfile::tempdir().unwrap();
-        // The control planes that are not there yet are passed over.
-        let first = builder(first, &[one, two, three]).records(records).start();
-        let second = builder(second, &[two, three, one]).joins(&first).start();
-        let dns = [first.dns.address()];
-        let store = Store::Shared(url.to_owned());
-        let third = ControlPlane::with_store(&[], three, dir.path(), &dns, "", store);
-        Self { worlds: [first, second], third, _address: address, _dir: dir }
-    }
-
-    fn control_planes(&mut self) -> [&mut ControlPlane; 3] {
-        let [one, two] = &mut self.worlds;
-        [one.control_plane(), two.control_plane(), &mut self.third]
-    }
-
-    fn callers(&self) -> [Caller; 2] {
-        let [one, two] = &self.worlds;
-        let identity = one.identity(&["infra.x.com"]);
-        [one.caller(&identity), two.caller(&identity)]
-    }
-
-    /// Until both Envoys say so of a domain.
-    fn until(&self, domain: &str, expected: &str) -> Duration {
-        let begun = Instant::now();
-        for (world, caller) in self.worlds.iter().zip(self.callers()) {
-            eventually("an Envoy has heard of it", || {
-                let answer =
-                    world.run(async { caller.http2().await?.call("until", &[origin(domain)]).await });
-                (answer.ok()?.label() == expected).then_some(())
-            });
-        }
-        begun.elapsed()
-    }
-}
-
 fn resets(world: &World) -> u64 {
     world.envoy.stat("wasmcustom.fedgate.ingress.feed_resets").unwrap_or(0)
 }
@@ -82,35 +27,34 @@ fn resets(world: &World) -> u64 {
 #[test]
 fn a_removal_by_one_control_plane_is_refused_by_the_filters_of_the_others() {
     let etcd = Etcd::shared();
-    let mut border = Border::on(&etcd.url(), &[]);
-    assert_eq!(write(border.control_planes()[0], "a.com", Some("n")), Some(201));
-    border.until("a.com", "");
+    let mut several = Several::start(&etcd.url(), &[]);
+    assert_eq!(write(several.control_planes()[0], "a.com", Some("n")), Some(201));
+    several.until("a.com", "");
     for _ in 0..3 {
-        assert_eq!(write(&border.third, "a.com", None), Some(204));
-        let took = border.until("a.com", "federation-denied");
-        assert!(took < Duration::from_secs(1), "{took:?}");
-        assert_eq!(write(&border.third, "a.com", Some("n")), Some(201));
-        border.until("a.com", "");
+        assert_eq!(write(&several.third, "a.com", None), Some(204));
+        let took = several.until("a.com", "federation-denied");
+        assert!(took < within(Duration::from_secs(1)), "{took:?}");
+        assert_eq!(write(&several.third, "a.com", Some("n")), Some(201));
+        several.until("a.com", "");
     }
-    border.worlds.iter().for_each(|world| world.envoy.assert_vm_alive());
+    several.worlds.iter().for_each(|world| world.envoy.assert_vm_alive());
 }
 
 /// An Envoy whose control plane is gone in this way goes on with another, and keeps its table.
 fn goes_on(harm: fn(&mut ControlPlane)) {
     let etcd = Etcd::shared();
-    let mut border = Border::on(&etcd.url(), &[]);
-    assert_eq!(write(&border.third, "a.com", Some("n")), Some(201));
-    border.until("a.com", "");
-    let before: Vec<_> = border.worlds.iter().map(resets).collect();
+    let mut several = Several::start(&etcd.url(), &[]);
+    assert_eq!(write(&several.third, "a.com", Some("n")), Some(201));
+    several.until("a.com", "");
+    let before: Vec<_> = several.worlds.iter().map(resets).collect();
     let gone = Instant::now();
-    harm(border.control_planes()[0]);
-    assert_eq!(write(&border.third, "c.com", Some("n")), Some(201));
-    border.until("c.com", "");
+    harm(several.control_planes()[0]);
+    assert_eq!(write(&several.third, "c.com", Some("n")), Some(201));
+    several.until("c.com", "");
     let took = gone.elapsed();
-    eprintln!("with another after {took:?}");
-    // The calls that ask take their time too.
-    assert!(took < MOVED + Duration::from_secs(1), "{took:?}");
-    assert_eq!(border.worlds.iter().map(resets).collect::<Vec<_>>(), before, "no table begins anew");
+    tell(&format!("with another after {took:?}"));
+    assert!(took < within(MOVED), "{took:?}");
+    assert_eq!(several.worlds.iter().map(resets).collect::<Vec<_>>(), before, "no table begins anew");
 }
 
 #[test]
@@ -127,17 +71,17 @@ fn a_filter_whose_control_plane_is_frozen_goes_on_with_another_and_keeps_its_tab
 fn filters_of_control_planes_without_a_store_refuse_after_the_bound_and_pass_again_when_it_is_back() {
     let etcd = harmed();
     let bound = "\"max_staleness_s\": 8";
-    let mut border = Border::on(&etcd.url_of("fedgate"), &[("\"max_staleness_s\": 900", bound)]);
-    assert_eq!(write(border.control_planes()[0], "a.com", Some("n")), Some(201));
-    border.until("a.com", "");
+    let mut several = Several::start(&etcd.url_of("fedgate"), &[("\"max_staleness_s\": 900", bound)]);
+    assert_eq!(write(several.control_planes()[0], "a.com", Some("n")), Some(201));
+    several.until("a.com", "");
     (1..MEMBERS).for_each(|member| etcd.kill(member));
     let cut = Instant::now();
-    border.until("a.com", "verdict-unavailable");
+    several.until("a.com", "verdict-unavailable");
     let took = cut.elapsed();
-    assert!(took > Duration::from_secs(7) && took < Duration::from_secs(14), "{took:?}");
+    assert!(took > Duration::from_secs(7) && took < within(Duration::from_secs(14)), "{took:?}");
     (1..MEMBERS).for_each(|member| etcd.start_member(member));
-    border.until("a.com", "");
-    border.until("c.com", "federation-denied");
+    several.until("a.com", "");
+    several.until("c.com", "federation-denied");
 }
 
 /// How many rounds of harm; a campaign has more.
@@ -148,13 +92,13 @@ fn rounds() -> usize {
 #[test]
 fn whatever_is_lost_nobody_is_refused_who_may_pass_and_nobody_passes_who_may_not() {
     let etcd = harmed();
-    let mut border = Border::on(&etcd.url_of("fedgate"), &[]);
-    assert_eq!(write(&border.third, "a.com", Some("n")), Some(201));
-    border.until("a.com", "");
-    border.until("c.com", "federation-denied");
+    let mut several = Several::start(&etcd.url_of("fedgate"), &[]);
+    assert_eq!(write(&several.third, "a.com", Some("n")), Some(201));
+    several.until("a.com", "");
+    several.until("c.com", "federation-denied");
     let (is_over, calls, mut rng) = (AtomicBool::new(false), AtomicUsize::new(0), Rng::new(1402));
-    let callers = border.callers();
-    let runtimes: Vec<_> = border.worlds.iter().map(|world| world.runtime().handle().clone()).collect();
+    let callers = several.callers();
+    let runtimes: Vec<_> = several.worlds.iter().map(|world| world.runtime().handle().clone()).collect();
     let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
         for (runtime, caller) in runtimes.iter().zip(&callers) {
@@ -180,31 +124,29 @@ fn whatever_is_lost_nobody_is_refused_who_may_pass_and_nobody_passes_who_may_not
                 0 => etcd.kill(leader),
                 1 => etcd.freeze(leader),
                 2 => etcd.cut(leader),
-                3 => border.control_planes()[0].kill(),
-                _ => border.control_planes()[1].freeze(),
+                3 => several.control_planes()[0].kill(),
+                _ => several.control_planes()[1].freeze(),
             }
             let begun = Instant::now();
             let domain = format!("round{round}.com");
             eventually("writes are back", || {
-                matches!(write(&border.third, &domain, Some("n")), Some(200 | 201)).then_some(())
+                matches!(write(&several.third, &domain, Some("n")), Some(200 | 201)).then_some(())
             });
             longest = longest.max(begun.elapsed());
             match way {
                 0 => etcd.start_member(leader),
                 1 => etcd.thaw(leader),
                 2 => etcd.join(leader),
-                3 => border.control_planes()[0].restart(),
-                _ => border.control_planes()[1].thaw(),
+                3 => several.control_planes()[0].restart(),
+                _ => several.control_planes()[1].thaw(),
             }
             etcd.wait();
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    eprintln!(
-        "{} calls; writes were back after {longest:?} at the latest",
-        calls.load(Ordering::Relaxed)
-    );
-    assert!(longest < BACK, "{longest:?}");
-    assert!(calls.load(Ordering::Relaxed) > 100);
-    border.worlds.iter().for_each(|world| world.envoy.assert_vm_alive());
+    let calls = calls.load(Ordering::Relaxed);
+    tell(&format!("{calls} calls; writes were back after {longest:?} at the latest"));
+    assert!(longest < within(BACK), "{longest:?}");
+    assert!(calls > 100);
+    several.worlds.iter().for_each(|world| world.envoy.assert_vm_alive());
 }

@@ -10,7 +10,7 @@ use fedgate_tests::linear::{Deed, Operation, check};
 use fedgate_tests::process::eventually;
 use fedgate_tests::rng::Rng;
 
-use super::{Trio, harmed, note, write};
+use super::{Trio, harmed, note, tell, write};
 
 /// The registers.
 const DOMAINS: [&str; 3] = ["a.com", "b.com", "c.com"];
@@ -101,7 +101,7 @@ fn writers_at_three_control_planes_see_one_list_while_members_are_lost() {
     }
     let done = history.iter().filter(|it| it.ended.is_some()).count();
     let unknown = history.len() - done;
-    eprintln!("{done} operations, and {unknown} of which nobody knows");
+    tell(&format!("{done} operations, and {unknown} of which nobody knows"));
     assert!(done > 50, "{done} operations, {unknown} unknown");
     check(&history).unwrap();
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fedgate_tests::address::Address;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN, Store};
 use fedgate_tests::etcd::Etcd;
-use fedgate_tests::process::{eventually, http};
+use fedgate_tests::process::{PATIENCE, eventually, http};
 use serde_json::Value;
 
 /// Three control planes of one store, without Envoys: what they say is asked of them.
@@ -108,4 +108,15 @@ pub(crate) fn all_have(trio: &Trio, domain: &str, expected: Option<&str>) {
 /// A cluster for a test that does it harm.
 pub(crate) fn harmed() -> Etcd {
     Etcd::start()
+}
+
+/// How long something may take: that long where a campaign has the machine to itself, else as long as anything.
+pub(crate) fn within(limit: Duration) -> Duration {
+    if std::env::var_os("FEDGATE_HA_ROUNDS").is_some() { limit } else { PATIENCE }
+}
+
+/// For whoever runs a campaign.
+#[allow(clippy::print_stderr, reason = "figures that a campaign is run for")]
+pub(crate) fn tell(figures: &str) {
+    eprintln!("{figures}");
 }

@@ -1,9 +1,14 @@
 //! What is kept in etcd, and what becomes of it elsewhere.
 
+use std::path::Path;
+use std::process::Command;
+
 use fedgate_tests::address::Address;
-use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, Store};
+use fedgate_tests::artifacts;
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ANY_PORTS, ControlPlane, Store};
 use fedgate_tests::etcd::Etcd;
-use fedgate_tests::process::{eventually, http};
+use fedgate_tests::pki::{Authority, Identity, Leaf};
+use fedgate_tests::process::{Process, eventually, http, run};
 use serde_json::json;
 
 use super::{Trio, all_have, get, note, page, table, write};
@@ -169,6 +174,77 @@ fn a_store_is_copied_from_a_file_into_etcd_and_back() {
     let backup = dir.path().join("backup.db");
     trio.control_planes[0].cli(&["store", "backup", backup.to_str().unwrap()]).unwrap();
     assert!(std::fs::metadata(&backup).unwrap().len() > 0);
+}
+
+/// A single member that takes nobody without a certificate, a user and a password.
+fn secured(address: &Address, dir: &Path, trust: &Path, server: &Identity) -> Process {
+    let (port, peers) = (address.dns().port(), format!("http://{}:2380", address.ip()));
+    let clients = format!("https://127.0.0.1:{port}");
+    let (certificate, key) = (dir.join("server.pem"), dir.join("server.key"));
+    std::fs::write(&certificate, &server.chain).unwrap();
+    std::fs::write(&key, &server.key).unwrap();
+    let mut etcd = Command::new("etcd");
+    etcd.args(["--name", "m", "--data-dir"]).arg(dir.join("data"));
+    etcd.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+    etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+    etcd.args(["--initial-cluster", &format!("m={peers}"), "--client-cert-auth"]);
+    etcd.arg("--cert-file").arg(certificate).arg("--key-file").arg(key);
+    etcd.arg("--trusted-ca-file").arg(trust);
+    Process::start(&mut etcd, &dir.join("etcd.log"))
+}
+
+#[test]
+fn members_are_proven_and_prove_us_by_certificates_and_password() {
+    let (address, dir) = (Address::claim(), tempfile::tempdir().unwrap());
+    let authority = Authority::root("of etcd");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let trust = file("ca.pem", authority.pem());
+    let us = authority.issue(&Leaf::of(["fedgate.example"]));
+    let (certificate, key) = (file("us.pem", &us.chain), file("us.key", &us.key));
+    let mut etcd = secured(&address, dir.path(), &trust, &authority.issue(&Leaf::of(["localhost"])));
+    let place = format!("localhost:{}", address.dns().port());
+    let ctl = |args: &[&str]| {
+        let mut ctl = Command::new("etcdctl");
+        ctl.env("ETCDCTL_API", "3").args(["--endpoints", &place]).arg("--cacert").arg(&trust);
+        run(ctl.arg("--cert").arg(&certificate).arg("--key").arg(&key).args(args))
+    };
+    etcd.wait_until("etcd answers", || ctl(&["endpoint", "health"]).is_ok());
+    ctl(&["user", "add", "root:secret"]).unwrap();
+    ctl(&["auth", "enable"]).unwrap();
+    let serve = |scheme: &str, settings: &[(&str, &Path)]| {
+        let mut serve = Command::new(artifacts::fedgate());
+        serve.args(["serve", "--store-url", &format!("{scheme}://{place}/fedgate")]).args(ANY_PORTS);
+        serve.current_dir(dir.path());
+        for (name, value) in settings {
+            serve.arg(format!("--store-{name}")).arg(value);
+        }
+        serve
+    };
+    let (right, wrong) = (file("password", "secret\n"), file("wrong", "guess"));
+    let other = file("other.pem", Authority::root("of somebody else").pem());
+    let tls = [("ca", trust.as_path()), ("certificate", &certificate), ("key", &key)];
+    let with =
+        |password| [&tls[..], &[("user", Path::new("root")), ("password-file", password)]].concat();
+    for (what, mut serve) in [
+        ("in the clear", serve("etcd", &[])),
+        ("no certificate", serve("etcds", &tls[..1])),
+        ("no user", serve("etcds", &tls)),
+        ("another password", serve("etcds", &with(wrong.as_path()))),
+        ("another authority", serve("etcds", &[("ca", other.as_path()), tls[1], tls[2]])),
+    ] {
+        let refused = run(&mut serve).expect_err(what);
+        assert!(refused.contains("the store"), "{what}: {refused}");
+        assert!(!refused.contains("secret") && !refused.contains("guess"), "{what}: {refused}");
+    }
+    let mut served =
+        Process::start(&mut serve("etcds", &with(right.as_path())), &dir.path().join("log"));
+    let log = dir.path().join("log");
+    served.wait_until("it is ready", || std::fs::read_to_string(&log).unwrap().contains(" ready "));
+    assert!(ctl(&["--user", "root:secret", "get", "fedgate/list/head"]).unwrap().contains("schema"));
 }
 
 #[test]
