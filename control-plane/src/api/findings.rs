@@ -72,7 +72,7 @@ fn about(domain: &Domain, finding: StatusFinding) -> StatusFinding {
 fn store(status: &StatusBody) -> Option<StatusFinding> {
     let cause = status.store.cause.as_ref()?;
     let text = format!("the store cannot be written to: {cause}");
-    Some(trouble("store-not-writable", text, format!("df -h {}", status.store.place)))
+    Some(trouble("store-not-writable", text, store_cure(&status.store.place)))
 }
 
 fn dns(status: &StatusBody) -> Option<StatusFinding> {
@@ -198,4 +198,11 @@ fn strategy(status: &StatusBody) -> Option<StatusFinding> {
         _ => return None,
     };
     Some(warning("strategy", text.to_owned(), next))
+}
+
+/// What to look at where nothing can be written there.
+fn store_cure(place: &str) -> String {
+    let Some((_, cluster)) = place.split_once("://") else { return format!("df -h {place}") };
+    let members = cluster.split('/').next().unwrap_or_default();
+    format!("etcdctl --endpoints {members} endpoint status")
 }
