@@ -91,8 +91,7 @@ fn domain(name: &str) -> Result<Domain, StoreError> {
 pub(super) async fn follow(list: EtcdList, tell: mpsc::Sender<Told>) {
     let Some(head) = list.seen.get() else { return };
     let (beat, mut beats) = mpsc::channel(1);
-    let beating =
-        tokio::spawn(heartbeat(EtcdList { etcd: list.etcd.clone(), seen: list.seen.clone() }, beat));
+    let beating = tokio::spawn(heartbeat(list.clone(), beat));
     let mut so_far = SoFar { head, since: Instant::now(), behind: None };
     while let Some(end) = until_broken(&list, &mut so_far, &mut beats, &tell).await {
         if let End::Broke(cause) = &end {

@@ -34,9 +34,12 @@ const FINDING_OUT: Duration = Duration::from_secs(2);
 const TRIES: usize = 20;
 
 /// The allow list's part of a cluster.
+#[derive(Clone)]
 pub struct EtcdList {
     etcd: Etcd,
     seen: Seen,
+    /// Held by whoever spreads a large write.
+    spreading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The head as it was seen last: by whoever reads, writes or watches.
@@ -64,7 +67,7 @@ struct Sighting {
 impl EtcdList {
     /// The list there; nobody is asked yet.
     pub fn new(etcd: Etcd) -> Self {
-        Self { etcd, seen: Seen::default() }
+        Self { etcd, seen: Seen::default(), spreading: Arc::default() }
     }
 
     /// The head; made where there is none yet.
@@ -240,8 +243,7 @@ impl Store for EtcdList {
 
     fn watch(&mut self) -> Option<mpsc::Receiver<Told>> {
         let (tell, told) = mpsc::channel(64);
-        let list = Self { etcd: self.etcd.clone(), seen: self.seen.clone() };
-        self.etcd.runtime().spawn(follow::follow(list, tell));
+        self.etcd.runtime().spawn(follow::follow(self.clone(), tell));
         Some(told)
     }
 
@@ -254,7 +256,7 @@ impl Store for EtcdList {
         let base = (!changes.is_empty()).then_some(base);
         let seal = self.etcd.wait(self.commit(base, changes, records))?;
         if self.seen.get().is_some_and(|seen| seen.head.parts > 0) {
-            let list = Self { etcd: self.etcd.clone(), seen: self.seen.clone() };
+            let list = self.clone();
             self.etcd.runtime().spawn(async move {
                 let Some(seen) = list.seen.get() else { return };
                 if let Err(error) = list.spread(&seen).await {

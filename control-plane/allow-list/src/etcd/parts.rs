@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use fedgate_store::etcd::{MAX_OCTETS, MAX_OPERATIONS, Operation};
 use fedgate_store::sqlite::millis;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::row::{self, ChangeRow, Part, RecordRow};
 use super::{EtcdList, Head, Sighting, keys};
@@ -17,6 +18,9 @@ use crate::{Change, StoreError};
 const PIECE: usize = 500;
 /// The most octets of a part's JSON.
 const PART_OCTETS: usize = MAX_OCTETS;
+/// How many transactions are under way at one time; and how many of whole parts.
+const AT_ONCE: usize = 16;
+const FEW_AT_ONCE: usize = 4;
 /// How old a part is that nobody will name any more.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
@@ -87,13 +91,31 @@ pub(super) fn split(
     Ok(parts)
 }
 
+/// The same in the order of transactions that etcd takes.
+fn batches(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    let (mut batches, mut batch, mut room) = (Vec::new(), Vec::new(), MAX_OCTETS);
+    for operation in operations {
+        if batch.len() == MAX_OPERATIONS || (room < operation.octets() && !batch.is_empty()) {
+            batches.push(std::mem::take(&mut batch));
+            room = MAX_OCTETS;
+        }
+        room = room.saturating_sub(operation.octets());
+        batch.push(operation);
+    }
+    batches.push(batch);
+    batches
+}
+
 impl EtcdList {
     /// Lays parts down, which mean nothing yet.
     pub(super) async fn lay_down(&self, tag: &str, parts: &[Vec<u8>]) -> Result<(), StoreError> {
-        for (number, part) in parts.iter().enumerate() {
-            self.etcd.commit(&[], &[Operation::Put(keys::part(tag, number), part.clone())]).await?;
-        }
-        Ok(())
+        let put = |(number, part): (usize, &Vec<u8>)| {
+            let (etcd, operation) =
+                (self.etcd.clone(), [Operation::Put(keys::part(tag, number), part.clone())]);
+            async move { etcd.commit(&[], &operation).await }
+        };
+        let puts = stream::iter(parts.iter().enumerate().map(put)).buffer_unordered(FEW_AT_ONCE);
+        puts.try_for_each(async |_| Ok(())).await
     }
 
     /// The parts that a head names, at that revision of the cluster.
@@ -119,21 +141,21 @@ impl EtcdList {
 
     /// Writes what stands in parts to where it belongs. It ends at once where others have done so.
     pub(super) async fn spread(&self, seen: &Sighting) -> Result<(), StoreError> {
+        // Whoever comes while it is done waits, and finds it done.
+        let _alone = self.spreading.lock().await;
+        if self.seen.get().is_some_and(|now| now.at > seen.at) {
+            return Ok(());
+        }
         let guard = [(keys::HEAD, seen.at)];
         for part in self.parts_if_named(seen).await? {
-            let operations = operations(&part.changes, &part.records)?;
-            let (mut batch, mut room) = (Vec::new(), MAX_OCTETS);
-            for operation in operations {
-                if batch.len() == MAX_OPERATIONS || (room < operation.octets() && !batch.is_empty()) {
-                    if self.etcd.commit(&guard, &std::mem::take(&mut batch)).await?.is_none() {
-                        return Ok(());
-                    }
-                    room = MAX_OCTETS;
-                }
-                room = room.saturating_sub(operation.octets());
-                batch.push(operation);
-            }
-            if !batch.is_empty() && self.etcd.commit(&guard, &batch).await?.is_none() {
+            let batches = batches(operations(&part.changes, &part.records)?);
+            let commit = |batch: Vec<Operation>| {
+                let etcd = self.etcd.clone();
+                async move { etcd.commit(&guard, &batch).await }
+            };
+            let commits = batches.into_iter().map(commit);
+            let done: Vec<_> = stream::iter(commits).buffer_unordered(AT_ONCE).try_collect().await?;
+            if done.contains(&None) {
                 return Ok(());
             }
         }
