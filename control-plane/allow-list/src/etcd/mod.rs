@@ -100,6 +100,15 @@ impl EtcdList {
         Ok(Some(Sighting { head: Head::read(&item.value)?, at: item.changed_at, heard: begun }))
     }
 
+    /// What stands under these keys.
+    async fn look(&self, keys: &[&str]) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        for key in keys {
+            items.extend(self.etcd.get(key).await?.0);
+        }
+        Ok(items)
+    }
+
     /// Whether a majority has answered of late.
     fn answers_within(&self, limit: Duration) -> Result<(), StoreError> {
         let silence = self.seen.lock().answered.map(|answered| answered.elapsed());
@@ -139,7 +148,6 @@ impl EtcdList {
             if write.head.parts > 0 {
                 self.lay_down(&tag, &write.parts).await?;
             }
-            // A record goes with each write, and says whose it is.
             let record = keys::audit(seen.head.records);
             let (when, keys) = ([(keys::HEAD, seen.at)], [keys::HEAD, record.as_str()]);
             let now = match self.etcd.commit_or_read(&when, &write.operations, &keys).await {
@@ -151,19 +159,18 @@ impl EtcdList {
                 }
                 Ok(Err(now)) => now,
                 Err(StoreError::Unknown) => {
-                    let found = tokio::time::timeout(FINDING_OUT, self.etcd.get(&record)).await;
-                    let Ok(Ok((now, _))) = found else { return Err(StoreError::Unknown) };
-                    return if is_ours(now.as_ref(), &tag)? {
-                        Ok(tag)
-                    } else {
-                        Err(StoreError::Unknown)
-                    };
+                    let found = tokio::time::timeout(FINDING_OUT, self.look(&keys)).await;
+                    let Ok(Ok(now)) = found else { return Err(StoreError::Unknown) };
+                    return if is_done(&now, &tag)? { Ok(tag) } else { Err(StoreError::Unknown) };
                 }
                 Err(error) => return Err(error),
             };
             // It may have been written by a try whose answer was lost.
-            if is_ours(now.iter().find(|item| item.key == record), &tag)? {
+            if is_done(&now, &tag)? {
                 return Ok(tag);
+            }
+            if write.head.parts > 0 {
+                self.take_up(&tag).await?;
             }
             let Some(head) = now.iter().find(|item| item.key == keys::HEAD) else {
                 return Err(StoreError::Failed("the store's head is gone: restore a backup".to_owned()));
@@ -178,11 +185,20 @@ impl EtcdList {
     }
 }
 
-/// Whether a record is of the write of this name.
-fn is_ours(record: Option<&Item>, tag: &str) -> Result<bool, StoreError> {
-    let Some(record) = record else { return Ok(false) };
-    let record: RecordRow = row::read("record", &record.value)?;
-    Ok(record.tag == tag)
+/// Whether the write of this name was done: the head has its name, until another write, or so has the first record that
+/// goes with it, which a large write has by then.
+fn is_done(now: &[Item], tag: &str) -> Result<bool, StoreError> {
+    for item in now {
+        let name = if item.key == keys::HEAD {
+            Head::read(&item.value)?.tag
+        } else {
+            row::read::<RecordRow>("record", &item.value)?.tag
+        };
+        if name == tag {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A write, as it goes into one transaction, and what it leaves to parts.
@@ -300,7 +316,10 @@ impl Store for EtcdList {
     fn whole(&mut self) -> Result<Whole, StoreError> {
         self.etcd.wait(async {
             let (state, sighting) = follow::load(self).await?;
-            let records = self.find_records(&Query { limit: usize::MAX, ..Query::default() }).await?;
+            // Others may write meanwhile: of that, nothing.
+            let before = Some(sighting.head.records);
+            let all = Query { limit: usize::MAX, before, ..Query::default() };
+            let records = self.find_records(&all).await?;
             Ok(Whole { identity: sighting.head.identity, state, records })
         })
     }

@@ -118,6 +118,13 @@ impl EtcdList {
         puts.try_for_each(async |_| Ok(())).await
     }
 
+    /// Takes parts up again that no head will name.
+    pub(super) async fn take_up(&self, tag: &str) -> Result<(), StoreError> {
+        let beginning = keys::parts(tag);
+        let parts = [Operation::DeleteRange(beginning.clone(), keys::end(&beginning))];
+        self.etcd.commit(&[], &parts).await.map(|_| ())
+    }
+
     /// The parts that a head names, at that revision of the cluster.
     pub(super) async fn parts(&self, head: &Head, at: i64) -> Result<Vec<Part>, StoreError> {
         let beginning = keys::parts(&head.tag);

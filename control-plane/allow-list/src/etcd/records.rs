@@ -17,7 +17,13 @@ const TRIMMED: i64 = 1_000;
 
 impl EtcdList {
     pub(super) async fn find_records(&self, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
-        let head = self.head().await?.head;
+        let mut seen = self.head().await?;
+        if seen.head.parts > 0 {
+            // Records of a large write are where they belong after that.
+            self.spread(&seen).await?;
+            seen = self.head().await?;
+        }
+        let head = seen.head;
         let mut low = query.after.map_or(1, |after| after.saturating_add(1)).max(1);
         let mut high = query.before.unwrap_or(i64::MAX).min(head.records);
         let mut found = Vec::new();
