@@ -31,6 +31,10 @@ pub(crate) async fn keep_fresh(
     let follower = move |change: &Change| tell.send(change.clone()).is_ok();
     verdicts.list.follow(|state| reconcile(&mut schedule, state), follower);
     let mut shared = verdicts.cache.shared();
+    // What others have found before we started is not due now.
+    while let Ok((domain, known)) = shared.try_recv() {
+        put_off(&mut schedule, &verdicts, &domain, &known, jitter());
+    }
     let mut lookups: JoinSet<(Domain, Arc<Known>)> = JoinSet::new();
     loop {
         while lookups.len() < CONCURRENT
@@ -54,9 +58,7 @@ pub(crate) async fn keep_fresh(
                 }
             }
             Some((domain, known)) = shared.recv() => {
-                if let Some(due) = schedule.put_off(&domain, &known, Instant::now(), jitter()) {
-                    verdicts.watch.due(&domain, due);
-                }
+                put_off(&mut schedule, &verdicts, &domain, &known, jitter());
             }
             () = verdicts.watch.doubt() => {
                 if !schedule.hasten(Instant::now()) {
@@ -65,6 +67,13 @@ pub(crate) async fn keep_fresh(
             }
             () = until(next) => {}
         }
+    }
+}
+
+/// Another control plane has looked a domain up.
+fn put_off(schedule: &mut Schedule, verdicts: &Verdicts, domain: &Domain, known: &Known, jitter: f64) {
+    if let Some(due) = schedule.put_off(domain, known, Instant::now(), jitter) {
+        verdicts.watch.due(domain, due);
     }
 }
 

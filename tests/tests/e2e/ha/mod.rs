@@ -2,6 +2,7 @@
 
 mod cluster;
 mod filters;
+mod findings;
 mod history;
 mod stores;
 
