@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_policy::Domain;
 use fedgate_store::StoreError;
-use fedgate_store::etcd::{Event, Watch, WatchEnd};
+use fedgate_store::etcd::{Event, Item, PAGE, Watch, WatchEnd};
 use fedgate_store::sqlite::time;
 use tokio::sync::mpsc;
 
@@ -32,12 +32,11 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
         let begun = Instant::now();
         list.head().await?;
         // The head once more, with all else at the same revision.
-        let (entries, at) = list.etcd.range(keys::LIST, &keys::end(keys::LIST), 0).await?;
         let mut state = State::default();
         let mut names = Names::default();
         let mut sighting = None;
         let now = SystemTime::now();
-        for item in entries {
+        let take = |item: Item| {
             if item.key == keys::HEAD {
                 let head = Head::read(&item.value)?;
                 sighting = Some(Sighting { head, at: item.changed_at, heard: begun });
@@ -54,13 +53,28 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
                     "a key of the store means nothing to us: it is passed over"
                 );
             }
-        }
+            Ok(())
+        };
+        let at = list.etcd.each(keys::LIST, &keys::end(keys::LIST), 0, PAGE, take).await?;
         // Deleted by hand in between: it is made anew.
         let Some(sighting) = sighting else { continue };
         if sighting.head.parts > 0 {
-            for change in list.changes_of(&sighting.head, at).await? {
+            let apply = |change| {
+                let change = match change {
+                    Change::Put(domain, mut entry) => {
+                        names.share(&mut entry);
+                        Change::Put(domain, entry)
+                    }
+                    other @ (Change::Remove(..)
+                    | Change::Lapse(_)
+                    | Change::Strategy(..)
+                    | Change::Token(_)
+                    | Change::Revoke(..)
+                    | Change::Seal(..)) => other,
+                };
                 state.apply(change);
-            }
+            };
+            list.each_change(&sighting.head, at, apply).await?;
         }
         let Head { revision, strategy, strategy_revision, ref tag, .. } = sighting.head;
         state.seal = tag.as_str().into();
@@ -293,7 +307,9 @@ async fn learn(
         let mut changes = Vec::new();
         if head.revision > before.head.revision {
             changes = if head.parts > 0 {
-                list.changes_of(&head, at).await?
+                let mut all = Vec::new();
+                list.each_change(&head, at, |change| all.push(change)).await?;
+                all
             } else {
                 changes_of(&before.head, &head, write)?
             };

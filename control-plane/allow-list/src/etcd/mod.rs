@@ -273,12 +273,7 @@ impl Store for EtcdList {
         let seal = self.etcd.wait(self.commit(base, changes, records))?;
         if self.seen.get().is_some_and(|seen| seen.head.parts > 0) {
             let list = self.clone();
-            self.etcd.runtime().spawn(async move {
-                let Some(seen) = list.seen.get() else { return };
-                if let Err(error) = list.spread(&seen).await {
-                    tracing::warn!(%error, "a large write is done, but still stands in parts: the next write spreads them");
-                }
-            });
+            self.etcd.runtime().spawn(async move { list.spread_soon().await });
         }
         Ok(Some(seal.into()))
     }

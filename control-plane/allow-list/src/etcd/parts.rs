@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use fedgate_store::etcd::{MAX_OCTETS, MAX_OPERATIONS, Operation};
+use fedgate_store::etcd::{Item, MAX_OCTETS, MAX_OPERATIONS, Operation};
 use fedgate_store::sqlite::millis;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -21,6 +21,11 @@ const PART_OCTETS: usize = MAX_OCTETS;
 /// How many transactions are under way at one time; and how many of whole parts.
 const AT_ONCE: usize = 16;
 const FEW_AT_ONCE: usize = 4;
+/// How many parts are read at a time.
+const PARTS: i64 = 2;
+/// How often that is tried, and the pause between.
+const TRIES: usize = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 /// How old a part is that nobody will name any more.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
@@ -125,25 +130,51 @@ impl EtcdList {
         self.etcd.commit(&[], &parts).await.map(|_| ())
     }
 
-    /// The parts that a head names, at that revision of the cluster.
-    pub(super) async fn parts(&self, head: &Head, at: i64) -> Result<Vec<Part>, StoreError> {
-        let beginning = keys::parts(&head.tag);
-        let (items, _) = self.etcd.range(&beginning, &keys::end(&beginning), at).await?;
-        if items.len() != head.parts {
+    /// The parts that a head names, at that revision of the cluster, one after the other.
+    pub(super) async fn each_part(
+        &self,
+        head: &Head,
+        at: i64,
+        mut take: impl FnMut(Part),
+    ) -> Result<(), StoreError> {
+        let (beginning, mut count) = (keys::parts(&head.tag), 0_usize);
+        let read = |item: Item| {
+            count = count.saturating_add(1);
+            take(row::read("part", &item.value)?);
+            Ok(())
+        };
+        self.etcd.each(&beginning, &keys::end(&beginning), at, PARTS, read).await?;
+        if count != head.parts {
             return Err(StoreError::Row {
                 what: "head",
                 value: head.tag.clone(),
-                reason: format!("names {} parts, of which there are {}", head.parts, items.len()),
+                reason: format!("names {} parts, of which there are {count}", head.parts),
             });
         }
-        items.iter().map(|item| row::read("part", &item.value)).collect()
+        Ok(())
     }
 
-    /// The changes of a large write.
-    pub(super) async fn changes_of(&self, head: &Head, at: i64) -> Result<Vec<Change>, StoreError> {
+    /// The changes of a large write, one after the other.
+    pub(super) async fn each_change(
+        &self,
+        head: &Head,
+        at: i64,
+        mut take: impl FnMut(Change),
+    ) -> Result<(), StoreError> {
         let now = SystemTime::now();
-        let parts = self.parts(head, at).await?;
-        Ok(parts.into_iter().flat_map(|part| part.changes).map(|change| change.change(now)).collect())
+        let take = |part: Part| part.changes.into_iter().map(|it| it.change(now)).for_each(&mut take);
+        self.each_part(head, at, take).await
+    }
+
+    /// Writes what stands in parts to where it belongs, and tries again where that fails. Where we give up, the next
+    /// write does it, whoever's it is.
+    pub(super) async fn spread_soon(&self) {
+        for _ in 0..TRIES {
+            let Some(seen) = self.seen.get().filter(|seen| seen.head.parts > 0) else { return };
+            let Err(error) = self.spread(&seen).await else { return };
+            tracing::warn!(%error, "a large write is done, but still stands in parts");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Writes what stands in parts to where it belongs. It ends at once where others have done so.
@@ -154,18 +185,21 @@ impl EtcdList {
             return Ok(());
         }
         let guard = [(keys::HEAD, seen.at)];
+        let mut written = Vec::new();
         for part in self.parts_if_named(seen).await? {
-            let batches = batches(operations(&part.changes, &part.records)?);
-            let commit = |batch: Vec<Operation>| {
-                let etcd = self.etcd.clone();
-                async move { etcd.commit(&guard, &batch).await }
-            };
-            let commits = batches.into_iter().map(commit);
-            let done: Vec<_> = stream::iter(commits).buffer_unordered(AT_ONCE).try_collect().await?;
-            if done.contains(&None) {
+            written.extend(batches(operations(&part.changes, &part.records)?));
+        }
+        let commit = |batch: Vec<Operation>| {
+            let etcd = self.etcd.clone();
+            async move { etcd.commit(&guard, &batch).await }
+        };
+        let mut commits = stream::iter(written.into_iter().map(commit)).buffer_unordered(AT_ONCE);
+        while let Some(done) = commits.next().await {
+            if done?.is_none() {
                 return Ok(());
             }
         }
+        drop(commits);
         let head = Head { parts: 0, ..seen.head.clone() };
         let beginning = keys::parts(&head.tag);
         let end = [
@@ -180,8 +214,9 @@ impl EtcdList {
 
     /// None where the head names them no longer.
     async fn parts_if_named(&self, seen: &Sighting) -> Result<Vec<Part>, StoreError> {
-        match self.parts(&seen.head, 0).await {
-            Ok(parts) => Ok(parts),
+        let mut parts = Vec::new();
+        match self.each_part(&seen.head, 0, |part| parts.push(part)).await {
+            Ok(()) => Ok(parts),
             Err(error) => match self.head_if_any().await? {
                 Some(now) if now.at != seen.at => Ok(Vec::new()),
                 _ => Err(error),
@@ -191,13 +226,18 @@ impl EtcdList {
 
     /// Takes away parts of writes that were never done.
     pub(super) async fn clear_away(&self, head: &Head) -> Result<(), StoreError> {
-        let (items, _) = self.etcd.range(keys::PART, &keys::end(keys::PART), 0).await?;
         let oldest = SystemTime::now().checked_sub(ABANDONED).map_or(0, millis);
-        for item in items.iter().filter(|item| !item.key.starts_with(&keys::parts(&head.tag))) {
+        let (ours, mut abandoned) = (keys::parts(&head.tag), Vec::new());
+        let look = |item: Item| {
             let is_old = row::read::<Part>("part", &item.value).is_ok_and(|part| part.at < oldest);
-            if is_old {
-                self.etcd.commit(&[], &[Operation::Delete(item.key.clone())]).await?;
+            if is_old && !item.key.starts_with(&ours) {
+                abandoned.push(Operation::Delete(item.key));
             }
+            Ok(())
+        };
+        self.etcd.each(keys::PART, &keys::end(keys::PART), 0, PARTS, look).await?;
+        for part in abandoned {
+            self.etcd.commit(&[], &[part]).await?;
         }
         Ok(())
     }

@@ -34,8 +34,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// The longest answer that is read, in octets.
 const LONGEST_ANSWER: usize = 64 << 20;
-/// How many entries a page of a range has.
-const PAGE: i64 = 2_000;
+/// How many entries of some hundred octets a page has.
+pub const PAGE: i64 = 1_000;
 /// The most operations of one transaction, a few below etcd's own bound (`--max-txn-ops`, 128).
 pub const MAX_OPERATIONS: usize = 120;
 /// The most octets of one transaction, well below etcd's own bound (`--max-request-bytes`, 1.5 MiB).
@@ -142,12 +142,30 @@ impl Etcd {
     /// All from the first key up to before the other one, in the order of their keys: as it was at that revision of
     /// the cluster, or as it is now where that is 0. Returns the revision, too.
     pub async fn range(&self, from: &str, to: &str, at: i64) -> Result<(Vec<Item>, i64), StoreError> {
-        let (mut items, mut revision, mut from) = (Vec::new(), at, self.full(from));
+        let mut items = Vec::new();
+        let take = |item| {
+            items.push(item);
+            Ok(())
+        };
+        let revision = self.each(from, to, at, PAGE, take).await?;
+        Ok((items, revision))
+    }
+
+    /// The same, one after the other, so that there are never more of them than in a page of this length.
+    pub async fn each(
+        &self,
+        from: &str,
+        to: &str,
+        at: i64,
+        page: i64,
+        mut take: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<i64, StoreError> {
+        let (mut revision, mut from) = (at, self.full(from));
         let to = self.full(to);
         loop {
             let read = |client: Client| {
                 let options = GetOptions::new().with_range(to.clone());
-                let options = options.with_limit(PAGE).with_revision(revision);
+                let options = options.with_limit(page).with_revision(revision);
                 let from = from.clone();
                 let mut kv = client.kv_client().max_decoding_message_size(LONGEST_ANSWER);
                 async move { kv.get(from, Some(options)).await }
@@ -157,13 +175,15 @@ impl Etcd {
                 revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
             }
             let more = answer.more();
-            for item in answer.take_kvs() {
-                items.push(self.item(item)?);
+            let found = answer.take_kvs();
+            // The next key after the last one.
+            let next = found.last().map(|last| [last.key(), &b"\0"[..]].concat());
+            for item in found {
+                take(self.item(item)?)?;
             }
-            match items.last() {
-                // The next key after the last one.
-                Some(last) if more => from = format!("{}\0", self.full(&last.key)),
-                _ => return Ok((items, revision)),
+            match next.map(String::from_utf8) {
+                Some(Ok(next)) if more => from = next,
+                _ => return Ok(revision),
             }
         }
     }
