@@ -49,11 +49,17 @@ pub fn look(stage: &dyn Stage, tell: &mut dyn FnMut(Scenario)) {
         };
         let kinds = [Look::Other, Look::Own, Look::Envoy];
         for ((name, story), look) in names.into_iter().zip(stories).zip(kinds) {
-            let outcome = Outcome::Check(until_clean(stage, side, look));
+            let outcome = Outcome::Check(until_clean(&|| stage.outlook(side), side, look));
             tell(Scenario { name, story, expected: CLEAN, outcome });
         }
     }
     troubled(stage, "add");
+}
+
+/// Checks one more Envoy of a backend.
+pub fn envoy(name: &'static str, side: Side, outlook: &dyn Fn() -> Outlook) -> Scenario {
+    let outcome = Outcome::Check(until_clean(outlook, side, Look::Envoy));
+    Scenario { name, story: name, expected: CLEAN, outcome }
 }
 
 /// Adds the domains of the play but for the two backends' own, or removes them.
@@ -77,10 +83,10 @@ enum Look {
 }
 
 /// The last findings, once there are none or patience has ended.
-fn until_clean(stage: &dyn Stage, side: Side, look: Look) -> Findings {
+fn until_clean(outlook: &dyn Fn() -> Outlook, side: Side, look: Look) -> Findings {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let findings = look.at(side, stage.outlook(side));
+        let findings = look.at(side, outlook());
         if findings.is_clean() || Instant::now() > deadline {
             return findings;
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use fedgate_tests::etcd::Etcd;
 use fedgate_tests::process::eventually;
-use fedgate_tests::several::Several;
+use fedgate_tests::several::{Several, insist};
 
 /// What both Envoys are to say of a.com, for short and as a label.
 const PERMITTED: &str = "";
@@ -101,17 +101,7 @@ fn remove(several: &mut Several, by: usize) {
 
 fn administer(several: &mut Several, by: usize, command: &[&str]) {
     let control_plane = &several.control_planes()[by];
-    eventually("a control plane takes the write", || {
-        match control_plane.cli(command) {
-            Ok(said) => Some(said),
-            // It was done by a try whose answer was lost.
-            Err(error) if error.contains("is not on the allow list") => Some(error),
-            Err(error) => {
-                eprintln!("demo: not yet: {error}");
-                None
-            }
-        }
-    });
+    insist(|| control_plane.cli(command));
 }
 
 fn leader(etcd: &Etcd) -> usize {

@@ -80,3 +80,19 @@ impl Several {
         begun.elapsed()
     }
 }
+
+/// Makes a write until it is taken: while etcd elects a leader, none is.
+#[allow(clippy::print_stderr, reason = "what was refused meanwhile is told")]
+pub fn insist(write: impl Fn() -> Result<String, String>) {
+    eventually("a control plane takes the write", || {
+        match write() {
+            Ok(said) => Some(said),
+            // It was done by a try whose answer was lost.
+            Err(error) if error.contains("is not on the allow list") => Some(error),
+            Err(error) => {
+                eprintln!("not yet: {error}");
+                None
+            }
+        }
+    });
+}

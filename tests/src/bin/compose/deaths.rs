@@ -12,9 +12,9 @@ use crate::stage::Containers;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Status and label.
-type Expected = (u16, &'static str);
+pub(crate) type Expected = (u16, &'static str);
 
-const PERMIT: Expected = (200, "");
+pub(crate) const PERMIT: Expected = (200, "");
 
 /// The requests that are played.
 pub(crate) struct Play<'a> {
@@ -106,7 +106,7 @@ impl Play<'_> {
         let failure = (400, "discovery-failure");
         let answer = found(self, failure);
         self.tell("new-domain-without-dns", failure, answer);
-        self.stage.project.revive("dns").expect("BIND can be started");
+        self.stage.project.revive(&["dns"]).expect("BIND can be started");
         let absent = (422, "invalid-domain");
         let answer = found(self, absent);
         self.tell("new-domain-dns-is-back", absent, answer);
@@ -118,6 +118,14 @@ impl Play<'_> {
 }
 
 /// Asks until the answer is as expected, or patience ends; then the last answer counts.
-fn until(expected: Expected, ask: impl Fn() -> Result<Answer, CallError>) -> Result<Answer, CallError> {
-    scenario::until(PATIENCE, ask, |answer| (answer.status, &*answer.label()) == expected)
+pub(crate) fn until(
+    expected: Expected,
+    ask: impl Fn() -> Result<Answer, CallError>,
+) -> Result<Answer, CallError> {
+    scenario::until(PATIENCE, ask, |answer| is(answer, expected))
+}
+
+/// Whether the answer is as expected.
+pub(crate) fn is(answer: &Answer, expected: Expected) -> bool {
+    (answer.status, &*answer.label()) == expected
 }

@@ -5,6 +5,7 @@
 
 mod deaths;
 mod project;
+mod several;
 mod stage;
 
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use deaths::Play;
 use fedgate_tests::checkup;
 use fedgate_tests::scenario::{self, Scenario};
 use project::Project;
+use several::Several;
 use stage::Containers;
 
 /// Bring up docker-compose.yml, call from outside, kill parts and start them again, and take it down.
@@ -53,6 +55,7 @@ fn play(args: &Args) -> Result<bool, String> {
     scenario::play(&mut stage, &mut tell);
     checkup::look(&stage, &mut tell);
     Play { stage: &stage, tell: &mut tell }.play();
+    Several { stage: &stage, tell: &mut tell }.play();
 
     let failed: Vec<_> = scenarios.iter().filter(|scenario| !scenario.is_ok()).collect();
     if !failed.is_empty() {

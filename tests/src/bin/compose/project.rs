@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The first three numbers of its network's addresses.
 const NETWORK: [u8; 3] = [172, 31, 254];
+/// And of the network among the machines of the profile `ha`.
+const INSIDE: &str = "172.31.255";
 
 /// Quicker to build than what is released, and slower; the filter is the released one all the same.
 const CARGO_OPTIONS: &str = "--config=profile.release.opt-level=0 --config=profile.release.lto=false";
@@ -37,6 +39,8 @@ struct Compose {
     settings: Vec<(&'static str, String)>,
     /// Of a.com's and of b.com's ingress.
     ports: [u16; 2],
+    /// Of b.com's ingress at the first two machines of the profile `ha`.
+    machines: [u16; 2],
 }
 
 /// One of a backend's services, as docker-compose.yml names it.
@@ -66,6 +70,11 @@ impl Project {
     /// Where the backend's ingress is reached from this machine.
     pub(crate) fn ingress(&self, side: Side) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.compose.ports[side as usize]).into()
+    }
+
+    /// Where b.com's ingress at a machine of the profile `ha` is reached from this machine.
+    pub(crate) fn machines(&self) -> [SocketAddr; 2] {
+        self.compose.machines.map(|port| (Ipv4Addr::LOCALHOST, port).into())
     }
 
     /// Where it is reached by the other containers.
@@ -98,9 +107,9 @@ impl Project {
         self.engine("kill", service)
     }
 
-    /// Starts what was killed, and waits until it is healthy.
-    pub(crate) fn revive(&self, service: &str) -> Result<(), String> {
-        self.engine("start", service)?;
+    /// Starts all that was killed, and waits until it is healthy.
+    pub(crate) fn revive(&self, services: &[&str]) -> Result<(), String> {
+        services.iter().try_for_each(|service| self.engine("start", service))?;
         self.wait_healthy()
     }
 
@@ -156,7 +165,7 @@ impl Project {
     pub(crate) fn describe(&self) -> String {
         let Compose { program, name, settings, .. } = &self.compose;
         let settings: Vec<_> = settings.iter().map(|(key, value)| format!("{key}='{value}'")).collect();
-        format!("{} {} -p {name}", settings.join(" "), program.join(" "))
+        format!("{} {} -p {name} --profile ha", settings.join(" "), program.join(" "))
     }
 }
 
@@ -176,7 +185,7 @@ impl Compose {
     fn find() -> Self {
         let v2 = Command::new("docker").args(["compose", "version"]).output();
         let v2 = v2.is_ok_and(|output| output.status.success());
-        let ports = [free_port(), free_port()];
+        let [ports, machines] = [[free_port(), free_port()], [free_port(), free_port()]];
         let [a, b, c] = NETWORK;
         let cargo_options = std::env::var("CARGO_OPTIONS").unwrap_or(CARGO_OPTIONS.to_owned());
         Self {
@@ -184,11 +193,15 @@ impl Compose {
             name: "fedgate-test",
             settings: vec![
                 ("FEDGATE_NETWORK", format!("{a}.{b}.{c}")),
+                ("FEDGATE_INSIDE", INSIDE.to_owned()),
                 ("A_PORT", ports[0].to_string()),
                 ("B_PORT", ports[1].to_string()),
+                ("B1_PORT", machines[0].to_string()),
+                ("B2_PORT", machines[1].to_string()),
                 ("CARGO_OPTIONS", cargo_options),
             ],
             ports,
+            machines,
         }
     }
 
@@ -229,7 +242,7 @@ impl Compose {
     fn command(&self, args: &[&str]) -> Command {
         let mut words = self.program.iter();
         let mut command = Command::new(words.next().expect("a program has a name"));
-        command.args(words).args(["--project-name", self.name]).args(args);
+        command.args(words).args(["--project-name", self.name, "--profile", "ha"]).args(args);
         command.current_dir(repository()).envs(self.settings.iter().map(|(k, v)| (k, v)));
         command
     }

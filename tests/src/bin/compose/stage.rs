@@ -21,6 +21,8 @@ pub(crate) struct Containers {
     pub(crate) project: Project,
     authority: Authority,
     egresses: [SocketAddr; 2],
+    /// b.com's, at the first two machines of the profile `ha`.
+    pub(crate) machines: [SocketAddr; 2],
     runtime: Runtime,
 }
 
@@ -33,13 +35,12 @@ impl Containers {
         let pem = project.file("secrets", "/secrets/authority/root.pem")?;
         let key = project.file("secrets", "/secrets/authority/root.key")?;
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
-        let mut egresses = [(Ipv4Addr::LOCALHOST, 0).into(); 2];
-        for side in [Side::A, Side::B] {
-            let brig = project.container(&service(side, "brig"))?;
-            egresses[side as usize] = relay(&runtime, brig).map_err(|error| error.to_string())?;
-        }
+        let relay =
+            |brig: &str| relay(&runtime, project.container(brig)?).map_err(|error| error.to_string());
+        let egresses = [relay("a-brig")?, relay("b-brig")?];
+        let machines = [relay("b1-brig")?, relay("b2-brig")?];
         let authority = Authority::load(&pem, &key);
-        let containers = Self { project, authority, egresses, runtime };
+        let containers = Self { project, authority, egresses, machines, runtime };
         scenario::announce(&containers);
         for (side, domains) in ALLOWED {
             for domain in domains {
@@ -49,6 +50,29 @@ impl Containers {
         Ok(containers)
     }
 
+    /// The command line of one control plane, as an administrator.
+    pub(crate) fn command_line(&self, service: &str, command: &[&str]) -> Result<String, String> {
+        let token = ["--token-file", "/run/fedgate/admin.token"];
+        self.project.exec(service, &[&["fedgate"], command, &token].concat())
+    }
+
+    /// What `fedgate check` goes by, in the container of this Envoy, which has a control plane beside it.
+    pub(crate) fn outlook_of(&self, control_plane: &str, envoy: &str) -> Outlook {
+        let token = self.project.exec(control_plane, &["cat", "/run/fedgate/admin.token"]);
+        let token = token.expect("an administrator's token");
+        let envoy = self.project.container(envoy).expect("a container of Envoy's");
+        let mut fedgate = process::Command::new("docker");
+        // By name alone: the value is in nobody's list of processes.
+        fedgate.args(["exec", "--env", "FEDGATE_TOKEN", &envoy, "fedgate"]);
+        fedgate.env("FEDGATE_TOKEN", token.trim());
+        Outlook {
+            fedgate,
+            certificates: "/etc/fedgate/tls".to_owned(),
+            dns: Project::dns(),
+            envoy: format!("http://127.0.0.1:{ADMIN_PORT}"),
+        }
+    }
+
     /// `kill -9` of one of a backend's parts.
     pub(crate) fn kill(&self, side: Side, part: &str) {
         self.project.kill(&service(side, part)).expect("a running part can be killed");
@@ -56,7 +80,7 @@ impl Containers {
 
     /// Starts it again, and waits until it is healthy.
     pub(crate) fn revive(&self, side: Side, part: &str) {
-        self.project.revive(&service(side, part)).expect("a killed part can be started");
+        self.project.revive(&[&service(side, part)]).expect("a killed part can be started");
     }
 }
 
@@ -78,8 +102,7 @@ impl Stage for Containers {
     }
 
     fn administer(&self, side: Side, command: &[&str]) -> Result<String, String> {
-        let token = ["--token-file", "/run/fedgate/admin.token"];
-        self.project.exec(&service(side, "control-plane"), &[&["fedgate"], command, &token].concat())
+        self.command_line(&service(side, "control-plane"), command)
     }
 
     fn witness(&self, _: Side) -> Option<Witness> {
@@ -88,20 +111,7 @@ impl Stage for Containers {
     }
 
     fn outlook(&self, side: Side) -> Outlook {
-        let administer = service(side, "control-plane");
-        let token = self.project.exec(&administer, &["cat", "/run/fedgate/admin.token"]);
-        let token = token.expect("an administrator's token");
-        let envoy = self.project.container(&service(side, "envoy")).expect("a container of Envoy's");
-        let mut fedgate = process::Command::new("docker");
-        // By name alone: the value is in nobody's list of processes.
-        fedgate.args(["exec", "--env", "FEDGATE_TOKEN", &envoy, "fedgate"]);
-        fedgate.env("FEDGATE_TOKEN", token.trim());
-        Outlook {
-            fedgate,
-            certificates: "/etc/fedgate/tls".to_owned(),
-            dns: Project::dns(),
-            envoy: format!("http://127.0.0.1:{ADMIN_PORT}"),
-        }
+        self.outlook_of(&service(side, "control-plane"), &service(side, "envoy"))
     }
 
     fn update_dns(&self, commands: &[&str]) {
