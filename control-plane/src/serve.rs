@@ -165,9 +165,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     listener::drain(serving).await;
     keeping_step.inspect(JoinHandle::abort);
     refresher.abort();
-    keeper.abort();
     listener.inspect(JoinHandle::abort);
-    memory.write().await;
+    memory.end();
+    keeper.await.map_err(io::Error::from)?;
     upkeep.end().await;
     follower.abort();
     list.close().await?;

@@ -36,7 +36,7 @@ use std::time::Duration;
 use fedgate_discovery::{Addresses, Certainty, Discovered, Family};
 use fedgate_policy::{Domain, HostName};
 use fedgate_store::StoreError;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use finding::{Kept, Key};
 pub(crate) use layer::Remembering;
@@ -89,6 +89,8 @@ pub(crate) struct Memory {
     store: Arc<Mutex<Box<dyn Keep>>>,
     lists: Box<dyn Fn(&Domain) -> bool + Send + Sync>,
     failing: AtomicBool,
+    /// Whether it is to end.
+    ending: Notify,
 }
 
 // === impl Memory ===
@@ -104,7 +106,8 @@ impl Memory {
     ) -> Arc<Self> {
         let state = Mutex::new(State::new(basis, longest));
         let store = Arc::new(Mutex::new(store));
-        Arc::new(Self { state, store, lists: Box::new(lists), failing: AtomicBool::new(false) })
+        let failing = AtomicBool::new(false);
+        Arc::new(Self { state, store, lists: Box::new(lists), failing, ending: Notify::new() })
     }
 
     /// What is known of listed domains from an earlier time, and still holds. Blocks.
@@ -147,14 +150,17 @@ impl Memory {
         self.state().hear(findings, &self.lists, &When::now())
     }
 
-    /// Writes what is new, from time to time, until it is aborted.
+    /// Writes what is new, from time to time, and a last time when it is to [end](Self::end). Whoever aborts it loses
+    /// what it is about to write.
     pub(crate) async fn keep(&self) {
         let mut swept = tokio::time::Instant::now();
         let mut before = When::now();
         loop {
             let failing = self.failing.load(Ordering::Relaxed);
-            tokio::time::sleep(if failing { RETRY } else { INTERVAL }).await;
-            self.write().await;
+            tokio::select! {
+                () = tokio::time::sleep(if failing { RETRY } else { INTERVAL }) => self.write().await,
+                () = self.ending.notified() => return self.write().await,
+            }
             let now = When::now();
             if now.is_after_step(&before) {
                 tracing::warn!(
@@ -172,8 +178,13 @@ impl Memory {
         }
     }
 
+    /// Nothing more will be found.
+    pub(crate) fn end(&self) {
+        self.ending.notify_one();
+    }
+
     /// Writes what is new.
-    pub(crate) async fn write(&self) {
+    async fn write(&self) {
         loop {
             let batch = self.state().take(BATCH);
             if batch.is_empty() {

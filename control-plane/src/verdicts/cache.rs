@@ -167,30 +167,36 @@ impl Cache {
 
     /// Takes in what was found of a listed domain at an earlier time.
     pub(super) async fn recall(&self, domain: Domain, found: Discovered, age: Duration) {
-        let now = Instant::now();
-        let tried_at = now.checked_sub(age).unwrap_or(now);
-        let known = Arc::new(Known { tried_at, ..Known::after(None, found, Proof::AsSet, now) });
-        self.watch.recall(&domain, tried_at);
-        self.listed.insert(domain.clone(), known.clone()).await;
-        self.feed.learn(&domain, &known);
+        self.take_in(&domain, Known::recalled(found, age, Instant::now())).await;
     }
 
-    /// Takes in what another control plane found of a listed domain, that long ago, unless we have found something since.
+    /// Takes in what another control plane found of a listed domain, that long ago, unless DNS has told us something
+    /// since. Lookups of ours that came to nothing since then say nothing against it.
     pub(super) async fn share(&self, domain: Domain, found: Discovered, age: Duration) {
         let now = Instant::now();
-        let tried_at = now.checked_sub(age).unwrap_or(now);
-        if self.listed.get(&domain).await.is_some_and(|known| known.tried_at >= tried_at) {
-            return;
+        let mut known = Known::recalled(found, age, now);
+        if let Some(before) = self.listed.get(&domain).await {
+            if before.stands(now) && before.found_at >= known.found_at {
+                return;
+            }
+            if before.tried_at >= known.tried_at {
+                known.tried_at = now;
+            }
         }
-        let known = Arc::new(Known { tried_at, ..Known::after(None, found, Proof::AsSet, now) });
-        self.watch.recall(&domain, tried_at);
-        self.listed.insert(domain.clone(), known.clone()).await;
-        self.feed.learn(&domain, &known);
+        let known = self.take_in(&domain, known).await;
         let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
         followers.iter().for_each(|follower| follower(&domain));
         drop(followers);
         // Nobody needs it who looks nothing up.
         let _ = self.tell_shared.send((domain, known));
+    }
+
+    async fn take_in(&self, domain: &Domain, known: Known) -> Arc<Known> {
+        let known = Arc::new(known);
+        self.watch.recall(domain, known.tried_at);
+        self.listed.insert(domain.clone(), known.clone()).await;
+        self.feed.learn(domain, &known);
+        known
     }
 
     /// What others found, for the one who looks domains up ahead of time.

@@ -14,6 +14,8 @@ pub(crate) struct Known {
     pub(crate) expires_at: Instant,
     /// Whether DNS said so.
     pub(crate) certainty: Certainty,
+    /// When the lookup ended that this came from.
+    pub(crate) found_at: Instant,
     /// When the last lookup ended, whether or not this came from it.
     pub(crate) tried_at: Instant,
     /// Why the last lookup came to nothing, if it did.
@@ -52,12 +54,19 @@ impl Known {
                 targets: found.targets,
                 expires_at: now.checked_add(found.ttl).unwrap_or(now),
                 certainty: found.certainty,
+                found_at: now,
                 tried_at: now,
                 trouble,
                 is_proven: found.is_proven,
                 passed_over: found.passed_over,
             },
         }
+    }
+
+    /// What is known, at `now`, from a lookup that ended `age` before then.
+    pub(super) fn recalled(found: Discovered, age: Duration, now: Instant) -> Self {
+        let then = now.checked_sub(age).unwrap_or(now);
+        Self { found_at: then, tried_at: then, ..Self::after(None, found, Proof::AsSet, now) }
     }
 
     /// The verdict on `domain`, of which this is known.
@@ -76,6 +85,7 @@ impl Known {
             targets: Vec::new(),
             expires_at: now + life,
             certainty: Certainty::Answered,
+            found_at: now,
             tried_at: now,
             trouble: None,
             is_proven: false,

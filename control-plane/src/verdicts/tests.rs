@@ -426,6 +426,28 @@ async fn what_is_recalled_outlives_trouble_and_not_its_own_end() {
 }
 
 #[tokio::test]
+async fn what_another_found_counts_against_a_lookup_of_ours_that_failed_since() {
+    let told = Told::at_once(Discovered::transient("SERVFAIL".to_owned()));
+    let verdicts = Verdicts::new(listing(&["a.com"]).await, told.clone(), 1, "store");
+    let refused = verdicts.verdict(domain("a.com"), Asker::Ours).await;
+    assert_eq!(label(&refused), FailureLabel::DiscoveryFailure);
+    let page = verdicts.changes("", Duration::ZERO).await;
+    verdicts.share(domain("a.com"), found("fed.a.com"), Duration::from_secs(100)).await;
+    assert_eq!(hosts(&verdicts.verdict(domain("a.com"), Asker::Ours).await), ["fed.a.com"]);
+    let page = verdicts.changes(&page.cursor, Duration::from_secs(10)).await;
+    assert_eq!(hosts(&page.verdicts[0]), ["fed.a.com"], "filters hear of it");
+
+    told.tell(found("new.a.com"));
+    verdicts.refresh(&domain("a.com")).await.unwrap();
+    verdicts.share(domain("a.com"), found("fed.a.com"), Duration::from_secs(50)).await;
+    assert_eq!(
+        hosts(&verdicts.known(domain("a.com")).await.unwrap()),
+        ["new.a.com"],
+        "what is older does not"
+    );
+}
+
+#[tokio::test]
 async fn a_strategy_that_allows_nobody_forgets_nothing() {
     let told = Told::at_once(found("fed.a.com"));
     let list = listing(&["a.com", "b.com"]).await;
