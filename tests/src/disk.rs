@@ -60,8 +60,13 @@ impl Disk {
         words
     }
 
-    /// The command that runs another where the disk is.
-    fn inside(&self) -> Vec<String> {
+    /// Where it is mounted, for who is [inside](Self::inside).
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What is to stand before a command, so that it runs where the disk is.
+    pub fn inside(&self) -> Vec<String> {
         let target = format!("--target={}", self.holder.id());
         let mut words = vec!["nsenter", &target, "--mount", "--wd=."];
         if self.of_users {

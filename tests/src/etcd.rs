@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::address::Address;
+use crate::disk::Disk;
 use crate::link::{Link, Mode};
 use crate::process::{Process, eventually, run};
 
@@ -38,6 +39,8 @@ pub struct Etcd {
 #[derive(Debug)]
 struct Member {
     process: Option<Process>,
+    /// That of its data, if it has one of its own.
+    disk: Option<Disk>,
     links: [Link; 2],
 }
 
@@ -54,7 +57,7 @@ impl Etcd {
                 Link::tcp(&runtime, at(outside), at(own), None)
             };
             let links = [link(CLIENTS, OWN_CLIENTS), link(PEERS, OWN_PEERS)];
-            Mutex::new(Member { process: None, links })
+            Mutex::new(Member { process: None, disk: None, links })
         };
         let members = std::array::from_fn(member);
         let etcd = Self { members, dir, address, prefixes: Mutex::new(0), _runtime: runtime };
@@ -110,10 +113,15 @@ impl Etcd {
     pub fn start_member(&self, number: usize) {
         let url = |port| format!("http://{}", self.place(port, number));
         let cluster = (0..MEMBERS).map(|it| format!("m{it}=http://{}", self.place(PEERS, it)));
-        let mut command = Command::new("etcd");
+        let (data, inside) = match &self.member(number).disk {
+            Some(disk) => (disk.dir().join("data"), disk.inside()),
+            None => (self.data(number), vec!["env".to_owned()]),
+        };
+        let mut command = Command::new(&inside[0]);
         command
-            .args(["--name", &format!("m{number}"), "--data-dir"])
-            .arg(self.data(number))
+            .args(&inside[1..])
+            .args(["etcd", "--name", &format!("m{number}"), "--data-dir"])
+            .arg(data)
             .args(["--listen-client-urls", &url(OWN_CLIENTS), "--advertise-client-urls", &url(CLIENTS)])
             .args(["--listen-peer-urls", &url(OWN_PEERS)])
             .args(["--initial-advertise-peer-urls", &url(PEERS)])
@@ -127,6 +135,42 @@ impl Etcd {
             ]);
         let log = self.dir.path().join(format!("log{number}"));
         self.member(number).process = Some(Process::start(&mut command, &log));
+    }
+
+    /// The processes of those that run.
+    pub fn ids(&self) -> Vec<u32> {
+        (0..MEMBERS).filter_map(|number| self.member(number).process.as_ref().map(Process::id)).collect()
+    }
+
+    /// Moves one, and what it has, to a disk of its own.
+    pub fn move_to(&self, number: usize, disk: Disk) {
+        self.kill(number);
+        run(Command::new("cp").arg("-a").arg(self.data(number)).arg(disk.path("data")))
+            .expect("data can be copied");
+        self.member(number).disk = Some(disk);
+        self.start_member(number);
+        self.wait();
+    }
+
+    /// Leaves no room on the disk of one, and has it written on until that ends it.
+    pub fn fill_disk(&self, number: usize) {
+        self.disk(number, Disk::fill);
+        let value = "x".repeat(100_000);
+        eventually("the member ends", || {
+            // Others take it.
+            let _ = self.ctl(&["put", "test-fills", &value]);
+            self.member(number).process.as_mut()?.ended()
+        });
+    }
+
+    /// Undoes [`Etcd::fill_disk`].
+    pub fn make_room(&self, number: usize) {
+        self.disk(number, Disk::make_room);
+        self.start_member(number);
+    }
+
+    fn disk(&self, number: usize, act: impl FnOnce(&Disk)) {
+        act(self.member(number).disk.as_ref().expect("it has a disk of its own"));
     }
 
     /// Stops one in its tracks: its ports are open, and nothing ever comes back.

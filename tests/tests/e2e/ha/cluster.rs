@@ -1,9 +1,11 @@
 //! What becomes of control planes when etcd loses members, its history, or its mind.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use fedgate_tests::address::Address;
 use fedgate_tests::control_plane::ADMIN_TOKEN;
+use fedgate_tests::disk::Disk;
 use fedgate_tests::etcd::{Etcd, MEMBERS};
 use fedgate_tests::process::{eventually, is_ok};
 
@@ -41,6 +43,37 @@ fn with_one_member_lost_in_any_way_writes_are_back_within_five_seconds() {
         trio.control_planes.iter().map(|it| it.cli(&["audit", "--json", "--since", "1d"]).unwrap());
     let audits: Vec<_> = audits.collect();
     assert!(audits.iter().all(|audit| *audit == audits[0]));
+}
+
+#[test]
+fn with_a_members_disk_full_it_is_as_with_any_that_is_lost() {
+    let etcd = harmed();
+    for number in 0..MEMBERS {
+        match Disk::mount(192) {
+            Ok(disk) => etcd.move_to(number, disk),
+            Err(reason) => {
+                let words =
+                    format!("SKIPPED with_a_members_disk…: no disk can be mounted here: {reason}\n");
+                return std::io::stderr().write_all(words.as_bytes()).unwrap();
+            }
+        }
+    }
+    let trio = Trio::on(&etcd.url_of("fedgate"));
+    assert_eq!(write(&trio.control_planes[0], "a.com", Some("before")), Some(201));
+    let leader = eventually("etcd has a leader", || etcd.leader());
+    etcd.fill_disk(leader);
+    for (number, control_plane) in trio.control_planes.iter().enumerate() {
+        let took = time_until_written(control_plane, &format!("by{number}.com"));
+        assert!(took < within(BACK), "control plane {number}: {took:?}");
+    }
+    all_have(&trio, "by2.com", Some("again"));
+    etcd.make_room(leader);
+    etcd.wait();
+    // It has caught up with the others, so that another may be lost.
+    etcd.kill((leader + 1) % MEMBERS);
+    assert!(time_until_written(&trio.control_planes[0], "later.com") < within(BACK));
+    all_have(&trio, "by0.com", Some("again"));
+    all_have(&trio, "later.com", Some("again"));
 }
 
 #[test]
