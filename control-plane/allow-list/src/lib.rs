@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 
 pub use audit::{Author, Deed, Record};
 pub use outcome::{Access, MAX_NAMED, Outcome, Write};
-pub use state::{Change, Condition, Effect, Effects, Entry, Stamp, State};
+pub use state::{Change, Condition, Effect, Effects, Entry, Past, Stamp, State};
 pub use terms::{Moment, Terms, TermsError};
 pub use tokens::{Role, Token, UnknownRole};
 

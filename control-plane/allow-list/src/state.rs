@@ -50,6 +50,19 @@ pub struct State {
     /// The name of the last write, at random, by which all who share a store know that they have the same; empty where
     /// nobody else writes.
     pub seal: Arc<str>,
+    /// The last writes, as they were when the list was loaded, the oldest first; none where nobody else writes.
+    pub past: Vec<Past>,
+}
+
+/// A write that is part of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The list's revision since then.
+    pub revision: i64,
+    /// Its name; see [`State::seal`].
+    pub seal: Arc<str>,
+    /// The domains that it was about; of the oldest write, perhaps not all.
+    pub domains: Vec<Domain>,
 }
 
 /// One change of the list. It makes its revision the list's.

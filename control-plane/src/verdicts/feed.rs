@@ -95,6 +95,7 @@ impl Feed {
             log.at(state.revision);
             // Of what was discovered, all is still to come.
             log.mark(0, Instant::now());
+            log.recall(&state.past, Instant::now());
             log.seal(&state.seal, Instant::now());
             log.sequence()
         };

@@ -252,7 +252,8 @@ impl Store for EtcdList {
     }
 
     fn load(&mut self) -> Result<State, StoreError> {
-        let (state, sighting) = self.etcd.wait(follow::load(self))?;
+        let (mut state, sighting) = self.etcd.wait(follow::load(self))?;
+        state.past = self.etcd.wait(self.past(&sighting.head))?;
         self.seen.set(sighting);
         Ok(state)
     }

@@ -8,10 +8,12 @@ use fedgate_store::sqlite::millis;
 use super::row::{self, Head, RecordRow, SCHEMA};
 use super::{EtcdList, keys};
 use crate::audit::{Order, Query, Retention};
-use crate::{Record, StoreError, Whole};
+use crate::{Past, Record, StoreError, Whole};
 
 /// How many records are read at a time.
 const WINDOW: i64 = 2_000;
+/// How many records are read at the start: a filter that has missed no more goes on with us.
+const REMEMBERED: i64 = 1_000;
 /// How many records are deleted at a time.
 const TRIMMED: i64 = 1_000;
 
@@ -51,6 +53,19 @@ impl EtcdList {
             found.extend(wanted.take(query.limit.saturating_sub(found.len())));
         }
         Ok(found)
+    }
+
+    /// The last writes before that head, as their records tell of them.
+    pub(super) async fn past(&self, head: &Head) -> Result<Vec<Past>, StoreError> {
+        // Records of a large write are not where they belong yet.
+        if head.parts > 0 {
+            return Ok(Vec::new());
+        }
+        let from = head.records.saturating_sub(REMEMBERED).max(1);
+        let (items, _) = self.etcd.range(&keys::audit(from), &keys::audit(head.records), 0).await?;
+        let rows: Result<Vec<RecordRow>, _> =
+            items.iter().map(|item| row::read("record", &item.value)).collect();
+        Ok(past(rows?, head))
     }
 
     async fn records(&self, from: i64, to: i64) -> Result<Vec<(i64, Record)>, StoreError> {
@@ -158,6 +173,32 @@ impl EtcdList {
     }
 }
 
+/// The writes that these records, in their order, are of; as far as none is missing up to the head.
+fn past(rows: Vec<RecordRow>, head: &Head) -> Vec<Past> {
+    let mut writes: Vec<Past> = Vec::new();
+    for row in rows {
+        let Some(revision) = row.revision else { continue };
+        // Every change has a revision of its own, and a record.
+        if writes.last().is_some_and(|write| write.revision.saturating_add(1) != revision) {
+            writes.clear();
+        }
+        match writes.last_mut().filter(|write| *write.seal == *row.tag) {
+            Some(write) => {
+                write.revision = revision;
+                write.domains.extend(row.domain);
+            }
+            None => {
+                let (seal, domains) = (row.tag.into(), row.domain.into_iter().collect());
+                writes.push(Past { revision, seal, domains });
+            }
+        }
+    }
+    if writes.last().is_none_or(|last| last.revision != head.revision || *last.seal != *head.tag) {
+        writes.clear();
+    }
+    writes
+}
+
 fn number(item: &Item) -> Result<i64, StoreError> {
     keys::audit_number(&item.key).ok_or_else(|| StoreError::Row {
         what: "record",
@@ -178,4 +219,49 @@ fn is_wanted(query: &Query, record: &Record) -> bool {
         && (deeds.is_empty() || deeds.contains(&record.deed))
         && since.is_none_or(|since| millis(record.at) >= millis(since))
         && until.is_none_or(|until| millis(record.at) < millis(until))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::audit::record;
+    use crate::{Author, Change, State};
+
+    fn head(revision: i64, tag: &str) -> Head {
+        let text = format!(
+            r#"{{"schema":1,"identity":"i","revision":{revision},"strategy":"allowDynamic","strategy_revision":0,
+                "records":1,"tag":"{tag}"}}"#
+        );
+        Head::read(text.as_bytes()).unwrap()
+    }
+
+    fn row(revision: Option<i64>, tag: &str) -> RecordRow {
+        let author = Author { by: "admin".into(), at: UNIX_EPOCH, request_id: None };
+        let domain = "a.com".parse().unwrap();
+        let change =
+            revision.map_or(Change::Lapse(domain), |it| Change::Remove("a.com".parse().unwrap(), it));
+        RecordRow::of(&record(&State::default(), &change, &author).unwrap(), tag)
+    }
+
+    fn writes(rows: &[(Option<i64>, &str)], head: &Head) -> Vec<(i64, String, usize)> {
+        let rows = rows.iter().map(|(revision, tag)| row(*revision, tag)).collect();
+        past(rows, head).iter().map(|it| (it.revision, it.seal.to_string(), it.domains.len())).collect()
+    }
+
+    #[test]
+    fn the_last_writes_are_known_by_their_records_as_far_as_none_is_missing() {
+        let rows = [(Some(3), "a"), (None, "end"), (Some(4), "b"), (Some(5), "b"), (Some(6), "c")];
+        let all = [(3, "a".to_owned(), 1), (5, "b".to_owned(), 2), (6, "c".to_owned(), 1)];
+        assert_eq!(writes(&rows, &head(6, "c")), all);
+        for (head, reason) in
+            [(head(7, "d"), "a write has no record"), (head(6, "x"), "another history")]
+        {
+            assert_eq!(writes(&rows, &head), [], "{reason}");
+        }
+        let gap = [(Some(1), "a"), (Some(3), "b"), (Some(4), "c")];
+        assert_eq!(writes(&gap, &head(4, "c")), [(3, "b".to_owned(), 1), (4, "c".to_owned(), 1)]);
+        assert_eq!(writes(&[], &head(0, "")), []);
+    }
 }

@@ -84,11 +84,11 @@ pub(super) struct TokenRow {
 pub(super) struct RecordRow {
     /// The write that it belongs to.
     pub(super) tag: String,
-    revision: Option<i64>,
+    pub(super) revision: Option<i64>,
     at: i64,
     by: String,
     deed: Deed,
-    domain: Option<Domain>,
+    pub(super) domain: Option<Domain>,
     before: Option<Value>,
     after: Option<Value>,
     request_id: Option<String>,

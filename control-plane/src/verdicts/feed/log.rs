@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fedgate_allow_list::Past;
 use fedgate_discovery::Certainty;
 use fedgate_policy::{Domain, FailureLabel, FeedPage, Outcome, Strategy, Verdict};
 
@@ -46,6 +47,8 @@ struct Entry {
     /// When it changed last.
     since: Instant,
     cause: Cause,
+    /// Its number when the list changed it last.
+    listed: u64,
     standing: Standing,
 }
 
@@ -86,7 +89,7 @@ impl Entry {
     /// Whether somebody has it who has what came to the list, and what was found, up to these numbers.
     fn is_had(&self, (listed, found): (u64, u64)) -> bool {
         match (self.cause, &self.standing) {
-            (Cause::Finding, _) => self.sequence <= found,
+            (Cause::Finding, _) => self.sequence <= found && self.listed <= listed,
             // Behind it may be what was found before.
             (Cause::List, Standing::Listed(Listed { known: Some(known), .. })) if is_word(known) => {
                 false
@@ -199,9 +202,14 @@ impl Log {
     /// Takes a domain off the list. Whether that is a change.
     pub(super) fn remove(&mut self, domain: &Domain, now: Instant) -> bool {
         match self.entries.get(domain).map(|entry| &entry.standing) {
-            Some(Standing::Listed(_)) => self.stamp(domain, Cause::List, Standing::Removed, now),
+            Some(Standing::Listed(_)) => self.stamp_removal(domain, now),
             Some(Standing::Removed) | None => return false,
         }
+        true
+    }
+
+    fn stamp_removal(&mut self, domain: &Domain, now: Instant) {
+        self.stamp(domain, Cause::List, Standing::Removed, now);
         self.removals.insert(self.sequence);
         if self.removals.len() > REMOVALS
             && let Some(forgotten) = self.removals.pop_first()
@@ -211,7 +219,25 @@ impl Log {
                 self.entries.remove(&domain);
             }
         }
-        true
+    }
+
+    /// Takes in what the list has come from, once it is [filled](Self::fill): what those writes were about has changed last,
+    /// so that whoever has missed some of them goes on.
+    pub(super) fn recall(&mut self, past: &[Past], now: Instant) {
+        let Some((oldest, later)) = past.split_first() else { return };
+        self.history.seal(oldest.revision, &oldest.seal, self.sequence);
+        for write in later {
+            for domain in &write.domains {
+                match self.entries.get(domain).map(|entry| &entry.standing) {
+                    Some(Standing::Listed(listed)) => {
+                        let listed = listed.clone();
+                        self.stamp(domain, Cause::List, Standing::Listed(listed), now);
+                    }
+                    Some(Standing::Removed) | None => self.stamp_removal(domain, now),
+                }
+            }
+            self.history.seal(write.revision, &write.seal, self.sequence);
+        }
     }
 
     /// Sets the strategy, which every page carries. Whether that is a change.
@@ -318,11 +344,17 @@ impl Log {
     /// Gives a domain the next number, at the end of the order.
     fn stamp(&mut self, domain: &Domain, cause: Cause, standing: Standing, now: Instant) {
         self.sequence = self.sequence.saturating_add(1);
-        let entry = Entry { sequence: self.sequence, since: now, cause, standing };
-        if let Some(before) = self.entries.insert(domain.clone(), entry) {
+        let before = self.entries.remove(domain);
+        let listed = match (cause, &before) {
+            (Cause::Finding, Some(before)) => before.listed,
+            (Cause::Finding | Cause::List, _) => self.sequence,
+        };
+        if let Some(before) = before {
             self.order.remove(&before.sequence);
             self.removals.remove(&before.sequence);
         }
+        let entry = Entry { sequence: self.sequence, since: now, cause, listed, standing };
+        self.entries.insert(domain.clone(), entry);
         self.order.insert(self.sequence, domain.clone());
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use fedgate_discovery::Certainty;
 use fedgate_policy::{Failure, MAX_HOSTS, MAX_PAGE};
 
+use super::super::cursor::Shared;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -358,4 +359,68 @@ fn a_filter_goes_on_with_another_control_plane_of_the_same_store() {
     assert!(!stranger.is_behind(&moved.cursor));
     let begun = Cursor { began: Some(0), ..settled.parse().unwrap() };
     assert!(other.page(&begun.to_string(), later).reset, "half a table of another");
+}
+
+fn past(revision: i64, seal: &str, names: &[&str]) -> Past {
+    Past { revision, seal: seal.into(), domains: names.iter().map(|name| domain(name)).collect() }
+}
+
+/// A log that began at the second revision, and one that begins anew on what was made of that.
+fn before_and_after(now: Instant) -> [Log; 2] {
+    let [mut before, mut after] = [listing(&["a.com", "b.com"]), listing(&["a.com", "c.com"])];
+    before.at(2);
+    before.mark(0, now);
+    before.seal("two", now);
+    after.epoch = 8;
+    after.at(5);
+    after.mark(0, now);
+    let writes =
+        [("two", &["a.com"][..]), ("three", &["c.com"]), ("four", &["b.com"]), ("five", &["a.com"])];
+    let writes: Vec<_> =
+        (2..).zip(writes).map(|(revision, (seal, names))| past(revision, seal, names)).collect();
+    after.recall(&writes, now);
+    after.seal("five", now);
+    [before, after]
+}
+
+#[test]
+fn whoever_has_missed_the_writes_before_a_start_is_told_of_these_alone() {
+    let now = Instant::now();
+    let [before, after] = before_and_after(now);
+    let mut filter = Filter::default();
+    while filter.turn(&before, now) {}
+    let page = after.page(&filter.cursor, now);
+    let told: Vec<_> = page.verdicts.iter().map(|verdict| verdict.domain.as_str()).collect();
+    assert_eq!(
+        (page.reset, told, &page.removed[..]),
+        (false, vec!["c.com", "a.com"], &[domain("b.com")][..])
+    );
+    filter.turn(&after, now);
+    assert_eq!(filter.table.keys().map(Domain::as_str).collect::<Vec<_>>(), ["a.com", "c.com"]);
+    let page = after.page(&filter.cursor, now);
+    assert_eq!((page.reset, page.verdicts.len(), page.removed.len()), (false, 0, 0), "and once");
+    let mut other = listing(&["a.com"]);
+    other.at(2);
+    other.mark(0, now);
+    other.seal("another two", now);
+    filter.cursor.clear();
+    while filter.turn(&other, now) {}
+    assert!(after.page(&filter.cursor, now).reset, "of another history nobody knows");
+}
+
+#[test]
+fn a_finding_tells_nobody_of_a_domain_that_he_has_not_heard_is_listed() {
+    let now = Instant::now();
+    let [before, mut after] = before_and_after(now);
+    let mut filter = Filter::default();
+    while filter.turn(&before, now) {}
+    // He has heard of what was found, and was told nothing of a domain that was not listed there.
+    let cursor: Cursor = filter.cursor.parse().unwrap();
+    let shared = cursor.shared.clone().map(|shared| Shared { heard: 100, ..shared });
+    let cursor = Cursor { shared, ..cursor }.to_string();
+    after.learn(&domain("c.com"), &known(hosts("fed.c.com"), now, SECOND), now);
+    after.mark(100, now);
+    let told = |page: &FeedPage| page.verdicts.iter().any(|verdict| verdict.domain == domain("c.com"));
+    let page = after.page(&cursor, now);
+    assert!(!page.reset && told(&page), "{page:?}");
 }
