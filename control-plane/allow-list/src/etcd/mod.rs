@@ -19,7 +19,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_policy::Strategy;
 use fedgate_store::etcd::{Etcd, Item, Operation};
-use fedgate_store::sqlite::millis;
 use tokio::sync::mpsc;
 
 use crate::audit::{Query, Retention};
@@ -297,16 +296,7 @@ impl Store for EtcdList {
     }
 
     fn used(&mut self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
-        let used = |(name, at): &(Arc<str>, SystemTime)| {
-            Operation::Put(keys::used(name), millis(*at).to_string().into_bytes())
-        };
-        let operations: Vec<_> = tokens.iter().map(used).collect();
-        self.etcd.wait(async {
-            for operations in operations.chunks(fedgate_store::etcd::MAX_OPERATIONS) {
-                self.etcd.commit(&[], operations).await?;
-            }
-            Ok(())
-        })
+        self.etcd.wait(self.note_uses(tokens))
     }
 
     fn whole(&mut self) -> Result<Whole, StoreError> {

@@ -1,5 +1,6 @@
-//! Records: found, trimmed, and those of ends, which every control plane sees.
+//! Records: found, trimmed, and those of ends, which every control plane sees; and when tokens were used.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fedgate_store::etcd::{Item, MAX_OPERATIONS, Operation};
@@ -117,6 +118,22 @@ impl EtcdList {
         Ok(())
     }
 
+    /// Notes when tokens were used, where nobody has noted a later use.
+    pub(super) async fn note_uses(&self, tokens: &[(Arc<str>, SystemTime)]) -> Result<(), StoreError> {
+        for (name, at) in tokens {
+            let (key, at) = (keys::used(name), millis(*at));
+            let (noted, _) = self.etcd.get(&key).await?;
+            if noted.as_ref().and_then(|it| row::used(&it.value)).is_some_and(|noted| noted >= at) {
+                continue;
+            }
+            let before = noted.map_or(0, |it| it.changed_at);
+            let note = [Operation::Put(key.clone(), at.to_string().into_bytes())];
+            // Whoever comes first has noted about the same.
+            let _ = self.etcd.commit(&[(&key, before)], &note).await?;
+        }
+        Ok(())
+    }
+
     /// Makes an empty store what another one is.
     pub(super) async fn take_over(&self, whole: &Whole) -> Result<(), StoreError> {
         let in_use = || StoreError::Failed(format!("{}: there is a list already", self.etcd.place()));
@@ -182,15 +199,12 @@ fn past(rows: Vec<RecordRow>, head: &Head) -> Vec<Past> {
         if writes.last().is_some_and(|write| write.revision.saturating_add(1) != revision) {
             writes.clear();
         }
-        match writes.last_mut().filter(|write| *write.seal == *row.tag) {
-            Some(write) => {
-                write.revision = revision;
-                write.domains.extend(row.domain);
-            }
-            None => {
-                let (seal, domains) = (row.tag.into(), row.domain.into_iter().collect());
-                writes.push(Past { revision, seal, domains });
-            }
+        if let Some(write) = writes.last_mut().filter(|write| *write.seal == *row.tag) {
+            write.revision = revision;
+            write.domains.extend(row.domain);
+        } else {
+            let (seal, domains) = (row.tag.into(), row.domain.into_iter().collect());
+            writes.push(Past { revision, seal, domains });
         }
     }
     if writes.last().is_none_or(|last| last.revision != head.revision || *last.seal != *head.tag) {

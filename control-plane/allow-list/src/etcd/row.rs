@@ -106,6 +106,11 @@ pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
+/// When a token was last used, in milliseconds since 1970.
+pub(super) fn used(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 // === impl Head ===
 
 impl Head {
