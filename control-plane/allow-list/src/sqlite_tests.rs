@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::*;
-use crate::audit::{Author, Deed};
 use crate::Terms;
+use crate::audit::{Author, Deed};
 
 impl Sqlite {
     fn open(path: &Path) -> Result<Self, StoreError> {

@@ -34,8 +34,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// The longest answer that is read, in octets.
 const LONGEST_ANSWER: usize = 64 << 20;
-/// How many entries of some hundred octets a page has.
+/// How many entries of some hundred octets a page has at least.
 pub const PAGE: i64 = 1_000;
+/// How many octets it has about, where items are short: for each page etcd counts all that is left, so that few are best.
+const PAGE_OCTETS: usize = 4 << 20;
 /// The most operations of one transaction, a few below etcd's own bound (`--max-txn-ops`, 128).
 pub const MAX_OPERATIONS: usize = 120;
 /// The most octets of one transaction, well below etcd's own bound (`--max-request-bytes`, 1.5 MiB).
@@ -151,17 +153,19 @@ impl Etcd {
         Ok((items, revision))
     }
 
-    /// The same, one after the other, so that there are never more of them than in a page of this length.
+    /// The same, one after the other, so that there are never more of them than in a page: that is of this length, or
+    /// longer where items are short.
     pub async fn each(
         &self,
         from: &str,
         to: &str,
         at: i64,
-        page: i64,
+        least: i64,
         mut take: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<i64, StoreError> {
         let (mut revision, mut from) = (at, self.full(from));
         let to = self.full(to);
+        let (mut page, mut longest) = (least, i64::MAX);
         loop {
             let read = |client: Client| {
                 let options = GetOptions::new().with_range(to.clone());
@@ -170,7 +174,14 @@ impl Etcd {
                 let mut kv = client.kv_client().max_decoding_message_size(LONGEST_ANSWER);
                 async move { kv.get(from, Some(options)).await }
             };
-            let mut answer = self.ask(read).await?;
+            let mut answer = match self.ask(read).await {
+                // The items that follow are longer than those before.
+                Err(StoreError::Failed(_)) if page > least => {
+                    (page, longest) = (least, least);
+                    continue;
+                }
+                answer => answer?,
+            };
             if revision == 0 {
                 revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
             }
@@ -178,6 +189,7 @@ impl Etcd {
             let found = answer.take_kvs();
             // The next key after the last one.
             let next = found.last().map(|last| [last.key(), &b"\0"[..]].concat());
+            page = next_page(&found).max(least).min(longest);
             for item in found {
                 take(self.item(item)?)?;
             }
@@ -416,6 +428,14 @@ impl Etcd {
             }
         }
     }
+}
+
+/// How many items the next page is to have, if they are like these.
+fn next_page(found: &[KeyValue]) -> i64 {
+    let octets: usize =
+        found.iter().map(|item| item.key().len().saturating_add(item.value().len())).sum();
+    let fit = PAGE_OCTETS.saturating_mul(found.len()).checked_div(octets).unwrap_or_default();
+    i64::try_from(fit).unwrap_or(i64::MAX)
 }
 
 // === impl Access ===
