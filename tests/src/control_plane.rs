@@ -186,6 +186,11 @@ impl ControlPlane {
         self.process.as_ref().map(Process::id)
     }
 
+    /// The address of its listeners.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.ip
+    }
+
     /// All that it wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()

@@ -38,11 +38,11 @@ const REST: f64 = 0.02;
 
 /// What the watchers have seen.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Watchers whose table is whole.
-    ready: usize,
+    pub(crate) ready: usize,
     /// When each of them had the removal that is under way.
-    removed: Vec<Instant>,
+    pub(crate) removed: Vec<Instant>,
     /// Why a watcher has ended.
     failure: Option<CallError>,
 }
@@ -91,8 +91,7 @@ pub(crate) fn measure(
     let removals = runtime.block_on(tasks.run_until(async {
         let connecting = Rc::new(Semaphore::new(CONNECTING));
         for _ in 0..watchers {
-            let watcher = watch(site.verdicts(), Rc::clone(&connecting), Rc::clone(&seen));
-            tokio::task::spawn_local(note_failure(watcher, Rc::clone(&seen)));
+            spawn(site.verdicts(), &connecting, &seen);
         }
         until(&seen, "all watchers wait", |seen| seen.ready == watchers).await?;
         at_rest(process).await;
@@ -124,6 +123,12 @@ fn allow_files(watchers: usize) -> Result<(), CallError> {
         )));
     }
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).map_err(failed)
+}
+
+/// One more watcher, on the thread of whoever asks for it.
+pub(crate) fn spawn(verdicts: SocketAddr, connecting: &Rc<Semaphore>, seen: &Rc<RefCell<Seen>>) {
+    let watcher = watch(verdicts, Rc::clone(connecting), Rc::clone(seen));
+    tokio::task::spawn_local(note_failure(watcher, Rc::clone(seen)));
 }
 
 /// A filter's part: the whole table, and then every change.
@@ -179,7 +184,8 @@ async fn remove(
     })
 }
 
-async fn until(
+/// Waits until the watchers have seen that.
+pub(crate) async fn until(
     seen: &RefCell<Seen>,
     what: &str,
     condition: impl Fn(&Seen) -> bool,

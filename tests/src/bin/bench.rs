@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 
 use bench::cores::Cores;
 use bench::report::{Report, progress};
-use bench::{discovery, egress, fresh, ha, list, revocation, scale, strangers, variants, watchers};
+use bench::{
+    discovery, egress, fresh, ha, list, many, revocation, scale, strangers, variants, watchers,
+};
 
 /// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
 /// discovery is, what long lists and many filters take, and what a crowd of strangers takes away.
@@ -56,6 +58,7 @@ enum Section {
     Watchers,
     Strangers,
     Ha,
+    Many,
     All,
 }
 
@@ -116,6 +119,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::Ha) {
         reports.push(ha::measure(&runtime, cores)?);
+    }
+    if wanted(Section::Many) {
+        reports.push(many::measure(&runtime, cores)?);
     }
     Ok(reports)
 }
