@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::Router;
 use fedgate_allow_list::{AllowList, Author, Change};
 use fedgate_discovery::Discover;
 use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
@@ -25,6 +26,7 @@ use crate::config::{Config, ConfigErrors, Settings, StorePlace};
 use crate::listener::{self, Budget, Crowds, Listener};
 use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
+use crate::page;
 use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
@@ -119,6 +121,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let page = config.page.clone().map(|settings| page::Tester::of(&config, settings)).transpose()?;
     let wire_open = config.wire_open;
     let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter);
@@ -139,9 +142,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         crowds: crowds.clone(),
         certificates: certificates.clone(),
     });
+    let page = page.map_or_else(Router::new, |tester| page::router(&api, tester, stopped.clone()));
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
-        (Listener::Admin, admin, api::admin(api.clone())),
+        (Listener::Admin, admin, api::admin(api.clone(), page)),
         (Listener::Verdicts, verdicts, api::verdicts(api)),
         (Listener::Xds, xds, envoys.router()),
     ]
