@@ -61,7 +61,12 @@ enum Span {
     Text(String),
     Code(String),
     Strong(String),
-    Link { text: String, to: String },
+    Link {
+        text: String,
+        to: String,
+    },
+    /// A place that links lead to.
+    Place(String),
 }
 
 /// One of them.
@@ -153,7 +158,7 @@ fn slug(title: &str) -> String {
 fn spans(text: &str) -> Vec<Span> {
     let (mut spans, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
-        let at = rest.find(['`', '[', '*']).unwrap_or(rest.len());
+        let at = rest.find(['`', '[', '*', '<']).unwrap_or(rest.len());
         let (plain, marked) = rest.split_at(at);
         if !plain.is_empty() {
             spans.push(Span::Text(plain.to_owned()));
@@ -182,6 +187,9 @@ fn marked_span(text: &str) -> (Option<Span>, &str) {
             None => Span::Text(title),
         };
         return (Some(span), after);
+    }
+    if let Some((id, after)) = text.strip_prefix("<a id=\"").and_then(|it| it.split_once("\"></a>")) {
+        return (Some(Span::Place(id.to_owned())), after);
     }
     let mut chars = text.chars();
     (chars.next().map(|mark| Span::Text(mark.to_string())), chars.as_str())
@@ -227,13 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn every_link_between_the_documents_leads_to_a_heading() {
-        let places = |text| {
+    fn every_link_between_the_documents_leads_somewhere() {
+        let places = |text: &str| {
             let all = blocks(text).into_iter().filter_map(|block| match block {
                 Block::Heading { id, .. } => Some(id),
                 _ => None,
             });
-            all.collect::<Vec<_>>()
+            let marked = text.split("<a id=\"").skip(1).filter_map(|it| it.split_once('"'));
+            all.chain(marked.map(|(id, _)| id.to_owned())).collect::<Vec<_>>()
         };
         for (name, text) in ALL {
             for (_, to) in text.match_indices("](").filter_map(|(at, _)| {

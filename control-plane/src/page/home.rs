@@ -96,7 +96,11 @@ fn finding(it: &StatusFinding) -> Finding {
         ("calls-refused", true) => {
             (link("/page/audit", &[("action", "calls-refused".to_owned())]), "See the audit")
         }
-        (_, true) => (format!("/page/docs/nights#{}", it.code), "Read on"),
+        ("store-not-writable", true) => ("/page/docs/nights#10-the-disk-is-full".to_owned(), "Read on"),
+        ("calls-fail-at-tls", true) => {
+            ("/page/docs/nights#3-our-own-certificate-is-refused".to_owned(), "Read on")
+        }
+        (_, true) => ("/page/docs/configuration#tls".to_owned(), "Read on"),
     };
     let is_trouble = it.severity == "trouble";
     Finding { is_trouble, text: it.text.clone(), next: it.next.clone(), to, does }

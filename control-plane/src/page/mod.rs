@@ -139,6 +139,3 @@ fn screens() -> Router<Pages> {
         .route("/page/docs/{name}", get(documents::document))
         .route("/page/{*rest}", any(dressed::nowhere))
 }
-
-#[cfg(test)]
-mod tests;

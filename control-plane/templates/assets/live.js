@@ -71,6 +71,14 @@
       if (known !== null && known !== data) soon();
       known = data;
     };
+    // A stream that is refused is not asked for again by itself: the session may be over.
+    source.onerror = () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
+      stop();
+      last = 0;
+      soon();
+      setTimeout(start, PAUSE);
+    };
   };
   const stop = () => {
     source?.close();

@@ -1,0 +1,8 @@
+//! The page, in a browser: each of its flows, with scripts and without, as administrator and as viewer.
+
+mod browser;
+mod entrance;
+mod screens;
+mod site;
+mod tab;
+mod writes;
