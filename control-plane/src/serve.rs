@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::Router;
 use fedgate_allow_list::{AllowList, Author, Change};
 use fedgate_discovery::Discover;
 use fedgate_discovery::dns::{self, DnsDiscovery, NoServers};
@@ -107,8 +106,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
     let listener = take_in(&judge, &memory).await?;
-    let keeping = memory.clone();
-    let keeper = tokio::spawn(async move { keeping.keep().await });
+    let keeper = tokio::spawn(keep(memory.clone()));
     let refresher = tokio::spawn(refresh(judge.clone()));
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
@@ -121,7 +119,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
-    let page = config.page.clone().map(|settings| page::Tester::of(&config, settings)).transpose()?;
+    let tester = page::Tester::of(&config)?;
     let wire_open = config.wire_open;
     let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter);
@@ -142,10 +140,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         crowds: crowds.clone(),
         certificates: certificates.clone(),
     });
-    let page = page.map_or_else(Router::new, |tester| page::router(&api, tester, stopped.clone()));
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
-        (Listener::Admin, admin, api::admin(api.clone(), page)),
+        (Listener::Admin, admin, api::admin(api.clone(), page::router(&api, tester, stopped.clone()))),
         (Listener::Verdicts, verdicts, api::verdicts(api)),
         (Listener::Xds, xds, envoys.router()),
     ]
@@ -207,6 +204,11 @@ async fn take_in(judge: &Verdicts, memory: &Arc<Memory>) -> io::Result<Option<Jo
             hear(&judge, &memory, heard).await;
         }
     })))
+}
+
+/// Writes down what is found, until there is nothing more to find.
+async fn keep(memory: Arc<Memory>) {
+    memory.keep().await;
 }
 
 /// Takes in what other control planes of the store found.

@@ -54,8 +54,7 @@ impl Reader {
         read: impl FnOnce(String) -> Result<T, String>,
     ) -> Option<Given<T>> {
         let path = PathBuf::from(path);
-        let text =
-            fs::read_to_string(&path).map_err(|error| rights::unreadable(&path, &error).to_string());
+        let text = fs::read_to_string(&path).map_err(|error| rights::unreadable(&path, &error));
         let read = text.and_then(read).map_err(|error| format!("{}: {error}", path.display()));
         self.accept(key, read).map(|content| Given { path, content })
     }

@@ -1,6 +1,8 @@
 //! Adding a partner, step by step. What was chosen stands in the address and in forms; nothing is kept here until the
 //! entry is written.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -18,6 +20,7 @@ use crate::api::domains::put;
 use crate::api::extract::{By, When};
 use crate::api::partners::shown;
 use crate::api::problem::Problem;
+use crate::auth::Role;
 use crate::contract::{Kind, ShownPartner};
 use crate::plain::Plain;
 use crate::spelling;
@@ -182,7 +185,8 @@ pub(super) async fn send(
     let domain = named(&step.domain)?;
     let settings = &pages.tester.settings;
     let (mut own, mut error) = (settings.own_domain.clone(), None);
-    if !step.own.trim().is_empty() {
+    // Whoever may only read has nothing looked up that the configuration does not name.
+    if !step.own.trim().is_empty() && visitor.caller.role() == Role::Admin {
         match spelling::domain(step.own.trim()) {
             Ok(domain) => own = Some(domain),
             Err(misspelt) => {
@@ -237,21 +241,23 @@ fn letter(
             }
             text.push_str("\nOur infrastructure domain, which our certificates carry:\n");
             for host in hosts {
-                text.push_str(&format!("  {host}\n"));
+                // Writing to a string does not fail, here and below.
+                let _ = writeln!(text, "  {host}");
             }
         }
         Outcome::Failure(failure) => {
-            text.push_str(&format!("NOT READY: our own SRV record is not found: {}\n", failure.message));
+            let _ = writeln!(text, "NOT READY: our own SRV record is not found: {}", failure.message);
         }
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\nPlease allow {own} on your side; with Fedgate:\n  fedgate domain add {own}\n\n\
          We have allowed {domain}. Your SRV record is to name the host that your certificates carry:\n  \
          _wire-server-federator._tcp.{domain}. IN SRV 0 10 443 <your infrastructure domain>.\n"
-    ));
+    );
     match ca {
         Some(pem) => {
-            text.push_str(&format!("\nThe authority of our certificates, for you to trust:\n{pem}"))
+            let _ = write!(text, "\nThe authority of our certificates, for you to trust:\n{pem}");
         }
         None => text.push_str("\nThe authority of our certificates: <its certificate, in PEM>\n"),
     }

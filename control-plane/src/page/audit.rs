@@ -114,7 +114,7 @@ impl Wanted {
             match spelling::domain(&domain) {
                 Ok(domain) => query.domain = Some(domain),
                 Err(misspelt) => {
-                    errors.push(format!("'{domain}' is not a backend domain: it {misspelt}"))
+                    errors.push(format!("'{domain}' is not a backend domain: it {misspelt}"));
                 }
             }
         }

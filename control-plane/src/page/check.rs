@@ -219,12 +219,13 @@ pub(super) fn start(pages: &Pages, domain: Domain, by: Arc<str>) -> Result<Strin
 // === impl Tester ===
 
 impl Tester {
-    /// By the servers and settings of discovery.
-    pub(crate) fn of(config: &Config, settings: Settings) -> Result<Self, ConfigErrors> {
+    /// By the servers and settings of discovery; none where there is to be no page.
+    pub(crate) fn of(config: &Config) -> Result<Option<Self>, ConfigErrors> {
+        let Some(settings) = config.page.clone() else { return Ok(None) };
         let dns =
             peer::Dns::new(&config.servers, STEP, config.private_addresses, &config.dnssec.anchors);
         let dns = dns.map_err(|error| ConfigErrors::one(error.to_string()))?;
-        Ok(Self { settings, dns })
+        Ok(Some(Self { settings, dns }))
     }
 
     async fn run(&self, job: &Job) {

@@ -33,7 +33,8 @@ struct Told {
 /// Dresses an answer.
 pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| misread(&response));
+    if let Some(problem) = problem {
         let visitor = response.extensions().get::<Visitor>().cloned();
         response = shown(&pages, &problem, visitor.as_ref());
     }
@@ -52,6 +53,20 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
     let unkept = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(unkept);
     response
+}
+
+/// What the framework says of a request that it cannot read, in words of ours.
+fn misread(response: &Response) -> Option<Problem> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?;
+    if !response.status().is_client_error() || !kind.as_bytes().starts_with(b"text/plain") {
+        return None;
+    }
+    let kind = match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Kind::ContentTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Kind::UnsupportedMediaType,
+        _ => Kind::BadRequest,
+    };
+    Some(Problem::new(kind, "the address, or the form, is not one that this page makes"))
 }
 
 /// A problem, for people.

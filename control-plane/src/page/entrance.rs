@@ -24,7 +24,7 @@ use crate::listener::Peer;
 /// What the script says with its requests.
 const SCRIPT: &str = "fedgate-live";
 /// The longest form, in octets: a list to import is the longest.
-const FORM: usize = 16 << 20;
+pub(super) const FORM: usize = 16 << 20;
 /// And the time for it.
 const TIME: std::time::Duration = std::time::Duration::from_secs(25);
 
@@ -182,10 +182,8 @@ pub(super) async fn log_in(
             Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&inside(&to))).into_response())
         }
         Err(refused) => {
-            let error = match Problem::from(refused.clone()).kind() {
-                Kind::Unauthorized if token.trim().is_empty() => "type or paste a token".to_owned(),
-                _ => refused.to_string(),
-            };
+            let is_empty = token.trim().is_empty();
+            let error = if is_empty { "type or paste a token".to_owned() } else { refused.to_string() };
             let (frame, to) = (Frame::bare("Log in"), inside(&to));
             let login = Login { frame, to, has_ended: false, error: Some(error) };
             Ok(html_with(StatusCode::UNPROCESSABLE_ENTITY, &login))

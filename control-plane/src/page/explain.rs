@@ -77,7 +77,7 @@ pub(super) async fn explain(
     let title = if domain.is_empty() { "Explain".to_owned() } else { format!("Explain: {domain}") };
     let frame = Frame::new(&pages, &visitor, Section::Explain, title);
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    html_with(status, &Screen { frame, error, answer, asked })
+    html_with(status, &Screen { frame, asked, error, answer })
 }
 
 // === impl Answer ===

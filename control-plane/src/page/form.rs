@@ -50,9 +50,9 @@ impl Form {
     /// What an entry says.
     pub(super) fn of(terms: &Terms, revision: Option<i64>) -> Self {
         let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
-        let (restriction, teams) = match &terms.restriction {
+        let (restriction, of_teams) = match &terms.restriction {
             Restriction::AllowAll => ("allow_all", String::new()),
-            Restriction::RestrictByTeam(teams) => ("restrict_by_team", lines(teams)),
+            Restriction::RestrictByTeam(some) => ("restrict_by_team", lines(some)),
         };
         Self {
             action: word(serde_json::json!(terms.action)),
@@ -63,7 +63,7 @@ impl Form {
             mode: word(serde_json::json!(terms.mode)),
             search_policy: word(serde_json::json!(terms.search_policy)),
             restriction: restriction.to_owned(),
-            teams,
+            teams: of_teams,
             revision: revision.map(|it| it.to_string()).unwrap_or_default(),
         }
     }
@@ -97,7 +97,7 @@ impl Form {
                     pinned_hosts.insert(host);
                 }
                 Err(error) => {
-                    bad("pinned_hosts", "Pinned hosts", format!("'{text}' is no host: it {error}"))
+                    bad("pinned_hosts", "Pinned hosts", format!("'{text}' is no host: it {error}"));
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Form {
             }
             _ => Restriction::AllowAll,
         };
-        let terms = Terms {
+        let asked = Terms {
             action: word(&self.action).unwrap_or(Action::Allow),
             note,
             expires_at,
@@ -130,7 +130,7 @@ impl Form {
             search_policy: word(&self.search_policy).unwrap_or(SearchPolicy::ExactHandleSearch),
             restriction,
         };
-        if let Err(error) = terms.check() {
+        if let Err(error) = asked.check() {
             use fedgate_allow_list::TermsError;
             let (member, name) = match error {
                 TermsError::Note => ("note", "Note"),
@@ -140,7 +140,7 @@ impl Form {
             };
             bad(member, name, error.to_string());
         }
-        if wrong.is_empty() { Ok(terms.into()) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(asked.into()) } else { Err(wrong) }
     }
 
     pub(super) fn actions(&self) -> [Choice; 2] {

@@ -149,6 +149,11 @@ pub(super) fn done(pages: &Pages, visitor: &Visitor, to: &str, text: impl Into<S
     Redirect::to(to).into_response()
 }
 
+/// Words with dashes, for people: `discovery-failing` as `discovery failing`.
+pub(super) fn words(name: impl std::fmt::Display) -> String {
+    name.to_string().replace('-', " ")
+}
+
 /// A link with a query; members that are empty are left out.
 pub(super) fn link(path: &str, query: &[(&str, String)]) -> String {
     let pairs = query.iter().filter(|(_, value)| !value.is_empty());

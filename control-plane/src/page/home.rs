@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::Pages;
-use super::filters;
 use super::frame::{Frame, Section, html, link};
 use super::session::Visitor;
 use crate::api::brig;
@@ -82,7 +81,6 @@ fn finding(it: &StatusFinding) -> Finding {
     let domain = it.domain.as_ref().map(ToString::to_string).unwrap_or_default();
     let partner = || format!("/page/partners/{domain}");
     let (to, does) = match (&*it.code, domain.is_empty()) {
-        ("not-listed", false) => (partner(), "Look at it"),
         ("entry-ends" | "entry-ended", false) => (format!("{}/edit", partner()), "Set another end"),
         ("partner-refused", false) => (link("/page/explain", &[("domain", domain)]), "Explain"),
         (_, false) => (partner(), "Look at it"),

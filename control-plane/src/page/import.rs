@@ -24,7 +24,7 @@ const NAMED: usize = 200;
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Text {
+pub(super) struct Draft {
     text: String,
     /// Whether what is not named goes.
     prune: String,
@@ -43,6 +43,7 @@ struct Form {
 
 #[derive(Template)]
 #[template(path = "import_preview.html")]
+#[allow(clippy::struct_excessive_bools, reason = "each is what the page says or not")]
 struct Preview {
     frame: Frame,
     text: String,
@@ -54,7 +55,7 @@ struct Preview {
     removed: Vec<String>,
     /// Whether that lets everybody in.
     is_open: bool,
-    changes_anything: bool,
+    is_same: bool,
     is_late: bool,
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn preview(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     By(author): By,
-    Sent(sent): Sent<Text>,
+    Sent(sent): Sent<Draft>,
 ) -> Result<Response, Problem> {
     previewed(&pages, &visitor, author, sent, false).await
 }
@@ -88,7 +89,7 @@ pub(super) async fn apply(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     By(author): By,
-    Sent(sent): Sent<Text>,
+    Sent(sent): Sent<Draft>,
 ) -> Result<Response, Problem> {
     let Ok(wanted) = read(&sent.text) else {
         return previewed(&pages, &visitor, author, sent, false).await;
@@ -122,7 +123,7 @@ async fn previewed(
     pages: &Pages,
     visitor: &Visitor,
     author: fedgate_allow_list::Author,
-    Text { text, prune, .. }: Text,
+    Draft { text, prune, .. }: Draft,
     is_late: bool,
 ) -> Result<Response, Problem> {
     let prune = !prune.is_empty();
@@ -155,7 +156,7 @@ async fn previewed(
         removed: names(&outcome.removed),
         outcome,
         is_open,
-        changes_anything: !is_same,
+        is_same,
         is_late,
     };
     Ok(html_with(status, &screen))

@@ -33,9 +33,9 @@ pub(super) struct Chosen {
 
 #[derive(Template)]
 #[template(path = "list.html")]
-struct List {
+struct Screen {
     frame: Frame,
-    list: StatusOfList,
+    entries: StatusOfList,
     revision: i64,
     choices: [Choice; 3],
 }
@@ -72,9 +72,9 @@ pub(super) async fn list(
             "whoever has a trusted certificate may federate, but for those that an entry blocks",
         ),
     ];
-    html(&List {
+    html(&Screen {
         frame: Frame::new(&pages, &visitor, Section::List, "List"),
-        list: crate::api::status::list(&pages.api),
+        entries: crate::api::status::list(&pages.api),
         revision,
         choices: choices.map(|(value, text)| Choice {
             value,

@@ -19,6 +19,7 @@ use super::Pages;
 use super::session::Visitor;
 use crate::api::problem::Problem;
 use crate::api::{Api, status};
+use crate::brig::Brig;
 use crate::contract::StatusBody;
 
 /// From one look to the next.
@@ -97,7 +98,7 @@ impl Live {
         (api.partners.streams.count(), api.partners.polls.count()).hash(&mut hasher);
         api.guard.failures().count().hash(&mut hasher);
         api.verdicts.dns().is_some().hash(&mut hasher);
-        let brig = api.brig.as_ref().map(|brig| brig.report());
+        let brig = api.brig.as_ref().map(Brig::report);
         brig.map(|it| (it.is_in_step(), it.drift.len(), it.failing.is_some())).hash(&mut hasher);
         hasher.finish()
     }

@@ -21,7 +21,6 @@ mod dressed;
 mod entrance;
 mod entry;
 mod explain;
-mod filters;
 mod form;
 mod frame;
 mod home;
@@ -39,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::{any, get, post};
@@ -83,8 +83,9 @@ struct Pages {
     jobs: Arc<Jobs>,
 }
 
-/// The routes of the page, below `/page/`.
-pub(crate) fn router(api: &Api, tester: Tester, stopped: watch::Receiver<bool>) -> Router<Api> {
+/// The routes of the page, below `/page/`; none where there is nothing to test with.
+pub(crate) fn router(api: &Api, tester: Option<Tester>, stopped: watch::Receiver<bool>) -> Router<Api> {
+    let Some(tester) = tester else { return Router::new() };
     let has_tls = api.certificates.of(Listener::Admin).is_some();
     let pages = Pages {
         api: api.clone(),
@@ -98,7 +99,8 @@ pub(crate) fn router(api: &Api, tester: Tester, stopped: watch::Receiver<bool>) 
     let within = from_fn_with_state(api::TIME_LIMIT, api::limit_time);
     let enter = from_fn_with_state(pages.clone(), entrance::enter);
     let screens = screens().layer(within.clone()).route("/page/live", get(live::live));
-    let screens = screens.layer(rate).layer(traced).layer(enter);
+    let screens =
+        screens.layer(DefaultBodyLimit::max(entrance::FORM)).layer(rate).layer(traced).layer(enter);
     let open = Router::new()
         .route("/page/login", get(entrance::form).post(entrance::log_in))
         .route("/page/assets/{name}", get(assets::asset))

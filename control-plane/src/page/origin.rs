@@ -1,6 +1,6 @@
 //! Whether a request comes from our own page: a pure function of its headers.
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, header};
 
 /// What a browser says of who sends a form. `Sec-Fetch-Site` cannot be set by a page; browsers send it over TLS and to
 /// this machine. Elsewhere `Origin` has to name us. Whoever says neither is no browser, or a very old one.
@@ -9,9 +9,9 @@ pub(super) fn is_same(headers: &HeaderMap) -> bool {
         return site == "same-origin";
     }
     let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = of(header::ORIGIN).and_then(|origin| origin.parse::<Uri>().ok());
-    let authority = origin.as_ref().and_then(Uri::authority);
-    authority.zip(of(header::HOST)).is_some_and(|(ours, host)| ours.as_str() == host)
+    let ours = of(header::ORIGIN)
+        .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
+    ours.zip(of(header::HOST)).is_some_and(|(ours, host)| ours == host)
 }
 
 /// Whether a browser follows a link of another site, so that it leaves away a cookie that it has.

@@ -8,7 +8,6 @@ use axum::response::Response;
 use fedgate_policy::{Outcome, Verdict};
 
 use super::chart::Chart;
-use super::filters;
 use super::frame::{Frame, Section, html_with};
 use super::session::Visitor;
 use super::{Pages, audit, partners};
@@ -104,9 +103,9 @@ fn terms(entry: &ListedDomain) -> Vec<(&'static str, String)> {
         SearchPolicy::NoSearch => said.push(("Search", "their users find nobody".to_owned())),
         SearchPolicy::FullSearch => said.push(("Search", "their users find everybody".to_owned())),
     }
-    if let Restriction::RestrictByTeam(teams) = &terms.restriction {
-        let teams: Vec<_> = teams.iter().map(ToString::to_string).collect();
-        let only = if teams.is_empty() { "none of theirs".to_owned() } else { teams.join(", ") };
+    if let Restriction::RestrictByTeam(some) = &terms.restriction {
+        let some: Vec<_> = some.iter().map(ToString::to_string).collect();
+        let only = if some.is_empty() { "none of theirs".to_owned() } else { some.join(", ") };
         said.push(("Teams", only));
     }
     said

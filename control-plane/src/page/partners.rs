@@ -12,7 +12,6 @@ use fedgate_policy::Domain;
 use serde::Deserialize;
 
 use super::Pages;
-use super::filters;
 use super::frame::{Frame, Section, html, link};
 use super::home::{Count, states};
 use super::session::Visitor;
@@ -20,6 +19,7 @@ use crate::api::Api;
 use crate::api::partners::Partner;
 use crate::api::problem::Problem;
 use crate::contract::{PARTNER_STATES, PartnerInList};
+use crate::partners::Seen;
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -139,7 +139,7 @@ async fn find(api: &Api, wanted: &Wanted) -> Vec<Domain> {
             let state = state(&partner);
             if wanted.state.is_empty() || wanted.state == state {
                 let rank = PARTNER_STATES.iter().position(|it| *it == state);
-                let last = partner.seen.as_ref().and_then(|seen| seen.last()).map(Reverse);
+                let last = partner.seen.as_ref().and_then(Seen::last).map(Reverse);
                 found.push((partner.domain, rank.unwrap_or(PARTNER_STATES.len()), last));
             }
         }

@@ -31,6 +31,8 @@
   const look = async () => {
     due = null;
     if (document.hidden || isInUse()) {
+      // For whoever wants to know why nothing moves.
+      document.body.dataset.held = String(Number(document.body.dataset.held ?? 0) + 1);
       due = setTimeout(look, PAUSE);
       return;
     }

@@ -5,7 +5,7 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`watchers`], [`strangers`] and [`ha`] are
+//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`page`], [`watchers`], [`strangers`] and [`ha`] are
 //! the sections;
 //! each starts a [`site`] of its own or several (`egress`, `strangers`: whole worlds, as the end-to-end tests do), and
 //! gives a [`report::Report`].
@@ -20,6 +20,7 @@ pub(crate) mod fresh;
 pub(crate) mod ha;
 pub(crate) mod list;
 pub(crate) mod load;
+pub(crate) mod page;
 pub(crate) mod proxy;
 pub(crate) mod race;
 pub(crate) mod report;

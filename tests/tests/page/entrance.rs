@@ -1,6 +1,7 @@
 //! The way in, and out.
 
 use fedgate_tests::control_plane::{ADMIN_TOKEN, VIEWER_TOKEN};
+use fedgate_tests::process::http;
 
 use super::site::{READERS, Site};
 
@@ -109,4 +110,53 @@ fn a_link_from_elsewhere_leads_to_the_page_for_whoever_is_logged_in() {
         tab.click("go");
         tab.wait("the page", "document.title.startsWith('Explain')");
     }
+}
+
+#[test]
+fn where_there_is_to_be_no_page_there_is_none() {
+    let mut site = Site::start(&[]);
+    site.control_plane.configure("[discovery]\n", "[page]\nenabled = false\n[discovery]\n");
+    site.control_plane.restart();
+    for path in ["/", "/page", "/page/", "/page/login", "/page/live"] {
+        let answer = http().get(format!("{}{path}", site.control_plane.url())).call().unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+    }
+}
+
+#[test]
+fn every_answer_of_the_page_has_what_keeps_it_safe() {
+    let site = Site::start(&[]);
+    let url = site.control_plane.url();
+    for path in ["/page/login", "/page/", "/page/nowhere", "/page/assets/none", "/page/live"] {
+        let answer = http().get(format!("{url}{path}")).call().unwrap();
+        let headers = answer.headers();
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"));
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for (name, value) in [
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(headers[name], value, "{path}: {name}");
+        }
+    }
+    // Over HTTP, a session is for what browsers say is our own page.
+    let login = |name: &str, value: &str| {
+        let form = [("token", ADMIN_TOKEN)];
+        http().post(format!("{url}/page/login")).header(name, value).send_form(form).unwrap()
+    };
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "null"), ("x-none", "x")] {
+        let answer = login(name, value);
+        assert_eq!(answer.status(), 403, "{name}: {value}");
+        assert!(!answer.headers().contains_key("set-cookie"));
+    }
+    let origin = url.as_str();
+    let cookie = login("origin", origin).headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict"), "{cookie}");
+    assert!(cookie.contains("; Path=/page") && !cookie.contains("Secure"), "{cookie}");
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod entrance;
+mod federation;
 mod screens;
 mod site;
 mod tab;

@@ -51,7 +51,7 @@ const SCREENS: [(&str, &str, &str); 19] = [
     ("remove", "/page/partners/a.com/remove", "Lose access"),
     ("add", "/page/add", "What is found"),
     ("terms", "/page/add/terms?domain=d.com", "Terms"),
-    ("send", "/page/add/send?domain=a.com&own=b.com", "For a.com"),
+    ("send", "/page/add/send?domain=a.com", "For a.com"),
     ("watch", "/page/add/watch?domain=b.com", "b.com"),
     ("refusals", "/page/refusals", "z.com"),
     ("explain", "/page/explain?domain=a.com", "The decision, step by step"),
@@ -102,6 +102,7 @@ fn problems_are_pages_too() {
         ("/page/docs/none", "there is no such page"),
         ("/page/audit?since=x", "is no moment in UTC"),
         ("/page/explain?domain=https://a.com/", "write a.com"),
+        ("/page/partners?page=x", "is not one that this page makes"),
     ] {
         tab.go(path);
         tab.assert_reads(words);
@@ -142,7 +143,7 @@ fn what_changes_is_shown_where_one_looks_and_not_where_one_writes() {
     tab.fill("Search domain or note", "half a wor");
     let seen = tab.ask("document.body.dataset.seen");
     site.control_plane.add(&["newer.com"]);
-    std::thread::sleep(std::time::Duration::from_secs(7));
+    tab.wait("it was time to look", "Number(document.body.dataset.held ?? 0) >= 2");
     assert_eq!(tab.value("Search domain or note"), "half a wor");
     assert_eq!(tab.ask("document.body.dataset.seen"), seen);
     tab.go("/page/");

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use chromiumoxide::Page;
 use chromiumoxide::cdp::browser_protocol::emulation::{
@@ -22,7 +21,7 @@ use chromiumoxide::cdp::js_protocol::runtime::{
 };
 use chromiumoxide::page::ScreenshotParams;
 use fedgate_tests::artifacts;
-use fedgate_tests::process::{PATIENCE, eventually};
+use fedgate_tests::process::eventually;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
@@ -68,7 +67,10 @@ impl Tab {
                         // A page that says no has a status that says so, too.
                         let is_status = it.entry.source == LogEntrySource::Network
                             && it.entry.text.contains("the server responded with a status of 4");
-                        if is_status { continue } else { format!("{:?}", it.entry) }
+                        if is_status {
+                            continue;
+                        }
+                        format!("{:?}", it.entry)
                     }
                     Some(it) = thrown.next() => format!("{:?}", it.exception_details),
                     Some(it) = said.next() => format!("{:?}", it.args),
@@ -133,11 +135,11 @@ impl Tab {
 
     /// Waits until an expression is true.
     pub(super) fn wait(&self, what: &str, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.try_ask(expression).is_ok_and(|value| value == true) {
-            assert!(Instant::now() < deadline, "waited in vain for: {what}\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let holds = || self.try_ask(expression).is_ok_and(|value| value == true);
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(what, || holds().then_some(()));
+        }));
+        assert!(waited.is_ok(), "waited in vain for: {what}\n{}", self.text());
     }
 
     /// Does what leads to another page, and waits for it.
