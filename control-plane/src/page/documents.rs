@@ -87,7 +87,8 @@ fn blocks(text: &str) -> Vec<Block> {
     let (mut blocks, mut lines) = (Vec::new(), text.lines().peekable());
     while let Some(line) = lines.next() {
         let trimmed = line.trim();
-        if trimmed.is_empty() {
+        // Pictures are not built in.
+        if trimmed.is_empty() || trimmed.starts_with("![") {
             continue;
         }
         if trimmed.starts_with("```") {

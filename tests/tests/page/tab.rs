@@ -19,7 +19,7 @@ use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
 use chromiumoxide::cdp::js_protocol::runtime::{
     EnableParams as RuntimeEnable, EvaluateParams, EventConsoleApiCalled, EventExceptionThrown,
 };
-use chromiumoxide::page::ScreenshotParams;
+use chromiumoxide::page::{ScreenshotParams, ScreenshotParamsBuilder};
 use fedgate_tests::artifacts;
 use fedgate_tests::process::eventually;
 use futures_util::StreamExt as _;
@@ -301,7 +301,16 @@ impl Tab {
 
     /// A picture of all of the page, as PNG.
     pub(super) fn picture(&self) -> Vec<u8> {
-        let whole = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).full_page(true);
+        self.taken(ScreenshotParams::builder().format(CaptureScreenshotFormat::Png))
+    }
+
+    /// The same as WebP, which is small enough to go with the documents.
+    pub(super) fn small_picture(&self) -> Vec<u8> {
+        self.taken(ScreenshotParams::builder().format(CaptureScreenshotFormat::Webp).quality(60))
+    }
+
+    fn taken(&self, params: ScreenshotParamsBuilder) -> Vec<u8> {
+        let whole = params.full_page(true);
         self.chromium.run(self.page.screenshot(whole.build())).expect("a picture can be taken")
     }
 }
