@@ -35,7 +35,8 @@ pub(super) async fn enter(
     next: Next,
 ) -> Result<Response, Response> {
     let headers = request.headers();
-    let is_script = headers.contains_key(SCRIPT);
+    // A page that is open is no use of the session.
+    let is_script = headers.contains_key(SCRIPT) || request.uri().path() == "/page/live";
     let cookies = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(visitor) = pages.sessions.find(cookies, is_script, Instant::now()) else {
         return Err(outside(&request, None));

@@ -91,7 +91,7 @@ pub(super) async fn apply(
     By(author): By,
     Sent(sent): Sent<Draft>,
 ) -> Result<Response, Problem> {
-    let Ok(wanted) = read(&sent.text) else {
+    let Ok(wanted) = parsed(&sent.text).await else {
         return previewed(&pages, &visitor, author, sent, false).await;
     };
     if wanted.strategy.is_some_and(|it| it.name() == "allowAll") {
@@ -127,7 +127,7 @@ async fn previewed(
     is_late: bool,
 ) -> Result<Response, Problem> {
     let prune = !prune.is_empty();
-    let wanted = match read(&text) {
+    let wanted = match parsed(&text).await {
         Ok(wanted) => wanted,
         Err(errors) => return Ok(wrong(pages, visitor, text, prune, errors)),
     };
@@ -165,6 +165,13 @@ async fn previewed(
 fn wrong(pages: &Pages, visitor: &Visitor, text: String, prune: bool, errors: Vec<String>) -> Response {
     let frame = Frame::new(pages, visitor, Section::List, "Import");
     html_with(StatusCode::UNPROCESSABLE_ENTITY, &Form { frame, text, prune, errors })
+}
+
+/// Reads a text, which takes its time, for which no thread is to be kept from others.
+async fn parsed(text: &str) -> Result<PutDomains, Vec<String>> {
+    let text = text.to_owned();
+    let read = tokio::task::spawn_blocking(move || read(&text)).await;
+    read.unwrap_or_else(|error| Err(vec![error.to_string()]))
 }
 
 /// Reads what `fedgate store export` writes, in both of its forms, or domains alone, each on a line of its own.
