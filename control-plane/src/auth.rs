@@ -71,6 +71,21 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii()).filter(|token| !token.is_empty())
 }
 
+// === impl Caller ===
+
+impl Caller {
+    /// A caller of that name, of role admin, whose token is none of ours.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into(), tokens::Accepted::of_a_test(name))
+    }
+
+    /// What they may do.
+    pub(crate) fn role(&self) -> Role {
+        self.1.token.role
+    }
+}
+
 // === impl Refused ===
 
 impl Refused {

@@ -8,6 +8,7 @@ mod egress;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod page;
 mod settings;
 mod store;
 mod telemetry;
@@ -76,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
+    /// The page, where there is one.
+    pub(crate) page: Option<crate::page::Settings>,
     /// Whether the admin API takes a change of what is there only with a condition.
     pub(crate) require_match: bool,
     /// Who may call, beside those whose tokens are in the store.
@@ -156,6 +159,7 @@ impl Config {
         let brig = brig::read(&mut settings, &mut file, &mut reader);
         let egress = egress::read(&mut settings, &mut file, &mut reader);
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
+        let page = page::read(&mut settings, &mut file, &mut reader);
         let otlp_endpoint = telemetry::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
@@ -227,6 +231,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            page,
             require_match,
             tokens,
             bootstrap_token_file: bootstrap_token_file.map(PathBuf::from),

@@ -25,6 +25,7 @@ mod brig;
 mod cli;
 mod config;
 mod contract;
+mod deeds;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod listener;
@@ -32,8 +33,10 @@ mod logging;
 mod measured;
 mod memory;
 mod moment;
+mod page;
 mod partners;
 mod plain;
+mod portable;
 mod reload;
 mod seldom;
 mod serve;

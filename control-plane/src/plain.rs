@@ -43,6 +43,25 @@ pub(crate) fn json(json: &str) -> String {
     plain
 }
 
+/// A page with every character that is not seen as `\\u{202e}`, but for line feeds, which stand between its parts.
+pub(crate) fn page(text: String) -> String {
+    // As nearly all are.
+    if text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)) {
+        return text;
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_unseen(c) {
+            plain.push(c);
+        } else if c == '\r' {
+            // Of a browser's line end.
+        } else {
+            plain.extend(c.escape_unicode());
+        }
+    }
+    plain
+}
+
 /// A string of JSON as TOML has it, with every character that is not seen as `\u202E` or `\U000E0041`.
 pub(crate) fn toml(json: &str) -> String {
     let escaped = |c: char| match u32::from(c) {

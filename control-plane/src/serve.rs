@@ -25,6 +25,7 @@ use crate::config::{Config, ConfigErrors, Settings, StorePlace};
 use crate::listener::{self, Budget, Crowds, Listener};
 use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
+use crate::page;
 use crate::partners::Partners;
 use crate::reload::Reload;
 use crate::signals::Signals;
@@ -105,8 +106,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
     let listener = take_in(&judge, &memory).await?;
-    let keeping = memory.clone();
-    let keeper = tokio::spawn(async move { keeping.keep().await });
+    let keeper = tokio::spawn(keep(memory.clone()));
     let refresher = tokio::spawn(refresh(judge.clone()));
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
@@ -119,6 +119,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let tester = page::Tester::of(&config)?;
     let wire_open = config.wire_open;
     let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter);
@@ -141,7 +142,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     });
     let wire = wire.map(|socket| (Listener::Wire, socket, api::wire(api.clone(), wire_open)));
     let serving = [
-        (Listener::Admin, admin, api::admin(api.clone())),
+        (Listener::Admin, admin, api::admin(api.clone(), page::router(&api, tester, stopped.clone()))),
         (Listener::Verdicts, verdicts, api::verdicts(api)),
         (Listener::Xds, xds, envoys.router()),
     ]
@@ -203,6 +204,11 @@ async fn take_in(judge: &Verdicts, memory: &Arc<Memory>) -> io::Result<Option<Jo
             hear(&judge, &memory, heard).await;
         }
     })))
+}
+
+/// Writes down what is found, until there is nothing more to find.
+async fn keep(memory: Arc<Memory>) {
+    memory.keep().await;
 }
 
 /// Takes in what other control planes of the store found.

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fedgate_allow_list::Write;
+use fedgate_allow_list::{Author, Write};
+use fedgate_policy::Strategy;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -51,19 +52,31 @@ async fn set_strategy(
     Query(DryRun { dry_run }): Query<DryRun>,
     extract::Json(SetStrategy { strategy }): extract::Json<SetStrategy>,
 ) -> Result<Response, Problem> {
-    let (condition, explain) = when.demand();
     if dry_run {
+        let (condition, explain) = when.demand();
         let write = Write::SetStrategy(strategy);
         let outcome = api.list.apply(write, dry_run, condition, author).await.map_err(explain)?;
         return Ok(
             Json(StrategyAnswer::DryRun(Box::new(Outcome::new(outcome, dry_run)))).into_response()
         );
     }
+    let revision = change_strategy(&api, strategy, when, author).await?;
+    Ok(([entity_tag(revision)], Json(StrategyAnswer::Done(StrategyBody { strategy }))).into_response())
+}
+
+/// Sets the strategy; the revision at which it was set.
+pub(crate) async fn change_strategy(
+    api: &Api,
+    strategy: Strategy,
+    when: When,
+    author: Author,
+) -> Result<i64, Problem> {
+    let (condition, explain) = when.demand();
     let set = api.list.set_strategy(strategy, condition, author.clone());
     let (revision, effect) = set.await.map_err(explain)?;
     let (by, request_id) = (&author.by, author.request_id.as_deref());
     tracing::info!(%by, request_id, strategy = strategy.name(), ?effect, "strategy set");
-    Ok(([entity_tag(revision)], Json(StrategyAnswer::Done(StrategyBody { strategy }))).into_response())
+    Ok(revision)
 }
 
 /// The configuration that counts, key by key, without secrets.

@@ -32,49 +32,49 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 }
 
 /// Which records, and how.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct AuditQuery {
+pub(crate) struct AuditQuery {
     /// Those with a number above this one.
     #[param(nullable = false)]
-    after: Option<i64>,
+    pub(crate) after: Option<i64>,
     /// Those with a number below this one.
     #[param(nullable = false)]
-    before: Option<i64>,
+    pub(crate) before: Option<i64>,
     /// The newest first, or the oldest.
     #[serde(default)]
     #[param(inline, required = false)]
-    order: Order,
+    pub(crate) order: Order,
     /// How many records: 1 to 1000, 100 by default; as JSON lines, all of them by default.
     #[param(minimum = 1, maximum = 1000, nullable = false)]
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Those about this domain.
     #[param(value_type = Option<DomainText>, nullable = false)]
-    domain: Option<Domain>,
+    pub(crate) domain: Option<Domain>,
     /// Those by this author: a token's name, or `brig`, or `system`.
     #[param(nullable = false)]
-    by: Option<String>,
+    pub(crate) by: Option<String>,
     /// Those of these kinds, separated by commas.
     #[serde(default, deserialize_with = "deeds")]
     #[param(value_type = Vec<Deed>, style = Form, explode = false, required = false, min_items = 1)]
-    action: Vec<Deed>,
+    pub(crate) action: Vec<Deed>,
     /// Those from then on (RFC 3339).
     #[param(value_type = Option<MomentText>, nullable = false)]
-    since: Option<Moment>,
+    pub(crate) since: Option<Moment>,
     /// Those before then (RFC 3339).
     #[param(value_type = Option<MomentText>, nullable = false)]
-    until: Option<Moment>,
+    pub(crate) until: Option<Moment>,
     /// A page, or JSON lines.
     #[serde(default)]
     #[param(inline, required = false)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Format {
+pub(crate) enum Format {
     /// A page, which says where the next one begins.
     #[default]
     Json,
@@ -107,7 +107,7 @@ async fn audit(
     }
 }
 
-async fn page(api: &Api, query: AuditQuery) -> Result<AuditPage, Problem> {
+pub(crate) async fn page(api: &Api, query: AuditQuery) -> Result<AuditPage, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
     // One more than that shows whether there are more.
     let records = query.records(limit.saturating_add(1));
@@ -120,7 +120,7 @@ async fn page(api: &Api, query: AuditQuery) -> Result<AuditPage, Problem> {
 
 /// All records, read piece by piece as they are taken. It breaks off where the store fails, and where the caller's token
 /// counts no more.
-fn lines_of(api: Api, caller: Caller, query: AuditQuery) -> Body {
+pub(crate) fn lines_of(api: Api, caller: Caller, query: AuditQuery) -> Body {
     let pieces = stream::try_unfold(Some(query), move |query| {
         let (api, caller) = (api.clone(), caller.clone());
         async move {

@@ -25,8 +25,13 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
 /// How our list stands to brig's, by brig's last answer.
 #[utoipa::path(get, path = "/v1/brig", tag = "admin", responses((status = 200, body = BrigStatus)))]
 async fn status(State(api): State<Api>) -> Json<BrigStatus> {
+    Json(standing(&api))
+}
+
+/// How our list stands to brig's.
+pub(crate) fn standing(api: &Api) -> BrigStatus {
     let report = api.brig.as_ref().map(crate::brig::Brig::report);
-    Json(report.map_or_else(|| off(&api), shown))
+    report.map_or_else(|| off(api), shown)
 }
 
 /// Takes brig's rows over into our list, all or none, and notes them as ours to change. What is closed in brig is

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use fedgate_allow_list::{self as list, Terms, Write, terms};
+use fedgate_allow_list::{self as list, Author, Terms, Write, terms};
 use serde::Deserialize;
 
 use super::Api;
@@ -40,6 +40,20 @@ pub(super) async fn put_domains(
     Query(BulkQuery { prune, dry_run }): Query<BulkQuery>,
     LargeJson(PutDomains { domains, strategy }): LargeJson<PutDomains>,
 ) -> Result<impl IntoResponse, Problem> {
+    let (outcome, revision) =
+        put_many(&api, PutDomains { domains, strategy }, prune, dry_run, when, author).await?;
+    Ok(([entity_tag(revision)], Json(outcome)))
+}
+
+/// Lists many domains, or says what that would come to; and the revision that the list has since then.
+pub(crate) async fn put_many(
+    api: &Api,
+    PutDomains { domains, strategy }: PutDomains,
+    prune: bool,
+    dry_run: bool,
+    when: When,
+    author: Author,
+) -> Result<(Outcome, i64), Problem> {
     let (condition, explain) = when.demand();
     let wanted = domains.into_iter().map(|PutDomain { domain, change }| (domain, change)).collect();
     let write = Write::PutAll { wanted, prune, strategy };
@@ -51,7 +65,7 @@ pub(super) async fn put_domains(
         );
     }
     let revision = if dry_run { api.list.revision() } else { outcome.revision };
-    Ok(([entity_tag(revision)], Json(Outcome::new(outcome, dry_run))))
+    Ok((Outcome::new(outcome, dry_run), revision))
 }
 
 // === impl Outcome ===

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fedgate_allow_list::{Effect, Entry, Terms, Write, WriteError, terms};
+use fedgate_allow_list::{Author, Effect, Entry, Terms, Write, WriteError, terms};
 use fedgate_policy::Domain;
 
 use super::Api;
@@ -62,16 +62,11 @@ pub(super) async fn put_domain(
     Query(DryRun { dry_run }): Query<DryRun>,
     OptionalJson(change): OptionalJson<terms::Change>,
 ) -> Result<Response, Problem> {
-    let (condition, explain) = when.demand();
     if dry_run {
-        let write = Write::Put(domain, change);
-        let outcome = api.list.apply(write, dry_run, condition, author).await.map_err(explain)?;
-        return Ok(Json(PutAnswer::DryRun(Outcome::new(outcome, dry_run))).into_response());
+        let outcome = foresee(&api, Write::Put(domain, change), when, author).await?;
+        return Ok(Json(PutAnswer::DryRun(outcome)).into_response());
     }
-    let put = api.list.put(domain.clone(), change, condition, author.clone());
-    let (entry, effect) = put.await.map_err(explain)?;
-    let (by, request_id) = (&author.by, author.request_id.as_deref());
-    tracing::info!(%by, request_id, %domain, ?effect, "domain put");
+    let (entry, effect) = put(&api, domain.clone(), change, when, author).await?;
     let status = match effect {
         Effect::Created => StatusCode::CREATED,
         Effect::Changed | Effect::Same | Effect::Removed => StatusCode::OK,
@@ -99,14 +94,10 @@ pub(super) async fn delete_domain(
     when: When,
     Query(DryRun { dry_run }): Query<DryRun>,
 ) -> Result<Response, Problem> {
-    let (condition, explain) = when.demand();
-    let write = Write::Remove(domain.clone());
-    let outcome = api.list.apply(write, dry_run, condition, author.clone()).await.map_err(explain)?;
     if dry_run {
-        return Ok(Json(Outcome::new(outcome, dry_run)).into_response());
+        return Ok(Json(foresee(&api, Write::Remove(domain), when, author).await?).into_response());
     }
-    let (by, request_id) = (&author.by, author.request_id.as_deref());
-    tracing::info!(%by, request_id, %domain, "domain removed");
+    remove(&api, domain, when, author).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -124,10 +115,63 @@ pub(super) async fn refresh(
     By(author): By,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
-    let attempt = look_up(&api, &domain).await?;
+    let refreshed = look_up_anew(&api, &domain, &author).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(refreshed)))
+}
+
+/// What a write would come to.
+pub(crate) async fn foresee(
+    api: &Api,
+    write: Write,
+    when: When,
+    author: Author,
+) -> Result<Outcome, Problem> {
+    let (condition, explain) = when.demand();
+    let outcome = api.list.apply(write, true, condition, author).await.map_err(explain)?;
+    Ok(Outcome::new(outcome, true))
+}
+
+/// Lists a domain, or changes its terms.
+pub(crate) async fn put(
+    api: &Api,
+    domain: Domain,
+    change: terms::Change,
+    when: When,
+    author: Author,
+) -> Result<(Entry, Effect), Problem> {
+    let (condition, explain) = when.demand();
+    let put = api.list.put(domain.clone(), change, condition, author.clone());
+    let (entry, effect) = put.await.map_err(explain)?;
+    let (by, request_id) = (&author.by, author.request_id.as_deref());
+    tracing::info!(%by, request_id, %domain, ?effect, "domain put");
+    Ok((entry, effect))
+}
+
+/// Takes a domain off the list.
+pub(crate) async fn remove(
+    api: &Api,
+    domain: Domain,
+    when: When,
+    author: Author,
+) -> Result<(), Problem> {
+    let (condition, explain) = when.demand();
+    let write = Write::Remove(domain.clone());
+    api.list.apply(write, false, condition, author.clone()).await.map_err(explain)?;
+    let (by, request_id) = (&author.by, author.request_id.as_deref());
+    tracing::info!(%by, request_id, %domain, "domain removed");
+    Ok(())
+}
+
+/// Looks a domain up in DNS anew.
+pub(crate) async fn look_up_anew(
+    api: &Api,
+    domain: &Domain,
+    author: &Author,
+) -> Result<Refreshed, Problem> {
+    let attempt = look_up(api, domain).await?;
     let (by, request_id) = (&author.by, author.request_id.as_deref());
     tracing::info!(%by, request_id, %domain, answered = attempt.answered, "domain refreshed");
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Refreshed::new(attempt, Instant::now()))))
+    Ok(Refreshed::new(attempt, Instant::now()))
 }
 
 /// What a new lookup comes to, if the domain is allowed.
@@ -138,7 +182,7 @@ pub(super) async fn look_up(api: &Api, domain: &Domain) -> Result<Attempt, Probl
 }
 
 /// An entry as it is shown.
-pub(super) fn listed(domain: Domain, entry: &Entry) -> ListedDomain {
+pub(crate) fn listed(domain: Domain, entry: &Entry) -> ListedDomain {
     ListedDomain {
         domain,
         terms: Terms::clone(&entry.terms),

@@ -42,12 +42,16 @@ async fn explain(
     State(api): State<Api>,
     CertificateJson(asked): CertificateJson<Explain>,
 ) -> Result<impl IntoResponse, Problem> {
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(account_of(&api, &asked).await?)))
+}
+
+/// What would become of that.
+pub(crate) async fn account_of(api: &Api, asked: &Explain) -> Result<Explained, Problem> {
     let domain = domain(&asked.domain)?;
-    let explained = match asked.direction {
-        Direction::Incoming => incoming(&api, domain, &asked).await?,
-        Direction::Outgoing => outgoing(&api, domain, &asked).await?,
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(explained)))
+    match asked.direction {
+        Direction::Incoming => incoming(api, domain, asked).await,
+        Direction::Outgoing => outgoing(api, domain, asked).await,
+    }
 }
 
 async fn incoming(api: &Api, domain: Domain, asked: &Explain) -> Result<Explained, Problem> {

@@ -183,7 +183,7 @@ async fn read_body(request: Request, bounds: Bounds) -> Result<Option<Vec<u8>>, 
 
 /// The body to its end, if that is within `limit` bytes. What follows is read too, up to [`EXCESS`], and dropped:
 /// whoever is cut off in the midst of sending sees a broken connection, not our answer.
-async fn read_whole(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read_whole(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let (mut pieces, mut bytes, mut length) = (body.into_data_stream(), Vec::new(), 0);
     while length <= limit + EXCESS
         && let Some(piece) = pieces.next().await
@@ -259,6 +259,11 @@ impl FromRequestParts<Api> for When {
 }
 
 impl When {
+    /// A write that names what it rests on.
+    pub(crate) fn demanding(condition: Condition) -> Self {
+        Self { condition, is_missing: false }
+    }
+
     /// Takes the condition out, and leaves the word for a write that failed.
     pub(crate) fn demand(self) -> (Condition, impl FnOnce(WriteError) -> Problem) {
         let explain = move |error| {

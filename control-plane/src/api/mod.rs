@@ -5,30 +5,30 @@
 //! role (401, 403), trace, rate (429), then the handler. So nobody learns without a token what is on the list.
 
 mod account;
-mod admin;
-mod audit;
-mod brig;
-mod bulk;
+pub(crate) mod admin;
+pub(crate) mod audit;
+pub(crate) mod brig;
+pub(crate) mod bulk;
 mod describe;
-mod domains;
-mod explain;
-mod extract;
+pub(crate) mod domains;
+pub(crate) mod explain;
+pub(crate) mod extract;
 mod findings;
 mod guard;
 mod health;
 mod json;
 mod lookups;
 mod metrics;
-mod number;
+pub(crate) mod number;
 mod page;
-mod partners;
-mod problem;
-mod rate;
+pub(crate) mod partners;
+pub(crate) mod problem;
+pub(crate) mod rate;
 mod reports;
-mod status;
+pub(crate) mod status;
 mod store;
-mod tokens;
-mod traced;
+pub(crate) mod tokens;
+pub(crate) mod traced;
 mod verdicts;
 mod wire;
 
@@ -61,7 +61,7 @@ use problem::Problem;
 pub(crate) use rate::Rates;
 
 /// The longest that a request may take. Discovery, the slowest thing we do, has its own bound below.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The longest that a filter may wait for changes. Nothing else bounds that request: a second limit
 /// would take 1.5 KiB of memory for each filter that waits.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -118,8 +118,8 @@ impl Deref for Api {
     }
 }
 
-/// The service behind the listener `admin`.
-pub(crate) fn admin(api: Api) -> Router {
+/// The service behind the listener `admin`, with these routes beside the API, which see to themselves.
+pub(crate) fn admin(api: Api, beside: Router<Api>) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Admin), guard::authorize);
     let rate = from_fn_with_state(api.rates.clone(), rate::limit);
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
@@ -136,7 +136,7 @@ pub(crate) fn admin(api: Api) -> Router {
         .merge(within(TIME_LIMIT, health::open()))
         .split_for_parts();
     let timing = from_fn_with_state((api.telemetry.clone(), Listener::Admin), time);
-    let router = described(Listener::Admin, router, openapi).with_state(api);
+    let router = described(Listener::Admin, router, openapi).merge(beside).with_state(api);
     numbered(Listener::Admin, router.layer(timing))
 }
 
@@ -220,7 +220,7 @@ fn within(limit: Duration, routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     routes.route_layer(from_fn_with_state(limit, limit_time))
 }
 
-async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         let detail = format!("this took longer than {} seconds", limit.as_secs());
         Problem::new(Kind::TimedOut, detail).into_response()

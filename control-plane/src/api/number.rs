@@ -17,7 +17,7 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The number of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Number(pub(super) Arc<str>);
+pub(crate) struct Number(pub(crate) Arc<str>);
 
 /// The number that a request brings along, if it does: its beginning, as it can be logged.
 pub(super) fn given(headers: &HeaderMap) -> Option<RequestId> {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use fedgate_allow_list::Entry;
+use fedgate_allow_list::{Author, Entry};
 use fedgate_policy::Domain;
 use serde::Deserialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -106,21 +106,26 @@ async fn partner(
     State(api): State<Api>,
     DomainName(domain): DomainName,
 ) -> Result<Json<ShownPartner>, Problem> {
+    shown(&api, domain).await.map(Json)
+}
+
+/// All that is known of how we stand with one domain.
+pub(crate) async fn shown(api: &Api, domain: Domain) -> Result<ShownPartner, Problem> {
     let entry = api.list.entry(&domain);
-    let of = Partner::of(&api, domain.clone(), entry.clone()).await;
+    let of = Partner::of(api, domain.clone(), entry.clone()).await;
     if entry.is_none() && of.seen.is_none() {
         let detail = format!("{domain} is not on the allow list, and was not seen since the start");
         return Err(Problem::new(Kind::NotListed, detail));
     }
     let lookups =
         if of.is_allowed() { Some(Lookups::new(&of.lookups, &api.targets, of.now).await) } else { None };
-    Ok(Json(ShownPartner {
+    Ok(ShownPartner {
         partner: of.told(),
         lookups,
         verdict: api.verdicts.known(domain.clone()).await,
         entry: entry.map(|entry| listed(domain, &entry)),
         seen: of.ends(),
-    }))
+    })
 }
 
 /// Has a partner tried anew: looks it up in DNS, has its targets' addresses looked up and knocked at, and forgets at
@@ -138,18 +143,23 @@ async fn retry(
     By(author): By,
     DomainName(domain): DomainName,
 ) -> Result<impl IntoResponse, Problem> {
-    let attempt = look_up(&api, &domain).await?;
-    let lookups = api.verdicts.standing(&domain).await;
+    let retried = try_anew(&api, &domain, &author).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(retried)))
+}
+
+/// Has a partner tried anew.
+pub(crate) async fn try_anew(api: &Api, domain: &Domain, author: &Author) -> Result<Retried, Problem> {
+    let attempt = look_up(api, domain).await?;
+    let lookups = api.verdicts.standing(domain).await;
     let (targets, _) = lookups.targets(Instant::now());
     let forgotten: Vec<_> = api.targets.retry(targets).iter().map(ToString::to_string).collect();
     let (by, request_id) = (&author.by, author.request_id.as_deref());
     tracing::info!(%by, request_id, %domain, answered = attempt.answered, ?forgotten, "partner tried anew");
-    let retried = Retried { lookup: Refreshed::new(attempt, Instant::now()), forgotten };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(retried)))
+    Ok(Retried { lookup: Refreshed::new(attempt, Instant::now()), forgotten })
 }
 
 /// Shows the partners behind one to `visit`, in alphabetical order, until it has enough.
-pub(super) async fn walk(
+pub(crate) async fn walk(
     api: &Api,
     after: Option<Domain>,
     mut visit: impl FnMut(&Partner) -> bool + Send,
@@ -169,18 +179,18 @@ pub(super) async fn walk(
 }
 
 /// What there is to say of a domain, at one moment.
-pub(super) struct Partner {
-    pub(super) domain: Domain,
-    pub(super) entry: Option<Entry>,
-    pub(super) lookups: verdicts::Standing,
-    pub(super) seen: Option<Seen>,
-    pub(super) now: Instant,
+pub(crate) struct Partner {
+    pub(crate) domain: Domain,
+    pub(crate) entry: Option<Entry>,
+    pub(crate) lookups: verdicts::Standing,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) now: Instant,
 }
 
 // === impl Partner ===
 
 impl Partner {
-    pub(super) async fn of(api: &Api, domain: Domain, entry: Option<Entry>) -> Self {
+    pub(crate) async fn of(api: &Api, domain: Domain, entry: Option<Entry>) -> Self {
         let (lookups, seen) = (api.verdicts.standing(&domain).await, api.partners.seen(&domain));
         Self { domain, entry, lookups, seen, now: Instant::now() }
     }
@@ -191,13 +201,13 @@ impl Partner {
     }
 
     /// How we stand with it.
-    pub(super) fn judged(&self) -> partners::Judged<'_> {
+    pub(crate) fn judged(&self) -> partners::Judged<'_> {
         let listed = self.entry.as_ref().and_then(|it| moment::instant(it.updated.at, self.now));
         let heard = listed.and_then(|at| at.checked_add(HEARING));
         judge(self.lookups.state(self.now), self.seen.as_ref(), heard)
     }
 
-    pub(super) fn told(&self) -> PartnerInList {
+    pub(crate) fn told(&self) -> PartnerInList {
         let (judged, now) = (self.judged(), self.now);
         let is_allowed = self.is_allowed();
         let trouble = judged.trouble.as_ref().filter(|_| is_allowed);

@@ -30,6 +30,26 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
+    /// What kind it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The sentence for whoever made the request.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Each thing that is wrong, where there are several.
+    pub(crate) fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    /// The header that goes with it.
+    pub(crate) fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.header.as_ref()
+    }
+
     /// With each thing that is wrong.
     pub(crate) fn with_errors(self, errors: Vec<String>) -> Self {
         Self { errors: errors.into(), ..self }

@@ -77,7 +77,7 @@ impl Book {
 }
 
 /// Passes on the requests of tokens that do not call too often.
-pub(super) async fn limit(
+pub(crate) async fn limit(
     State(rates): State<Arc<Rates>>,
     request: Request,
     next: Next,

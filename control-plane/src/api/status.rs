@@ -40,9 +40,14 @@ pub(super) fn guarded() -> OpenApiRouter<Api> {
     responses((status = 200, body = StatusBody)),
 )]
 async fn overview(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(gather(&api).await?)))
+}
+
+/// How it stands with all of it.
+pub(crate) async fn gather(api: &Api) -> Result<StatusBody, Problem> {
     let now = Instant::now();
     let mut survey = Survey::default();
-    walk(&api, None, |of| {
+    walk(api, None, |of| {
         survey.add(of.judged().state, of.told(), of.seen.as_ref());
         true
     })
@@ -53,22 +58,22 @@ async fn overview(State(api): State<Api>) -> Result<impl IntoResponse, Problem> 
         version: startup::VERSION.to_owned(),
         started_at: moment::of(api.started, now),
         findings: Vec::new(),
-        store: store(&api).await?,
-        list: list(&api),
+        store: store(api).await?,
+        list: list(api),
         dns: StatusOfDns {
             failing_since: dns.as_ref().map(|dns| moment::of(dns.since, now)),
             cause: dns.map(|dns| dns.cause),
         },
-        envoys: envoys(&api, now),
+        envoys: envoys(api, now),
         partners: counts.into_iter().map(|(state, count)| (state.name().to_owned(), count)).collect(),
-        knocking: knocking(&api, now),
-        ends: ends(&api, certificates),
-        refused_calls: refused_calls(&api, now),
-        brig: brig(&api),
+        knocking: knocking(api, now),
+        ends: ends(api, certificates),
+        refused_calls: refused_calls(api, now),
+        brig: brig(api),
     };
     let troubled: Vec<_> = troubled.into_values().flatten().collect();
     status.findings = findings(&status, &troubled);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(status)))
+    Ok(status)
 }
 
 /// What is seen on a walk along all partners.
@@ -107,7 +112,7 @@ async fn store(api: &Api) -> Result<StatusOfStore, Problem> {
     })
 }
 
-fn list(api: &Api) -> StatusOfList {
+pub(crate) fn list(api: &Api) -> StatusOfList {
     api.list.look(|state| {
         let count = |is_it: &dyn Fn(Action, Mode, bool) -> bool| {
             let entries = state.domains.values();

@@ -45,7 +45,13 @@ fn service_that(list: AllowList, require_match: bool) -> Service {
     let refresher = tokio::spawn(std::future::pending::<()>()).abort_handle();
     let parts = parts(list.clone(), told.clone(), refresher);
     let api = Api::from(Parts { require_match, ..parts });
-    Service { admin: admin(api.clone()), verdicts: verdicts(api.clone()), list, told, api }
+    Service {
+        admin: admin(api.clone(), Router::new()),
+        verdicts: verdicts(api.clone()),
+        list,
+        told,
+        api,
+    }
 }
 
 fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) -> Parts {
@@ -403,7 +409,7 @@ async fn without_its_refresher_it_is_not_ready() {
     let ended = tokio::spawn(async {});
     let refresher = ended.abort_handle();
     ended.await.unwrap();
-    let router = admin(parts(list, Told::at_once(found("fed.a.com")), refresher).into());
+    let router = admin(parts(list, Told::at_once(found("fed.a.com")), refresher).into(), Router::new());
     let request = axum::http::Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&router, request).await.status, 503);
 }

@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use fedgate_allow_list::Moment;
+use fedgate_allow_list::{Author, Moment};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -62,6 +62,11 @@ async fn tokens(
     State(api): State<Api>,
     Query(PageQuery { after, limit }): Query<PageQuery>,
 ) -> Result<Json<TokenPage>, Problem> {
+    page(&api, &after, limit).map(Json)
+}
+
+/// The tokens behind one, in alphabetical order.
+pub(crate) fn page(api: &Api, after: &str, limit: Option<usize>) -> Result<TokenPage, Problem> {
     let limit = limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is 1 to {MAX_PAGE}, not {limit}")));
@@ -73,7 +78,7 @@ async fn tokens(
     rest.truncate(limit);
     let next = rest.last().filter(|_| more).map(|it| it.token.name.to_string());
     let now = SystemTime::now();
-    Ok(Json(TokenPage { tokens: rest.into_iter().map(|it| body(it, now)).collect(), next }))
+    Ok(TokenPage { tokens: rest.into_iter().map(|it| body(it, now)).collect(), next })
 }
 
 /// Makes a token, which is accepted from now on. Its secret is told this once.
@@ -87,14 +92,24 @@ async fn tokens(
 async fn make_token(
     State(api): State<Api>,
     By(author): By,
-    extract::Json(MakeToken { name, role, expires_at }): extract::Json<MakeToken>,
+    extract::Json(wanted): extract::Json<MakeToken>,
 ) -> Result<impl IntoResponse, Problem> {
+    let made = make(&api, wanted, author).await?;
+    let unkept = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, unkept, Json(made)))
+}
+
+/// Makes a token.
+pub(crate) async fn make(
+    api: &Api,
+    MakeToken { name, role, expires_at }: MakeToken,
+    author: Author,
+) -> Result<MadeToken, Problem> {
     let (by, request_id, now) = (author.by.clone(), author.request_id.clone(), author.at);
     let (token, made) = api.issuer.make(Wanted { name, role, expires_at }, author).await?;
     let made = body(&made, now);
     tracing::info!(%by, request_id = request_id.as_deref(), token = made.name, role = role.name(), "token made");
-    let unkept = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, unkept, Json(MadeToken { made, token })))
+    Ok(MadeToken { made, token })
 }
 
 /// Revokes a token: it is refused from now on, and what is held open with it ends.
@@ -114,10 +129,16 @@ async fn revoke_token(
     Query(RevokeQuery { force }): Query<RevokeQuery>,
 ) -> Result<StatusCode, Problem> {
     let Path(name) = name.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let (by, request_id) = (author.by.clone(), author.request_id.clone());
-    api.issuer.revoke(&name, force, author).await?;
-    tracing::info!(%by, request_id = request_id.as_deref(), token = name, "token revoked");
+    revoke(&api, &name, force, author).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revokes a token.
+pub(crate) async fn revoke(api: &Api, name: &str, force: bool, author: Author) -> Result<(), Problem> {
+    let (by, request_id) = (author.by.clone(), author.request_id.clone());
+    api.issuer.revoke(name, force, author).await?;
+    tracing::info!(%by, request_id = request_id.as_deref(), token = name, "token revoked");
+    Ok(())
 }
 
 fn body(accepted: &Arc<Accepted>, now: SystemTime) -> TokenBody {

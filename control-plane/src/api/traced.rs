@@ -10,7 +10,7 @@ use crate::listener::Listener;
 use crate::traces::{Span, number, text};
 
 /// Does a call as a span.
-pub(super) async fn trace(State(listener): State<Listener>, request: Request, next: Next) -> Response {
+pub(crate) async fn trace(State(listener): State<Listener>, request: Request, next: Next) -> Response {
     let (method, extensions) = (request.method(), request.extensions());
     let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let span = Span::serve(request.headers(), format!("{method} {route}"), || {

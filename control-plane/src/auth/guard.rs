@@ -41,6 +41,22 @@ impl Guard {
         admitted
     }
 
+    /// Whether the token of a caller who was let in counts still, and has one of `roles`; who is told no waits for it.
+    pub(crate) async fn admit_again(
+        &self,
+        caller: &Caller,
+        roles: &[Role],
+        peer: Option<&Peer>,
+    ) -> Result<(), Refused> {
+        let admitted = self.tokens.authorize_again(caller, roles, SystemTime::now());
+        match (&admitted, peer) {
+            (Ok(()), Some(peer)) => peer.becomes_known(),
+            (Err(refused), Some(peer)) => self.failures.slow(peer, refused).await,
+            (_, None) => {}
+        }
+        admitted
+    }
+
     /// Waits until the token of a caller who was let in is refused, and says why.
     pub(crate) async fn revoked(&self, caller: &Caller) -> Refused {
         self.tokens.revoked(caller).await

@@ -98,14 +98,19 @@ impl Tokens {
         if let Some(expired) = accepted.expired(now) {
             return Err(expired);
         }
-        let Token { name, role, .. } = &accepted.token;
-        if !roles.contains(role) {
-            let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
-            let (name, role, needed) = (name.clone(), *role, needed.join(" or "));
-            return Err(Refused::Role { name, role, needed });
-        }
-        accepted.used.store(millis(now), Ordering::Relaxed);
-        Ok(Caller(name.clone(), accepted))
+        accepted.uses(roles, now)?;
+        Ok(Caller(accepted.token.name.clone(), accepted))
+    }
+
+    /// Whether the token of a caller who was let in counts still, and has one of `roles`.
+    pub(super) fn authorize_again(
+        &self,
+        caller: &Caller,
+        roles: &[Role],
+        now: SystemTime,
+    ) -> Result<(), Refused> {
+        self.refuses(caller, now).map_or(Ok(()), Err)?;
+        caller.1.uses(roles, now)
     }
 
     /// The token of this digest. Compares with every one of them, each in constant time, so that the
@@ -295,6 +300,12 @@ impl Tokens {
 // === impl Accepted ===
 
 impl Accepted {
+    #[cfg(test)]
+    pub(super) fn of_a_test(name: &str) -> Arc<Self> {
+        let token = Token { name: name.into(), role: Role::Admin, digest: Digest::of(name.as_bytes()) };
+        Self::configured(token)
+    }
+
     fn configured(token: Token) -> Arc<Self> {
         Self::new(token, Source::Configuration, 0)
     }
@@ -332,6 +343,18 @@ impl Accepted {
     /// Whether its bearer may make tokens.
     pub(super) fn is_admin(&self, now: SystemTime) -> bool {
         self.token.role == Role::Admin && !self.has_expired(now)
+    }
+
+    /// Notes a use for what needs one of `roles`, if this has one.
+    fn uses(&self, roles: &[Role], now: SystemTime) -> Result<(), Refused> {
+        let Token { name, role, .. } = &self.token;
+        if !roles.contains(role) {
+            let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
+            let (name, role, needed) = (name.clone(), *role, needed.join(" or "));
+            return Err(Refused::Role { name, role, needed });
+        }
+        self.used.store(millis(now), Ordering::Relaxed);
+        Ok(())
     }
 
     fn expired(&self, now: SystemTime) -> Option<Refused> {

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, ClientError};
-use super::{Error, Remote, deeds, print, when};
+use super::{Error, Remote, print, when};
+use crate::deeds;
 use crate::spelling;
 
 /// How many records one request gets, at most.

@@ -8,11 +8,11 @@ use fedgate_policy::Domain;
 use reqwest::Method;
 
 use super::client::Client;
-use super::portable::{self, Format, Portable};
 use super::store::{Draft, FileError, unusable};
 use super::write::{DRY_RUN, told};
 use super::{Error, Remote, print};
 use crate::contract::{DomainPage, PutDomain, PutDomains, StrategyBody};
+use crate::portable::{self, Format, Portable};
 
 /// The longest file that is read, in octets: that of 100,000 domains has some 10 MiB.
 const MAX_FILE: u64 = 256 << 20;

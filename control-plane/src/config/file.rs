@@ -45,11 +45,21 @@ pub(super) struct File {
     pub(super) bootstrap_token: Option<String>,
     pub(super) audit_max_age: Option<String>,
     pub(super) audit_max_records: Option<String>,
+    pub(super) page: Page,
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) log: Option<String>,
     pub(super) otlp_endpoint: Option<String>,
     pub(super) tokens: Vec<Result<Token, TokenError>>,
+}
+
+/// The section `[page]`.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) enabled: Option<String>,
+    pub(super) own_domain: Option<String>,
+    pub(super) own_ca: Option<String>,
+    pub(super) trust: Option<String>,
 }
 
 /// The section `[brig]`.
@@ -87,8 +97,8 @@ impl File {
         };
         let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
             ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
-        let [mut wire_list, mut brig, mut telemetry] =
-            ["wire_list", "brig", "telemetry"].map(&mut section);
+        let [mut wire_list, mut brig, mut page, mut telemetry] =
+            ["wire_list", "brig", "page", "telemetry"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store: Store {
@@ -128,6 +138,12 @@ impl File {
             bootstrap_token: api.string("bootstrap_token_file", errors),
             audit_max_age: audit.string("max_age", errors),
             audit_max_records: audit.number("max_records", errors),
+            page: Page {
+                enabled: page.boolean("enabled", errors),
+                own_domain: page.string("own_domain", errors),
+                own_ca: page.string("own_ca", errors),
+                trust: page.string("trust", errors),
+            },
             require_match: api.boolean("require_match", errors),
             log_format: log.string("format", errors),
             log: log.string("filter", errors),
@@ -135,7 +151,7 @@ impl File {
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
         for section in
-            [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig, telemetry]
+            [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig, page, telemetry]
         {
             section.end(errors);
         }

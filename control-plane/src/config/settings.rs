@@ -111,6 +111,18 @@ pub(crate) struct Settings {
     /// File on Envoy's side: the SDS secret `federation_trust`, the authorities that we trust
     #[arg(long, env = "FEDGATE_EGRESS_TRUST_SDS", value_name = "FILE")]
     pub(crate) egress_trust_sds: Option<String>,
+    /// Whether there is a page, on the listener of the admin API: `true` or `false`
+    #[arg(long, env = "FEDGATE_PAGE_ENABLED", value_name = "BOOL")]
+    pub(crate) page_enabled: Option<String>,
+    /// Our own backend domain, for what the page has other sides sent, and for its checks
+    #[arg(long, env = "FEDGATE_PAGE_OWN_DOMAIN", value_name = "DOMAIN")]
+    pub(crate) page_own_domain: Option<String>,
+    /// The authorities of our own certificates (PEM), which the page has other sides sent
+    #[arg(long, env = "FEDGATE_PAGE_OWN_CA", value_name = "FILE")]
+    pub(crate) page_own_ca: Option<String>,
+    /// The authorities that our Envoy trusts (PEM), for the page's checks
+    #[arg(long, env = "FEDGATE_PAGE_TRUST", value_name = "FILE")]
+    pub(crate) page_trust: Option<String>,
     /// Whether the admin API takes a change of what is there only with a condition: `true` or `false`
     #[arg(long, env = "FEDGATE_API_REQUIRE_MATCH", value_name = "BOOL")]
     pub(crate) api_require_match: Option<String>,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use fedgate_policy::Domain;
 
+use super::hours::Hours;
 use super::label::{Label, Sense};
 use super::reading::{Certificate, Event, Side};
 
@@ -37,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) ends: BTreeMap<(Side, Label), End>,
     /// What it presented last, and when.
     pub(crate) certificate: Option<(Arc<Certificate>, Instant)>,
+    /// How often it went wrong, hour by hour.
+    pub(crate) hours: Hours,
 }
 
 /// One such end.
@@ -83,6 +86,11 @@ impl Ledger {
         self.partners.get(domain).or_else(|| self.strangers.get(domain))
     }
 
+    /// All that were seen.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Domain, &Seen)> {
+        self.partners.iter().chain(&self.strangers)
+    }
+
     /// Those that are not listed.
     pub(super) fn strangers(&self) -> impl Iterator<Item = (&Domain, &Seen)> {
         self.strangers.iter()
@@ -109,6 +117,7 @@ impl Seen {
         {
             self.certificate = Some((certificate.clone(), last));
         }
+        self.hours.take(label.sense(), count.into(), last);
         let good = self.good(side);
         let end = self.ends.entry((side, label)).or_insert_with(|| End {
             count: 0,

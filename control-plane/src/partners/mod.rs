@@ -11,6 +11,7 @@
 //! and filters tell again what still goes on.
 
 mod attendance;
+mod hours;
 mod label;
 mod ledger;
 mod reading;
@@ -30,7 +31,7 @@ use fedgate_policy::report::Report;
 pub(crate) use attendance::{Attendance, Visit};
 pub(crate) use label::{Label, Sense};
 use ledger::Ledger;
-pub(crate) use ledger::Seen;
+pub(crate) use ledger::{End, Seen};
 use reading::Told;
 pub(crate) use reading::{Certificate, Side, Unreadable};
 pub(crate) use state::{Judged, State, judge};
@@ -54,6 +55,8 @@ struct All {
     ledger: Ledger,
     workers: Workers,
     reports: u64,
+    /// Those of them that told of a request or a call.
+    events: u64,
 }
 
 /// How often which was told, since the start.
@@ -99,6 +102,7 @@ impl Partners {
         self.list.look(|list| {
             let mut all = lock(&self.told);
             all.reports = all.reports.saturating_add(1);
+            all.events = all.events.saturating_add(u64::from(!events.is_empty()));
             all.workers.take(home, worker, version, &feed, now);
             all.ledger.others = all.ledger.others.saturating_add(others.into());
             for event in events {
@@ -122,6 +126,28 @@ impl Partners {
         drop(all);
         strangers.sort_by_cached_key(|(domain, seen)| (std::cmp::Reverse(seen.last()), domain.clone()));
         strangers
+    }
+
+    /// How many reports had anything to tell.
+    pub(crate) fn events(&self) -> u64 {
+        lock(&self.told).events
+    }
+
+    /// What was refused, on either side, of any domain; what came last first.
+    pub(crate) fn refusals(&self) -> Vec<(Domain, Side, Label, End)> {
+        let all = lock(&self.told);
+        let is_refusal = |label: &Label| [Sense::Refused, Sense::RefusesUs].contains(&label.sense());
+        let of = |(domain, seen): (&Domain, &Seen)| {
+            let ends = seen.ends.iter().filter(|((_, label), _)| is_refusal(label));
+            let domain = domain.clone();
+            let ends: Vec<_> =
+                ends.map(|((side, label), end)| (domain.clone(), *side, *label, end.clone())).collect();
+            ends
+        };
+        let mut refusals: Vec<_> = all.ledger.all().flat_map(of).collect();
+        drop(all);
+        refusals.sort_by_key(|(_, _, _, end)| std::cmp::Reverse(end.last));
+        refusals
     }
 
     /// The workers that are there, or amiss.

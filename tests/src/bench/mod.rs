@@ -5,8 +5,9 @@
 //!  └─ client's core ─┘    └──────────────── servers' core ─────────────────────────────────────┘
 //! ```
 //!
-//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`watchers`], [`strangers`], [`ha`] and
-//! [`many`] are the sections; each starts a [`site`] of its own or several (`egress`, `strangers`: whole worlds, as the end-to-end tests do), and
+//! [`variants`], [`fresh`], [`egress`], [`revocation`], [`discovery`], [`scale`], [`page`], [`watchers`], [`strangers`],
+//! [`ha`] and [`many`] are the sections; each starts a [`site`] of its own or several (`egress`, `strangers`: whole worlds,
+//! as the end-to-end tests do), and
 //! gives a [`report::Report`].
 
 pub(crate) mod cores;
@@ -20,6 +21,7 @@ pub(crate) mod ha;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod many;
+pub(crate) mod page;
 pub(crate) mod proxy;
 pub(crate) mod race;
 pub(crate) mod report;

@@ -15,11 +15,11 @@ use serde_json::{Map, Value};
 use bench::cores::Cores;
 use bench::report::{Report, progress};
 use bench::{
-    discovery, egress, fresh, ha, list, many, revocation, scale, strangers, variants, watchers,
+    discovery, egress, fresh, ha, list, many, page, revocation, scale, strangers, variants, watchers,
 };
 
 /// Measure what a decision costs, on kept connections and on fresh ones, what a call costs all the way, how soon a revocation holds, how fast
-/// discovery is, what long lists and many filters take, and what a crowd of strangers takes away.
+/// discovery is, what long lists, the page and many filters take, and what a crowd of strangers takes away.
 ///
 /// Envoys and control plane share one core, the client has another. Progress goes to standard
 /// error, the result to standard output. docs/performance.md says what the keys of the JSON mean.
@@ -55,6 +55,7 @@ enum Section {
     Discovery,
     Scale,
     List,
+    Page,
     Watchers,
     Strangers,
     Ha,
@@ -110,6 +111,9 @@ fn measure(args: &Args) -> Result<Vec<Report>, CallError> {
     }
     if wanted(Section::List) {
         reports.push(list::measure(&runtime, cores)?);
+    }
+    if wanted(Section::Page) {
+        reports.push(page::measure(&runtime, cores)?);
     }
     if wanted(Section::Watchers) {
         reports.push(watchers::measure(&runtime, cores, args.watchers.into())?);

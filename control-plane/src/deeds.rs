@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::contract::RecordBody;
 
 /// A record on one line: when, who, what, and what that changed.
-pub(super) fn line(record: &RecordBody) -> String {
+pub(crate) fn line(record: &RecordBody) -> String {
     let RecordBody { at, by, action, domain, request_id, .. } = record;
     let at = humantime::format_rfc3339_seconds(at.0);
     let domain = domain.as_ref().map(ToString::to_string);
@@ -18,7 +18,8 @@ pub(super) fn line(record: &RecordBody) -> String {
     format!("{at}  {by:<12}  {action:<14}  {}", rest.join("  ")).trim_end().to_owned()
 }
 
-fn what(record: &RecordBody) -> String {
+/// What was changed by it, in words; empty where that says itself.
+pub(crate) fn what(record: &RecordBody) -> String {
     let null = Value::Null;
     let (before, after) = (record.before.as_ref(), record.after.as_ref());
     let (before, after) = (before.unwrap_or(&null), after.unwrap_or(&null));

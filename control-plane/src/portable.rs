@@ -17,7 +17,7 @@ use crate::spelling;
 
 /// How the file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// One table for each domain, with comments
     Toml,
     /// One object for each domain, in a line
@@ -26,11 +26,11 @@ pub(super) enum Format {
 
 /// What is in such a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Portable {
+pub(crate) struct Portable {
     /// The strategy, where it is said.
-    pub(super) strategy: Option<Strategy>,
+    pub(crate) strategy: Option<Strategy>,
     /// The entries.
-    pub(super) domains: BTreeMap<Domain, Terms>,
+    pub(crate) domains: BTreeMap<Domain, Terms>,
 }
 
 const HEAD: &str = "\
@@ -55,7 +55,7 @@ const HEAD: &str = "\
 
 impl Format {
     /// As a file's name says.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "toml" => Some(Self::Toml),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
@@ -67,7 +67,7 @@ impl Format {
 // === writing ===
 
 /// The whole file.
-pub(super) fn write(list: &Portable, format: Format) -> String {
+pub(crate) fn write(list: &Portable, format: Format) -> String {
     let usual = members(&Terms::default());
     let entries = list.domains.iter().map(|(domain, terms)| {
         let mut unusual = members(terms);
@@ -124,7 +124,7 @@ fn inline(value: &Value) -> String {
 // === reading ===
 
 /// What a file says, or all that is wrong with it, each with its line.
-pub(super) fn read(text: &str, format: Format) -> Result<Portable, Vec<String>> {
+pub(crate) fn read(text: &str, format: Format) -> Result<Portable, Vec<String>> {
     let mut reader = Reader::default();
     match format {
         Format::Toml => reader.toml(text),
