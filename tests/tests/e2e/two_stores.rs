@@ -84,8 +84,11 @@ fn stat(world: &World, name: &str) -> u64 {
 fn the_tester_of_our_own_side_finds_them() {
     let stage = Stage::set(&["one.com"], &["two.com"]);
     stage.is_told();
-    let found = check_world(&stage.world, &["--envoy-admin", admin(&stage.world).as_str()]);
-    assert!(found.iter().any(|code| code == "second-control-plane"), "{found:?}");
+    // What the filters count is in Envoy's statistics a little later.
+    eventually("the tester finds them", || {
+        let found = check_world(&stage.world, &["--envoy-admin", admin(&stage.world).as_str()]);
+        found.iter().any(|code| code == "second-control-plane").then_some(())
+    });
 }
 
 #[test]
