@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::findings::findings;
-use super::partners::{seconds_now, walk};
+use super::partners::{Partner, seconds_now, walk};
 use super::problem::Problem;
 use crate::contract::{
     EnvoyStream, FilterOfEnvoy, Knock, PartnerInList, RefusedCalls, StatusBody, StatusOfBrig,
@@ -48,7 +48,7 @@ pub(crate) async fn gather(api: &Api) -> Result<StatusBody, Problem> {
     let now = Instant::now();
     let mut survey = Survey::default();
     walk(api, None, |of| {
-        survey.add(of.judged().state, of.told(), of.seen.as_ref());
+        survey.add(of);
         true
     })
     .await;
@@ -87,16 +87,18 @@ struct Survey {
 }
 
 impl Survey {
-    fn add(&mut self, state: Standing, told: PartnerInList, seen: Option<&Seen>) {
+    /// Words are made for those alone that are told of: there may be very many others.
+    fn add(&mut self, of: &Partner) {
+        let state = of.judged().state;
         let count = self.counts.entry(state).or_default();
         *count = count.saturating_add(1);
-        let certificate = seen.and_then(|seen| seen.certificate.as_ref());
+        let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
         if let Some((certificate, _)) = certificate.filter(|(it, _)| is_soon(it.not_after.0)) {
-            self.certificates.push((certificate.not_after.0, told.domain.to_string()));
+            self.certificates.push((certificate.not_after.0, of.domain.to_string()));
         }
         let some = self.troubled.entry(state).or_default();
         if state.is_trouble() && some.len() < MANY {
-            some.push(told);
+            some.push(of.told());
         }
     }
 }

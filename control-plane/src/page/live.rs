@@ -24,9 +24,9 @@ use crate::contract::StatusBody;
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_secs(1);
-/// For how long what was gathered may be shown, where nothing has changed since; and where only reports came in.
-const FRESH: Duration = Duration::from_secs(5);
-const RECENT: Duration = Duration::from_secs(1);
+/// For how long what was gathered may be shown, where nothing has changed since; and where the list has not.
+const FRESH: Duration = Duration::from_secs(10);
+const RECENT: Duration = Duration::from_secs(3);
 /// So often something is sent where nothing changes: who has gone is noticed, and a session's end, too.
 const ALIVE: Duration = Duration::from_secs(15);
 

@@ -16,7 +16,7 @@
 
   const at = document.body.dataset.live;
   if (!at) return;
-  const PAUSE = 5000;
+  const PAUSE = 10000;
   let source = null, known = null, last = Date.now(), due = null;
   // Whoever reads by keyboard, or writes, is left alone.
   const isInUse = () => {

@@ -29,7 +29,7 @@ const TIMES: usize = 40;
 const OPEN: u32 = 200;
 const WATCHED: Duration = Duration::from_secs(30);
 /// From one look of an open page to the next, at least: as its script does it, by chance up to a fifth more or less.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(10);
 
 const SCREENS: [(&str, &str); 11] = [
     ("home", "/page/"),
@@ -96,6 +96,7 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
     progress(&format!("page: {} screens were asked for, {TIMES} times each", SCREENS.len()));
 
     let process = site.control_plane.process().id();
+    let alone = runtime.block_on(used(&site, process))?;
     let looks = Rc::new(Cell::new(0_usize));
     let share = LocalSet::new().block_on(runtime, async {
         for n in 0..OPEN {
@@ -109,15 +110,20 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
         // Until all have looked once.
         tokio::time::sleep(PAUSE * 2).await;
         looks.set(0);
-        let (started, before) = (Instant::now(), usage::cpu_time(process));
-        while started.elapsed() < WATCHED {
-            report_on(&site, 0..20)?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let used = usage::cpu_time(process).saturating_sub(before);
-        Ok::<_, CallError>(used.as_secs_f64() / started.elapsed().as_secs_f64())
+        used(&site, process).await
     })?;
-    Ok(report(&rows, share, looks.get()))
+    Ok(report(&rows, alone, share, looks.get()))
+}
+
+/// The share of a core that the control plane takes while a filter reports once a second.
+async fn used(site: &Site, process: u32) -> Result<f64, CallError> {
+    let (started, before) = (Instant::now(), usage::cpu_time(process));
+    while started.elapsed() < WATCHED {
+        report_on(site, 0..20)?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let used = usage::cpu_time(process).saturating_sub(before);
+    Ok(used.as_secs_f64() / started.elapsed().as_secs_f64())
 }
 
 /// What a filter tells of these.
@@ -141,6 +147,8 @@ fn report_on(site: &Site, numbers: impl Iterator<Item = usize>) -> Result<(), Ca
 async fn watch(at: SocketAddr, cookie: &str, n: u32, looks: &Cell<usize>) -> Result<(), CallError> {
     let mut stream = Browser::open(at, cookie).await?;
     let mut browser = Browser::open(at, cookie).await?;
+    // Who says nothing for long is a stranger.
+    browser.get("/page/").await?;
     stream.ask("/page/live").await?;
     let spread = f64::from(n) / f64::from(OPEN);
     let mut last = Instant::now();
@@ -198,7 +206,7 @@ impl Browser {
     }
 }
 
-fn report(rows: &[(String, Vec<f64>, usize)], share: f64, looks: usize) -> Report {
+fn report(rows: &[(String, Vec<f64>, usize)], alone: f64, share: f64, looks: usize) -> Report {
     let mut table =
         format!("{:<28} {:>8} {:>8} {:>8} {:>8}\n", "page", "p50 ms", "p99 ms", "max ms", "KiB");
     let mut json: Map<String, Value> = Map::new();
@@ -208,8 +216,12 @@ fn report(rows: &[(String, Vec<f64>, usize)], share: f64, looks: usize) -> Repor
         let values = json!({"p50_ms": rounded(p50), "p99_ms": rounded(p99), "max_ms": rounded(max), "octets": octets});
         json.insert(name.replace(", ", "_").replace(' ', "_"), values);
     }
-    let percent = share * 100.0;
-    let _ = writeln!(table, "{OPEN} open pages, {looks} looks in {WATCHED:?}: {percent:.1} % of a core");
-    json.insert("open_pages".to_owned(), json!({"cpu_percent": rounded(percent), "looks": looks}));
+    let [alone, open] = [alone, share].map(|share| share * 100.0);
+    let _ = writeln!(
+        table,
+        "{OPEN} open pages, {looks} looks in {WATCHED:?}: {open:.1} % of a core, {alone:.1} % without them"
+    );
+    let values = json!({"cpu_percent": rounded(open), "alone_percent": rounded(alone), "looks": looks});
+    json.insert("open_pages".to_owned(), values);
     Report { json: Map::from_iter([("page".to_owned(), json.into())]), table }
 }
