@@ -31,6 +31,15 @@ const AROUND: [(TakeAway, &str); 7] = [
 #[error("{0}")]
 pub(crate) struct Misspelt(String);
 
+// === impl Misspelt ===
+
+impl Misspelt {
+    /// The whole sentence on the text that it is of.
+    pub(crate) fn of(&self, text: &str) -> String {
+        format!("'{}' is not a backend domain: it {self}", Plain(text))
+    }
+}
+
 /// Reads a backend domain.
 pub(crate) fn domain(text: &str) -> Result<Domain, Misspelt> {
     Domain::parse(text.as_bytes()).map_err(|error| Misspelt(explain(text, &error)))

@@ -17,7 +17,6 @@ use super::account::{self, Seen};
 use super::extract::CertificateJson;
 use super::problem::Problem;
 use crate::contract::{Details, Direction, DiscoveryBody, Explain, Explained, Kind, TargetBody};
-use crate::plain::Plain;
 use crate::{moment, spelling};
 
 /// The component and procedure of the call that is explained: one that changes nothing.
@@ -150,9 +149,7 @@ async fn discovery(api: &Api, domain: &Domain) -> Option<DiscoveryBody> {
 }
 
 fn domain(text: &str) -> Result<Domain, Problem> {
-    spelling::domain(text).map_err(|misspelt| {
-        unusable(&format!("'{}' is not a backend domain: it {misspelt}", Plain(text)))
-    })
+    spelling::domain(text).map_err(|misspelt| unusable(&misspelt.of(text)))
 }
 
 /// The first certificate of some PEM text, or one that is DER in base64. Whether it can be read as one is for the

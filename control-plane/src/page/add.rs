@@ -13,16 +13,14 @@ use fedgate_policy::{Domain, Outcome};
 use serde::Deserialize;
 
 use super::form::{Form, Wrong};
-use super::frame::{Frame, Section, done, html, html_with, link};
+use super::frame::{Frame, Section, html, html_with, link};
 use super::session::Visitor;
-use super::{Pages, check, conflict};
-use crate::api::domains::put;
-use crate::api::extract::{By, When};
+use super::{Pages, check, entry};
+use crate::api::extract::By;
 use crate::api::partners::shown;
 use crate::api::problem::Problem;
 use crate::auth::Role;
-use crate::contract::{Kind, ShownPartner};
-use crate::plain::Plain;
+use crate::contract::ShownPartner;
 use crate::spelling;
 
 /// Which partner, and what was found.
@@ -100,8 +98,8 @@ pub(super) async fn begin(
     let domain = match spelling::domain(step.domain.trim()) {
         Ok(domain) => domain,
         Err(misspelt) => {
-            let error = format!("'{}' is not a backend domain: it {misspelt}", Plain(&step.domain));
-            let form = Start { frame: frame(&pages, &visitor), domain: step.domain, error: Some(error) };
+            let (frame, error) = (frame(&pages, &visitor), Some(misspelt.of(&step.domain)));
+            let form = Start { frame, domain: step.domain, error };
             return Ok(html_with(StatusCode::UNPROCESSABLE_ENTITY, &form));
         }
     };
@@ -163,17 +161,9 @@ pub(super) async fn write(
             return Ok(html_with(StatusCode::UNPROCESSABLE_ENTITY, &terms));
         }
     };
-    let when = When::demanding(form.condition());
-    match put(&pages.api, domain.clone(), change, when, author).await {
-        Ok(_) => {
-            let to = link("/page/add/send", &[("domain", domain.to_string())]);
-            Ok(done(&pages, &visitor, &to, format!("{domain} is on the list.")))
-        }
-        Err(problem) if problem.kind() == Kind::PreconditionFailed => {
-            Ok(conflict::shown(&pages, &visitor, &domain, form))
-        }
-        Err(problem) => Err(problem),
-    }
+    let to = link("/page/add/send", &[("domain", domain.to_string())]);
+    let text = format!("{domain} is on the list.");
+    entry::write(&pages, &visitor, domain, form, change, author, (&to, text)).await
 }
 
 /// Step 4: what to send the other side.
@@ -189,9 +179,7 @@ pub(super) async fn send(
     if !step.own.trim().is_empty() && visitor.caller.role() == Role::Admin {
         match spelling::domain(step.own.trim()) {
             Ok(domain) => own = Some(domain),
-            Err(misspelt) => {
-                error = Some(format!("'{}' is not a backend domain: it {misspelt}", Plain(&step.own)));
-            }
+            Err(misspelt) => error = Some(misspelt.of(&step.own)),
         }
     }
     let text = match &own {
@@ -269,7 +257,5 @@ fn frame(pages: &Pages, visitor: &Visitor) -> Frame {
 }
 
 fn named(text: &str) -> Result<Domain, Problem> {
-    spelling::domain(text.trim()).map_err(|misspelt| {
-        Problem::bad_request(format!("'{}' is not a backend domain: it {misspelt}", Plain(text)))
-    })
+    spelling::domain(text.trim()).map_err(|misspelt| Problem::bad_request(misspelt.of(text)))
 }

@@ -23,7 +23,6 @@ use crate::api::problem::Problem;
 use crate::auth::random;
 use crate::config::{Config, ConfigErrors};
 use crate::contract::Kind;
-use crate::plain::Plain;
 use crate::spelling;
 
 /// How many run at the same time, and how many there are at most, those that wait and those that are kept.
@@ -150,8 +149,8 @@ pub(super) async fn begin(
     let domain = match spelling::domain(text.trim()) {
         Ok(domain) => domain,
         Err(misspelt) => {
-            let error = format!("'{}' is not a backend domain: it {misspelt}", Plain(&text));
-            let form = of_form(&pages, &visitor, text, Some(error));
+            let error = Some(misspelt.of(&text));
+            let form = of_form(&pages, &visitor, text, error);
             return Ok(html_with(StatusCode::UNPROCESSABLE_ENTITY, &form));
         }
     };

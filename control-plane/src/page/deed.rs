@@ -17,7 +17,6 @@ use crate::api::extract::{By, When};
 use crate::api::partners::try_anew;
 use crate::api::problem::Problem;
 use crate::contract::{Kind, Outcome, Refreshed};
-use crate::plain::Plain;
 use crate::spelling;
 
 /// What is to be done.
@@ -90,7 +89,6 @@ pub(super) async fn act(
 ) -> Result<Response, Problem> {
     let (domain, deed, api) = (named(&domain)?, known(&deed)?, &pages.api);
     let when = || When::demanding(Condition::Revision(revision.parse().into_iter().collect()));
-    let changed = |action| Change { action: Some(action), ..Change::default() };
     let partner = format!("/page/partners/{domain}");
     let text = match deed {
         Deed::Refresh => told(&domain, &look_up_anew(api, &domain, &author).await?),
@@ -101,11 +99,11 @@ pub(super) async fn act(
             format!("{}{again}", told(&domain, &retried.lookup))
         }
         Deed::Block => {
-            put(api, domain.clone(), changed(Action::Block), when(), author).await?;
+            put(api, domain.clone(), to(Action::Block), when(), author).await?;
             format!("{domain} is blocked.")
         }
         Deed::Allow => {
-            put(api, domain.clone(), changed(Action::Allow), when(), author).await?;
+            put(api, domain.clone(), to(Action::Allow), when(), author).await?;
             format!("{domain} is allowed again.")
         }
         Deed::Remove => {
@@ -115,6 +113,11 @@ pub(super) async fn act(
         }
     };
     Ok(done(&pages, &visitor, &partner, text))
+}
+
+/// The change of an entry's action, and of nothing else.
+fn to(action: Action) -> Change {
+    Change { action: Some(action), ..Change::default() }
 }
 
 fn told(domain: &Domain, lookup: &Refreshed) -> String {
@@ -129,9 +132,7 @@ fn told(domain: &Domain, lookup: &Refreshed) -> String {
 }
 
 fn named(text: &str) -> Result<Domain, Problem> {
-    spelling::domain(text).map_err(|misspelt| {
-        Problem::bad_request(format!("'{}' is not a backend domain: it {misspelt}", Plain(text)))
-    })
+    spelling::domain(text).map_err(|misspelt| Problem::bad_request(misspelt.of(text)))
 }
 
 fn known(text: &str) -> Result<Deed, Problem> {
@@ -144,11 +145,10 @@ fn known(text: &str) -> Result<Deed, Problem> {
 impl Deed {
     /// What it writes, if it writes.
     fn write(self, domain: &Domain) -> Option<Write> {
-        let change = |action| Change { action: Some(action), ..Change::default() };
         match self {
             Self::Refresh | Self::Retry => None,
-            Self::Block => Some(Write::Put(domain.clone(), change(Action::Block))),
-            Self::Allow => Some(Write::Put(domain.clone(), change(Action::Allow))),
+            Self::Block => Some(Write::Put(domain.clone(), to(Action::Block))),
+            Self::Allow => Some(Write::Put(domain.clone(), to(Action::Allow))),
             Self::Remove => Some(Write::Remove(domain.clone())),
         }
     }

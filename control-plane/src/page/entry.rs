@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Form as Sent};
-use fedgate_allow_list::{Terms, WriteError};
+use fedgate_allow_list::terms::Change;
+use fedgate_allow_list::{Author, Terms, WriteError};
+use fedgate_policy::Domain;
 
 use super::Pages;
 use super::conflict;
@@ -53,26 +55,33 @@ pub(super) async fn change(
         Ok(change) => change,
         Err(wrong) => return Ok(shown(&pages, &visitor, &domain, form, wrong)),
     };
+    let to = format!("/page/partners/{domain}");
+    let text = format!("The entry of {domain} is written.");
+    write(&pages, &visitor, domain, form, change, author, (&to, text)).await
+}
+
+/// Writes what the form asks for, on what it rests on. Then it goes on to a place, and says so there; or shows both
+/// versions, where somebody else has written the entry meanwhile.
+pub(super) async fn write(
+    pages: &Pages,
+    visitor: &Visitor,
+    domain: Domain,
+    form: Form,
+    change: Change,
+    author: Author,
+    (to, text): (&str, String),
+) -> Result<Response, Problem> {
     let when = When::demanding(form.condition());
     match put(&pages.api, domain.clone(), change, when, author).await {
-        Ok(_) => {
-            let to = format!("/page/partners/{domain}");
-            Ok(done(&pages, &visitor, &to, format!("The entry of {domain} is written.")))
-        }
+        Ok(_) => Ok(done(pages, visitor, to, text)),
         Err(problem) if problem.kind() == Kind::PreconditionFailed => {
-            Ok(conflict::shown(&pages, &visitor, &domain, form))
+            Ok(conflict::shown(pages, visitor, &domain, form))
         }
         Err(problem) => Err(problem),
     }
 }
 
-fn shown(
-    pages: &Pages,
-    visitor: &Visitor,
-    domain: &fedgate_policy::Domain,
-    form: Form,
-    wrong: Vec<Wrong>,
-) -> Response {
+fn shown(pages: &Pages, visitor: &Visitor, domain: &Domain, form: Form, wrong: Vec<Wrong>) -> Response {
     let frame = Frame::new(pages, visitor, Section::Partners, format!("Entry of {domain}"));
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     html_with(status, &Screen { frame, domain: domain.to_string(), form, wrong })

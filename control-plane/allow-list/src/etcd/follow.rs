@@ -83,8 +83,8 @@ pub(super) async fn load(list: &EtcdList) -> Result<(State, Sighting), StoreErro
         let (used, _) = list.etcd.range(keys::USED, &keys::end(keys::USED), 0).await?;
         for item in used {
             let name = item.key.strip_prefix(keys::USED).unwrap_or_default();
-            if let Some(token) = state.tokens.get_mut(name) {
-                token.last_used_at = row::used(&item.value).map(time);
+            if let (Some(token), Some(at)) = (state.tokens.get_mut(name), row::used(&item.value)) {
+                token.last_used_at = Some(time(at));
             }
         }
         list.clear_away(&sighting.head).await?;
