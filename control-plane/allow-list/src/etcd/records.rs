@@ -20,13 +20,7 @@ const TRIMMED: i64 = 1_000;
 
 impl EtcdList {
     pub(super) async fn find_records(&self, query: &Query) -> Result<Vec<(i64, Record)>, StoreError> {
-        let mut seen = self.head().await?;
-        if seen.head.parts > 0 {
-            // Records of a large write are where they belong after that.
-            self.spread(&seen).await?;
-            seen = self.head().await?;
-        }
-        let head = seen.head;
+        let head = self.settled().await?;
         let mut low = query.after.map_or(1, |after| after.saturating_add(1)).max(1);
         let mut high = query.before.unwrap_or(i64::MAX).min(head.records);
         let mut found = Vec::new();
@@ -54,6 +48,16 @@ impl EtcdList {
             found.extend(wanted.take(query.limit.saturating_sub(found.len())));
         }
         Ok(found)
+    }
+
+    /// The head, once the records of a large write are where they belong.
+    async fn settled(&self) -> Result<Head, StoreError> {
+        let seen = self.head().await?;
+        if seen.head.parts == 0 {
+            return Ok(seen.head);
+        }
+        self.spread(&seen).await?;
+        Ok(self.head().await?.head)
     }
 
     /// The last writes before that head, as their records tell of them.
@@ -85,7 +89,7 @@ impl EtcdList {
         keep: Retention,
         now: SystemTime,
     ) -> Result<usize, StoreError> {
-        let head = self.head().await?.head;
+        let head = self.settled().await?;
         let Some(first) = self.first_record(1, head.records).await? else { return Ok(0) };
         let last = first.saturating_add(TRIMMED).min(head.records);
         let too_many = head.records.saturating_sub(i64::from(keep.count));
