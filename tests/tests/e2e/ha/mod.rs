@@ -111,9 +111,14 @@ pub(crate) fn harmed() -> Etcd {
     Etcd::start()
 }
 
-/// How long something may take: that long where a campaign has the machine to itself, else as long as anything.
+/// Whether this is a campaign, which has the machine to itself.
+pub(crate) fn is_campaign() -> bool {
+    std::env::var_os("FEDGATE_HA_ROUNDS").is_some()
+}
+
+/// How long something may take: that long in a campaign, else as long as anything.
 pub(crate) fn within(limit: Duration) -> Duration {
-    if std::env::var_os("FEDGATE_HA_ROUNDS").is_some() { limit } else { PATIENCE }
+    if is_campaign() { limit } else { PATIENCE }
 }
 
 /// For whoever runs a campaign.
