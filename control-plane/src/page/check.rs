@@ -169,7 +169,8 @@ pub(super) async fn report(
     };
     let shown = job.shown();
     let frame = Frame::new(&pages, &visitor, Section::Check, format!("Check of {}", job.domain));
-    let frame = if shown.ended.is_none() { frame.again(2) } else { frame };
+    let frame =
+        if shown.ended.is_none() { frame.again(2, &format!("/page/checks/{id}")) } else { frame };
     let (domain, by, at) = (job.domain.to_string(), job.by.to_string(), job.at());
     Ok(html(&Report { frame, domain, by, at, shown }))
 }

@@ -66,7 +66,7 @@ pub(super) async fn partner(
         state: partners::state(&partner),
         verdict: shown.as_ref().and_then(|it| it.verdict.as_ref()).map(said),
         terms: entry.map(terms).unwrap_or_default(),
-        chart: Chart::of(partner.seen.as_ref(), partner.now),
+        chart: Chart::of(partner.seen.as_deref(), partner.now),
         records,
         domain: domain.to_string(),
         shown,

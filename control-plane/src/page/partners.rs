@@ -139,7 +139,7 @@ async fn find(api: &Api, wanted: &Wanted) -> Vec<Domain> {
             let state = state(&partner);
             if wanted.state.is_empty() || wanted.state == state {
                 let rank = PARTNER_STATES.iter().position(|it| *it == state);
-                let last = partner.seen.as_ref().and_then(Seen::last).map(Reverse);
+                let last = partner.seen.as_deref().and_then(Seen::last).map(Reverse);
                 found.push((partner.domain, rank.unwrap_or(PARTNER_STATES.len()), last));
             }
         }
