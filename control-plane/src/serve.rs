@@ -22,6 +22,7 @@ use crate::auth::{Guard, Issuer, Tokens};
 use crate::backend::{self, Backend};
 use crate::brig::{self, Brig};
 use crate::config::{Config, ConfigErrors, Settings, StorePlace};
+use crate::list_file::ListFile;
 use crate::listener::{self, Budget, Crowds, Listener};
 use crate::measured::Measured;
 use crate::memory::{self, Memory, Remembering};
@@ -92,6 +93,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (store, identity, list) = blocking(move || open(&place, told)).await??;
     let following = list.clone();
     let follower = tokio::spawn(async move { following.follow_store().await });
+    let list_file = config.list_file.clone().map(|path| ListFile::new(path, list.clone()));
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
@@ -111,6 +113,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
 
+    if let Some(file) = &list_file {
+        file.look(true).await;
+    }
     let (stopping, stopped) = watch::channel(false);
     let resolve = judge.observe(discovery);
     let egress = config.egress.clone();
@@ -122,7 +127,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let tester = page::Tester::of(&config)?;
     let wire_open = config.wire_open;
     let crowds = Crowds::new(&Budget::secure());
-    let reload = Reload::new(settings, config, tokens, set_filter);
+    let reload = Reload::new(settings, config, tokens, set_filter, list_file.clone());
     let api = Api::from(Parts {
         list: list.clone(),
         verdicts: judge.clone(),
@@ -136,6 +141,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         started,
         partners,
         brig: in_step.clone(),
+        list_file: list_file.clone(),
         telemetry,
         crowds: crowds.clone(),
         certificates: certificates.clone(),
@@ -158,6 +164,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     });
     let serving: Vec<_> = serving.collect();
     let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
+    let keeping_file = list_file.map(|file| tokio::spawn(file.run()));
     let signal = reload.until_stopped(&mut signals).await;
     tracing::info!(signal, "stopping");
     // First this, so that a filter that waits is not only answered, but also let go.
@@ -165,6 +172,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     judge.end_waiting();
     listener::drain(serving).await;
     keeping_step.inspect(JoinHandle::abort);
+    keeping_file.inspect(JoinHandle::abort);
     refresher.abort();
     listener.inspect(JoinHandle::abort);
     memory.end();
