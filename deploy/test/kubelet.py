@@ -8,19 +8,17 @@ import ipaddress
 import itertools
 import os
 import pathlib
-import random
 import signal
 import subprocess
 import time
 
 import chart
+from services import Service
 
 ALONE = ["unshare", "--map-root-user", "--net", "--mount"]
 NODE = "10.96.0.1"
 SERVICES = ipaddress.ip_address("10.96.1.0")
 PODS = ipaddress.ip_address("10.97.0.0")
-# How long it takes until a node sends a pod connections, or no more, in seconds.
-LAG = (0.2, 1.0)
 
 # What is in a pod before its program: $1 is the pod's address, $2 the files of its /etc; then "FROM TO" for each volume.
 POD = """
@@ -36,12 +34,30 @@ exec env -i "$@"
 """ % (NODE, NODE)
 
 
-class Cluster:
-    """The chart's resources, at work. `images`: folders with what an image has, by its name without registry and tag:
-    `bin`, and `etc`, whose files are in /etc/fedgate."""
+class Release:
+    """What is installed: the chart's resources; and `images`, folders with what an image holds, by its name without registry
+    and tag: `bin`, and `etc`, whose files are in /etc/fedgate."""
 
-    def __init__(self, folder, resources, images):
-        self.folder, self.resources, self.images = pathlib.Path(folder), resources, images
+    def __init__(self, resources, images):
+        self.resources, self.images = resources, {name: pathlib.Path(folder) for name, folder in images.items()}
+
+    def workload(self, name):
+        return next(r for r in self.resources if r["kind"] in ("Deployment", "StatefulSet") and r["metadata"]["name"] == name)
+
+    def image(self, reference):
+        return self.images[reference.rsplit("/", 1)[1].split(":")[0]]
+
+    def contents(self, kind, name):
+        """The texts of a Secret or ConfigMap by their keys."""
+        found = next(r for r in self.resources if (r["kind"], r["metadata"]["name"]) == (kind, name) and "namespace" not in r["metadata"])
+        return found.get("stringData") or found["data"]
+
+
+class Cluster:
+    """A release, at work."""
+
+    def __init__(self, folder, release):
+        self.folder, self.release = pathlib.Path(folder), release
         self.services, self.ended, self.faults = [], [], []
         self.numbers, self.events = itertools.count(1), []
 
@@ -49,8 +65,8 @@ class Cluster:
         """`hosts`: addresses on this node by the names that lead to them, beside Services."""
         run("ip link set lo up")
         run(f"ip address add {NODE}/32 dev lo")
-        for resource in (r for r in self.resources if r["kind"] == "Service"):
-            service = Service(self, resource, str(SERVICES + len(self.services) + 1))
+        for resource in (r for r in self.release.resources if r["kind"] == "Service"):
+            service = Service(resource, str(SERVICES + len(self.services) + 1))
             self.services.append(service)
             hosts = {**hosts, service.name: service.address}
         for address in {*hosts.values()}:
@@ -68,54 +84,28 @@ class Cluster:
     def tell(self, what):
         self.events.append([round(time.monotonic(), 2), what])
 
-    def workload(self, name):
-        for kind in ("Deployment", "StatefulSet"):
-            if resource := chart.named(self.resources, kind, name):
-                return Workload(self, resource)
-        raise KeyError(name)
-
     def service(self, name):
         return next(s for s in self.services if s.name == name)
-
-    def contents(self, kind, name):
-        """The texts of a Secret or ConfigMap by their keys."""
-        found = next(r for r in self.resources if (r["kind"], r["metadata"]["name"]) == (kind, name) and "namespace" not in r["metadata"])
-        return found.get("stringData") or found["data"]
-
-    def volume(self, pod, volume):
-        """A folder with what is in a volume of this pod."""
-        folder = self.folder / "volumes" / pod / volume["name"]
-        folder.mkdir(parents=True)
-        sources = volume.get("projected", {}).get("sources") or [volume]
-        for source in sources:
-            for kind, key, name in (("Secret", "secret", "secretName"), ("ConfigMap", "configMap", "name")):
-                if key in source:
-                    texts = self.contents(kind, source[key].get(name) or source[key]["name"])
-                    items = source[key].get("items") or [{"key": k, "path": k} for k in texts]
-                    for item in items:
-                        (folder / item["path"]).write_text(texts[item["key"]])
-        return folder
 
 
 class Workload:
     """A Deployment or StatefulSet, and its pods."""
 
-    def __init__(self, cluster, resource):
-        self.cluster, self.resource, self.pods = cluster, resource, []
-        self.name, spec = resource["metadata"]["name"], resource["spec"]
-        self.one_by_one = resource["kind"] == "StatefulSet"
+    def __init__(self, cluster, name):
+        self.cluster, self.name, self.release, self.pods = cluster, name, cluster.release, []
+        resource = self.release.workload(name)
+        self.one_by_one, self.replicas = resource["kind"] == "StatefulSet", resource["spec"]["replicas"]
         expected = None if self.one_by_one else {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-        assert spec.get("strategy") == expected, "we know no other way to update"
-        self.replicas = spec["replicas"]
+        assert resource["spec"].get("strategy") == expected, "we know no other way to update"
 
-    async def start(self, image=None):
+    async def start(self):
         """Starts all; they need not be ready."""
         for _ in range(self.replicas):
-            await self.add(image)
+            await self.add()
 
-    async def add(self, image=None):
+    async def add(self):
         number = len(self.pods) if self.one_by_one else next(self.cluster.numbers)
-        pod = Pod(self.cluster, f"{self.name}-{number}", self.resource["spec"], image)
+        pod = Pod(self.cluster, f"{self.name}-{number}", self.release, self.release.workload(self.name)["spec"])
         self.pods.append(pod)
         await pod.start()
         return pod
@@ -123,15 +113,16 @@ class Workload:
     async def ready(self):
         await asyncio.gather(*(pod.until_ready() for pod in self.pods))
 
-    async def roll(self, image=None):
-        """Replaces every pod by one of this image."""
+    async def roll(self, release=None):
+        """Replaces every pod, by one of this release."""
+        self.release = release or self.release
         leaving = []
         for old in list(self.pods):
             if self.one_by_one:
                 await self.remove(old)
-                await (await self.add(image)).until_ready()
+                await (await self.add()).until_ready()
             else:
-                await (await self.add(image)).until_ready()
+                await (await self.add()).until_ready()
                 leaving.append(asyncio.create_task(self.remove(old)))
         await asyncio.gather(*leaving)
 
@@ -146,18 +137,18 @@ class Workload:
 
 
 class Pod:
-    def __init__(self, cluster, name, spec, image):
-        self.cluster, self.name = cluster, name
+    def __init__(self, cluster, name, release, spec):
+        self.cluster, self.name, self.release = cluster, name, release
         self.template, self.spec = spec["template"]["metadata"], spec["template"]["spec"]
         self.claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
         (self.container,) = self.spec["containers"]
-        self.image = image or cluster.images[self.container["image"].rsplit("/", 1)[1].split(":")[0]]
+        self.image = release.image(self.container["image"])
         self.address = str(PODS + next(cluster.numbers))
         self.is_ready, self.is_terminating, self.probing = asyncio.Event(), False, []
 
     async def start(self):
         mounts = []
-        folders = {v["name"]: self.cluster.volume(f"{self.name}-{self.address}", v) for v in self.spec.get("volumes", [])}
+        folders = {v["name"]: self._volume(v) for v in self.spec.get("volumes", [])}
         for claim in self.claims:
             folders[claim] = self.cluster.folder / "claims" / self.name / claim
             folders[claim].mkdir(parents=True, exist_ok=True)
@@ -193,7 +184,19 @@ class Pod:
         if "value" in variable:
             return variable["value"]
         key = variable["valueFrom"]["secretKeyRef"]
-        return self.cluster.contents("Secret", key["name"])[key["key"]]
+        return self.release.contents("Secret", key["name"])[key["key"]]
+
+    def _volume(self, volume):
+        """A folder with what is in this volume."""
+        folder = self.cluster.folder / "volumes" / self.address / volume["name"]
+        folder.mkdir(parents=True)
+        for source in volume.get("projected", {}).get("sources") or [volume]:
+            for kind, key, name in (("Secret", "secret", "secretName"), ("ConfigMap", "configMap", "name")):
+                if key in source:
+                    texts = self.release.contents(kind, source[key].get(name) or source[key]["name"])
+                    for item in source[key].get("items") or [{"key": k, "path": k} for k in texts]:
+                        (folder / item["path"]).write_text(texts[item["key"]])
+        return folder
 
     def port(self, named):
         return next(p["containerPort"] for p in self.container["ports"] if p["name"] == named)
@@ -293,80 +296,6 @@ class Pod:
             task.cancel()
         self.cluster.tell(f"{self.name} has ended")
         self.cluster.ended.append([self.name, self.process.returncode, round(seconds, 1)])
-
-
-class Service:
-    """Sends each new connection to one of its pods, whichever; connections that are open stay where they are."""
-
-    def __init__(self, cluster, resource, address):
-        self.cluster, self.address, self.pods = cluster, address, []
-        self.name, self.selector = resource["metadata"]["name"], resource["spec"]["selector"]
-        self.ports = {p["port"]: p["targetPort"] for p in resource["spec"]["ports"]}
-
-    async def listen(self):
-        loop = asyncio.get_running_loop()
-        for port, target in self.ports.items():
-            await loop.create_server(lambda target=target: Near(self, target), self.address, port, backlog=1024)
-
-    def hear(self, pod, is_ready):
-        asyncio.get_running_loop().call_later(random.uniform(*LAG), self._set, pod, is_ready)
-
-    def _set(self, pod, is_ready):
-        self.pods = [p for p in self.pods if p is not pod] + [pod] * is_ready
-
-
-class Leg(asyncio.Protocol):
-    """One half of a connection: what comes goes to the other one, and so does its end."""
-
-    other = None
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.other.write(data)
-
-    def eof_received(self):
-        if self.other and not self.other.is_closing():
-            self.other.write_eof()
-        return True
-
-    def connection_lost(self, error):
-        if self.other:
-            self.other.abort() if error else self.other.close()
-
-    def pause_writing(self):
-        self.other.pause_reading()
-
-    def resume_writing(self):
-        self.other.resume_reading()
-
-
-class Near(Leg):
-    """The half on the caller's side."""
-
-    def __init__(self, service, target):
-        self.service, self.target = service, target
-
-    def connection_made(self, transport):
-        super().connection_made(transport)
-        transport.pause_reading()
-        self.connecting = asyncio.create_task(self._connect())
-
-    async def _connect(self):
-        far = Leg()
-        far.other = self.transport
-        try:
-            pod = random.choice(self.service.pods)
-            self.other, _ = await asyncio.get_running_loop().create_connection(lambda: far, pod.address, pod.port(self.target))
-        except (OSError, IndexError):
-            # As a node refuses it where there is no pod, or the pod does.
-            self.transport.abort()
-            return
-        if self.transport.is_closing():
-            self.other.abort()
-        else:
-            self.transport.resume_reading()
 
 
 def run(words):

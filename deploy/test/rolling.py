@@ -1,14 +1,15 @@
 """The chart's pods, updated as Kubernetes updates them, while calls flow in both directions; what became of the calls.
 
-    rolling.py FOLDER PLAN < {"resources": […], "images": {NAME: FOLDER}}
+    rolling.py FOLDER PLAN < {RELEASE: {"resources": […], "images": {NAME: FOLDER}}…}
 
-plays a plan of `PLANS` and prints {"traffic": …, "ended": [[pod, exit code, seconds]…], "faults": […],
-"events": [[second, what]…]}."""
+plays a plan of `PLANS` on the first release and prints {"traffic": …, "ended": [[pod, exit code, seconds]…], "faults": […],
+"events": [[second, what]…], "told": what the plan returns}."""
 
 import asyncio
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ session-keyfile none; dnssec-validation no; }}; controls {{ }}; zone "com" {{ ty
 class World:
     """A cluster, and what is around it."""
 
-    def __init__(self, folder, resources, images):
+    def __init__(self, folder, releases):
         self.folder, self.programs = pathlib.Path(folder), []
         secrets = envoys.Secrets(self.folder)
         secrets.issue("other", "infra.a.com")
@@ -45,15 +46,15 @@ class World:
             {"kind": "Secret", "metadata": {"name": "federator-certificate-secret"}, "stringData": {"tls.crt": text("server.pem"), "tls.key": text("server.key")}},
             {"kind": "ConfigMap", "metadata": {"name": "federator-ca"}, "data": {"ca.crt": text("trust.pem")}},
         ]
-        self.images = {name: pathlib.Path(folder) for name, folder in images.items()}
-        self.cluster = kubelet.Cluster(self.folder, [*resources, *ours], self.images)
-        self.control_planes, self.envoys = map(self.cluster.workload, ("fedgate", "fedgate-envoy"))
+        self.releases = {name: kubelet.Release([*r["resources"], *ours], r["images"]) for name, r in releases.items()}
+        self.cluster = kubelet.Cluster(self.folder, next(iter(self.releases.values())))
+        self.control_planes, self.envoys = (kubelet.Workload(self.cluster, name) for name in ("fedgate", "fedgate-envoy"))
 
     async def start(self):
         await self.cluster.start(HOSTS)
         (self.folder / "com.zone").write_text(ZONE)
         (self.folder / "named.conf").write_text(NAMED.format(folder=self.folder))
-        await self.run("named", "named", "-g", "-c", self.folder / "named.conf")
+        self.dns = await self.run("named", "named", "-g", "-c", self.folder / "named.conf")
         client, peer = (f"http://{HOSTS['etcd']}:{port}" for port in (2379, 2380))
         urls = ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
                 "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
@@ -69,7 +70,7 @@ class World:
     async def fedgate(self, *words):
         """The command line of today, as an administrator."""
         token = self.folder / "admin-token"
-        token.write_text(self.cluster.contents("Secret", "fedgate-admin")["token"])
+        token.write_text(self.cluster.release.contents("Secret", "fedgate-admin")["token"])
         environment = {**os.environ, "FEDGATE_URL": f"http://{self.cluster.service('fedgate').address}:8600"}
         done = await asyncio.create_subprocess_exec(
             envoys.FEDGATE, *words, "--token-file", token, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -111,6 +112,11 @@ class World:
             before = self.tally
             await self.until("calls flow on", lambda: self.tally is not before)
 
+    async def settled(self):
+        """Waits until Services send to the control planes that there are, and to no other."""
+        service = self.cluster.service("fedgate")
+        await self.until("the Service has its control planes", lambda: {*service.pods} == {*self.control_planes.pods})
+
     async def until(self, what, holds, seconds=60):
         """`holds` may be a function that waits itself."""
         async def wait():
@@ -135,7 +141,7 @@ async def staged(world):
     await world.start()
     await world.control_planes.start()
     await world.control_planes.ready()
-    await world.until("the Service has its control planes", lambda: len(world.cluster.service("fedgate").pods) == world.control_planes.replicas)
+    await world.settled()
     for domain in ("a.com", "gone.com"):
         await world.fedgate("domain", "add", domain)
     await world.envoys.start()
@@ -170,20 +176,23 @@ async def restart_envoys(world):
 PLANS = {plan.__name__: plan for plan in (restart, restart_and_lose, restart_envoys)}
 
 
-async def play(folder, plan, resources, images):
-    world = World(folder, resources, images)
+async def play(folder, plan, releases):
+    world = World(folder, releases)
     try:
-        await PLANS[plan](world)
+        told = await plan(world)
         traffic = await world.calls_end()
-        return {"traffic": traffic, "ended": world.cluster.ended, "faults": world.cluster.faults, "events": world.events()}
+        return {"traffic": traffic, "ended": world.cluster.ended, "faults": world.cluster.faults, "events": world.events(), "told": told}
     finally:
         await world.end()
 
 
-def main():
-    given = json.load(sys.stdin)
-    print(json.dumps(asyncio.run(play(sys.argv[1], sys.argv[2], given["resources"], given["images"]))))
+def main(plans):
+    # Two for each connection that a Service sends on.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    folder, plan = sys.argv[1:]
+    print(json.dumps(asyncio.run(play(folder, plans[plan], json.load(sys.stdin)))))
 
 
 if __name__ == "__main__":
-    main()
+    main(PLANS)

@@ -30,16 +30,21 @@ def images(folder, fedgate=envoys.FEDGATE, module=envoys.FILTER):
     return {name: str(folder / name) for name in ("fedgate", "fedgate-envoy")}
 
 
-def played(plan, resources):
+def played(plan, releases, script="rolling.py"):
+    """What came of a plan; `releases` makes them, given a folder for what images hold."""
     with tempfile.TemporaryDirectory() as folder:
-        given = {"resources": resources, "images": images(pathlib.Path(folder) / "images")}
+        given = releases(pathlib.Path(folder) / "images")
         done = subprocess.run(
-            [*kubelet.ALONE, sys.executable, chart.ROOT / "deploy/test/rolling.py", folder, plan], input=json.dumps(given),
+            [*kubelet.ALONE, sys.executable, chart.ROOT / "deploy/test" / script, folder, plan], input=json.dumps(given),
             capture_output=True, text=True,
         )
     if done.returncode != 0:
         raise AssertionError(done.stderr)
     return json.loads(done.stdout)
+
+
+def one(resources):
+    return lambda folder: {"now": {"resources": resources, "images": images(folder)}}
 
 
 def lost(traffic):
@@ -53,7 +58,7 @@ class Rolling(unittest.TestCase):
     maxDiff = None
 
     def nothing_is_lost(self, plan, name, replaced):
-        came = played(plan, chart.render(chart.merged(cases.CASES[name], HERE)))
+        came = played(plan, one(chart.render(chart.merged(cases.CASES[name], HERE))))
         self.assertEqual(lost(came["traffic"]), (0, {}), came["events"])
         for kind in NEVER:
             self.assertEqual(list(came["traffic"][kind]["answers"]), ["400 federation-denied"])
@@ -71,7 +76,7 @@ class Rolling(unittest.TestCase):
     def something_is_lost(self, change):
         resources = chart.render(chart.merged(cases.CASES["envoy, a balancer"], HERE))
         change(chart.named(resources, "Deployment", "fedgate-envoy")["spec"]["template"]["spec"])
-        came = played("restart_envoys", resources)
+        came = played("restart_envoys", one(resources))
         self.assertGreater(lost(came["traffic"])[0], 0)
         return came
 
