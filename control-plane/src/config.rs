@@ -32,6 +32,7 @@ use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::{Token, TokenError};
+use crate::portable::Format;
 use crate::xds::Egress;
 use file::File;
 
@@ -77,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) egress: Egress,
     /// Whether answers are to be proven.
     pub(crate) dnssec: Dnssec,
+    /// The file that the list is kept in step with, where there is one.
+    pub(crate) list_file: Option<PathBuf>,
     /// The page, where there is one.
     pub(crate) page: Option<crate::page::Settings>,
     /// Whether the admin API takes a change of what is there only with a condition.
@@ -159,6 +162,7 @@ impl Config {
         let brig = brig::read(&mut settings, &mut file, &mut reader);
         let egress = egress::read(&mut settings, &mut file, &mut reader);
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
+        let list_file = reader.list_file(either(&mut settings.list_file, &mut file.kept_in));
         let page = page::read(&mut settings, &mut file, &mut reader);
         let otlp_endpoint = telemetry::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
@@ -231,6 +235,7 @@ impl Config {
             private_addresses,
             egress,
             dnssec,
+            list_file,
             page,
             require_match,
             tokens,
@@ -309,6 +314,13 @@ impl Reader {
             self.errors.push(error);
             Anchors::default()
         })
+    }
+
+    /// What is in it is looked at later, since it may change.
+    fn list_file(&mut self, file: Option<String>) -> Option<PathBuf> {
+        let file = PathBuf::from(file?);
+        self.check("list.file", Format::of(&file).is_some(), "is neither a .toml nor a .jsonl file");
+        Some(file)
     }
 
     fn tokens(&mut self, tokens: Vec<Result<Token, TokenError>>) -> Vec<Token> {

@@ -28,6 +28,7 @@ mod contract;
 mod deeds;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod list_file;
 mod listener;
 mod logging;
 mod measured;

@@ -1,7 +1,7 @@
 //! The configuration, read anew while we serve: on SIGHUP, and on `POST /v1/reload`.
 //!
 //! All of it is read, and checked as at start. If anything is wrong, nothing of it counts. Else tokens and the
-//! log's filter count at once, and what has changed beyond that is named: it counts after a restart.
+//! log's filter count at once, and the list's file is looked at; and what has changed beyond that is named: it counts after a restart.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use crate::auth::Tokens;
 use crate::config::{Config, ConfigErrors, Settings, Told};
 use crate::contract::Reloaded;
+use crate::list_file::ListFile;
 use crate::logging::SetFilter;
 use crate::signals::{Signalled, Signals};
 
@@ -25,6 +26,7 @@ struct Inner {
     /// What the listeners go by.
     tokens: Tokens,
     set_filter: SetFilter,
+    list_file: Option<ListFile>,
 }
 
 // === impl Reload ===
@@ -36,12 +38,16 @@ impl Reload {
         config: Config,
         tokens: Tokens,
         set_filter: SetFilter,
+        list_file: Option<ListFile>,
     ) -> Self {
-        Self(Arc::new(Inner { settings, config: Mutex::new(config), tokens, set_filter }))
+        Self(Arc::new(Inner { settings, config: Mutex::new(config), tokens, set_filter, list_file }))
     }
 
     /// Does it, for `by`.
     pub(crate) async fn run(&self, by: &str) -> Result<Reloaded, ConfigErrors> {
+        if let Some(file) = &self.0.list_file {
+            file.ask();
+        }
         let mut now = self.0.config.lock().await;
         let settings = self.0.settings.clone();
         let read = tokio::task::spawn_blocking(move || read(&settings)).await;

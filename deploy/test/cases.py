@@ -28,6 +28,13 @@ CASES = {
     "envoy, behind a gateway that passes TLS on": own(expose="gateway", className="envoy"),
     "envoy, exposed by others": own(expose="none"),
     "envoy, the ingress alone": BEHIND,
+    "envoy, domains as code": {"controlPlane": {"listFile": {"enabled": True, "entries": [
+        {"domain": "a.com", "note": "contract \"17\""},
+        {"domain": "c.com", "action": "block", "expires_at": "2099-01-31T12:00:00Z", "pinned_hosts": ["x.c.com"]},
+        {"domain": "d.com", "restriction": {"tag": "restrict_by_team", "value": ["3f9c41d0-7ab8-5e26-8d0c-1b2a3c4d5e6f"]}},
+    ]}}},
+    "envoy, domains as code, none": {"controlPlane": {"listFile": {"enabled": True}}},
+    "envoy, domains as code, elsewhere": {"controlPlane": {"listFile": {"enabled": True, "configMap": "partners"}}},
     "envoy, etcd": ETCD,
     "envoy, etcd over TLS, with a certificate": merged(
         ETCD, {"controlPlane": {"etcd": {"tls": True, "secret": "etcd-client", "certificate": True}, "replicas": 5}}

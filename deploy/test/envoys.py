@@ -36,14 +36,18 @@ class Secrets:
         self.tls.mkdir()
         self._openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=root", "-keyout root.key -out trust.pem")
         for name in ("server", "client"):
-            self._openssl(
-                "req -x509 -CA trust.pem -CAkey root.key -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90"
-                " -subj /CN=infra.b.com -addext subjectAltName=DNS:infra.b.com -addext basicConstraints=critical,CA:FALSE"
-                " -addext extendedKeyUsage=serverAuth,clientAuth -addext keyUsage=critical,digitalSignature",
-                f"-keyout {name}.key -out {name}.pem",
-            )
+            self.issue(name, "infra.b.com")
         for name in ("outgoing.pem", "control-plane-ca.pem"):
             (self.tls / name).write_bytes((self.tls / "trust.pem").read_bytes())
+
+    def issue(self, file, name):
+        """FILE.pem and FILE.key: a certificate of this name, for both purposes."""
+        self._openssl(
+            "req -x509 -CA trust.pem -CAkey root.key -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90"
+            f" -subj /CN={name} -addext subjectAltName=DNS:{name} -addext basicConstraints=critical,CA:FALSE"
+            " -addext extendedKeyUsage=serverAuth,clientAuth -addext keyUsage=critical,digitalSignature",
+            f"-keyout {file}.key -out {file}.pem",
+        )
 
     def _openssl(self, *words):
         subprocess.run(["openssl", *" ".join(words).split()], cwd=self.tls, check=True, capture_output=True)

@@ -1,9 +1,12 @@
 """What Helm makes of the chart, and what it refuses."""
 
 import json
+import os
+import pathlib
 import re
 import subprocess
 import tempfile
+import tomllib
 import unittest
 
 import helm_python as helm
@@ -26,6 +29,19 @@ class Rendering(unittest.TestCase):
                 keys = [(r["kind"], r["metadata"].get("namespace"), r["metadata"]["name"]) for r in chart.render(values)]
                 self.assertEqual(len(keys), len(set(keys)))
 
+    def test_a_control_plane_takes_the_entries_of_the_values(self):
+        fedgate = pathlib.Path(os.environ["FEDGATE_TARGET"]) / "debug/fedgate"
+        for name, domains in [("envoy, domains as code", ["a.com", "c.com", "d.com"]), ("envoy, domains as code, none", [])]:
+            with self.subTest(name), tempfile.TemporaryDirectory() as folder:
+                [listed] = [r for r in chart.render(cases.CASES[name]) if r["metadata"]["name"] == "fedgate-list"]
+                text = listed["data"]["domains.toml"]
+                self.assertEqual([it["domain"] for it in tomllib.loads(text)["domains"]], domains)
+                file = pathlib.Path(folder) / "domains.toml"
+                file.write_text(text)
+                told = [fedgate, "serve", "--check-config", "--list-file", file, "--store-url", f"sqlite://{folder}/fedgate.db"]
+                done = subprocess.run(told, capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_packaged_it_is_the_same_chart(self):
         values = cases.CASES["envoy, without what can be left out"]
         with tempfile.TemporaryDirectory() as folder:
@@ -42,6 +58,8 @@ class Rendering(unittest.TestCase):
             ({"ingress": {"mode": "envoyGateway"}}, "set egress.enabled=false"),
             ({"ingress": {"enforce": False}}, "shadow mode is for"),
             ({"controlPlane": {"store": "etcd"}}, "names no member"),
+            ({"controlPlane": {"listFile": {"enabled": True, "entries": [{"domain": "a.com"}], "configMap": "x"}}}, "has one file"),
+            ({"controlPlane": {"listFile": {"entries": [{"domain": "a.com"}]}}}, "listFile.enabled=true"),
             (chart.merged(behind, {"controlPlane": {"tls": True}}), "is for the mode envoy"),
             ({"certificate": {"certManager": {"enabled": True}}}, "names no issuer"),
             (chart.merged(cases.ISSUER, {"certificate": {"clientSecret": "other"}}), "has both purposes"),

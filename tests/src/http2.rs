@@ -114,6 +114,25 @@ impl Http2 {
         bounded(response).await
     }
 
+    /// Posts this body, and reads the answer; `None` where the connection takes no more calls, so that
+    /// nothing was sent. It is not compared.
+    pub async fn post_if_open(
+        &self,
+        path: &str,
+        headers: &[Header<'_>],
+        body: Bytes,
+    ) -> Option<Result<Answer, CallError>> {
+        let request = match self.head("POST", path, headers) {
+            Ok(request) => request,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut sender = bounded(self.sender.clone().ready()).await.ok()?;
+        let (response, mut stream) = sender.send_request(request, false).ok()?;
+        // As above: an answer may come before the body is sent, and counts.
+        let _ = stream.send_data(body, true);
+        Some(async { Answer::read(bounded(response).await?).await }.await)
+    }
+
     /// Sends a request's headers, and resets the stream without waiting for an answer.
     pub async fn call_and_reset(&self, rpc: &str, headers: &[Header<'_>]) -> Result<(), CallError> {
         let request = self.head("POST", &format!("/federation/brig/{rpc}"), headers)?;

@@ -16,7 +16,7 @@ use crate::{Entry, Moment, Token};
 /// Who changes something, and when.
 #[derive(Clone, Debug)]
 pub struct Author {
-    /// A token's name; or `brig`, `system`.
+    /// A token's name; or `brig`, `file`, `system`.
     pub by: Arc<str>,
     /// By the wall clock.
     pub at: SystemTime,

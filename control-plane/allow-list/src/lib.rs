@@ -14,6 +14,7 @@
 
 pub mod audit;
 pub mod etcd;
+mod file;
 mod outcome;
 pub mod schema;
 pub mod sqlite;
@@ -35,8 +36,9 @@ use opentelemetry::Context;
 use tokio::sync::mpsc;
 
 pub use audit::{Author, Deed, Record};
+pub use file::{FILE, Wanted};
 pub use outcome::{Access, MAX_NAMED, Outcome, Write};
-pub use state::{Change, Condition, Effect, Effects, Entry, Past, Stamp, State};
+pub use state::{Change, Condition, Effect, Effects, Entry, Owner, Past, Stamp, State};
 pub use terms::{Moment, Terms, TermsError};
 pub use tokens::{Role, Token, UnknownRole};
 
@@ -134,6 +136,9 @@ pub enum WriteError {
     /// What is to be said of the domain cannot be.
     #[error("{0}: {1}")]
     Terms(Domain, TermsError),
+    /// The entry is the file's.
+    #[error("{0} is listed by the file `list.file`, which alone changes it: change it there")]
+    OfFile(Domain),
     /// There is a token of this name.
     #[error("there is a token named '{0}': revoke it first, or choose another name")]
     TokenExists(Arc<str>),
@@ -391,6 +396,21 @@ impl AllowList {
         self.write(author, move |state, _| {
             let (done, change) = state.remove(domain.clone(), &condition)?;
             Ok((done, change.into_iter().collect()))
+        })
+        .await
+    }
+
+    /// From now on, what the file owns is changed by [`AllowList::keep_file`] alone.
+    pub fn guard_file(&self) {
+        self.shown_for_writing().state.file_is_kept = true;
+    }
+
+    /// Brings the list in step with what a file says; see [`State::conflicts`] for what it leaves as it is.
+    pub async fn keep_file(&self, wanted: Wanted, at: SystemTime) -> Result<Outcome, WriteError> {
+        let author = Author { by: FILE.into(), ..Author::system(at) };
+        self.write(author, move |state, author| {
+            let changes = state.keep_file(&wanted, author);
+            Ok((state.outcome(wanted.len(), &changes), changes))
         })
         .await
     }

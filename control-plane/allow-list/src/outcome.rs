@@ -96,7 +96,7 @@ impl State {
     }
 
     /// What changes of this state come to.
-    fn outcome(&self, named: usize, changes: &[Change]) -> Outcome {
+    pub(crate) fn outcome(&self, named: usize, changes: &[Change]) -> Outcome {
         let mut outcome = Outcome { revision: self.revision, ..Outcome::default() };
         let new_strategy = changes.iter().find_map(|change| match change {
             Change::Strategy(strategy, _) => Some(*strategy),

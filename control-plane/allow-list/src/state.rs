@@ -5,8 +5,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use fedgate_policy::{Domain, Strategy};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::audit::Author;
+use crate::file::{FILE, lapsed};
 use crate::terms::{self, Action, Moment, Terms};
 use crate::{Token, WriteError};
 
@@ -23,6 +26,17 @@ pub struct Entry {
     pub updated: Stamp,
     /// Whether it has come to its end, and counts as absent. Not kept: the clock tells.
     pub lapsed: bool,
+}
+
+/// Whose an entry is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// Everybody's who may write.
+    #[default]
+    Operators,
+    /// Kept in step with a file, and changed there.
+    File,
 }
 
 /// When something was done, and by whom; by nobody where that was not written down.
@@ -52,6 +66,8 @@ pub struct State {
     pub seal: Arc<str>,
     /// The last writes, as they were when the list was loaded, the oldest first; none where nobody else writes.
     pub past: Vec<Past>,
+    /// Whether what the file owns is changed by it alone. Not kept: the configuration tells.
+    pub file_is_kept: bool,
 }
 
 /// A write that is part of the list.
@@ -141,6 +157,11 @@ impl Entry {
             Action::Block => false,
         }
     }
+
+    /// Whose it is: the file's, for as long as that wrote it last.
+    pub fn owner(&self) -> Owner {
+        if &*self.updated.by == FILE { Owner::File } else { Owner::Operators }
+    }
 }
 
 // === impl State ===
@@ -177,14 +198,13 @@ impl State {
         if let Some(entry) = present.filter(|entry| *entry.terms == terms) {
             return Ok(((entry.clone(), Effect::Same), None));
         }
+        self.check_owner(&domain)?;
         let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
-        let same_end = present.filter(|entry| entry.terms.expires_at == terms.expires_at);
-        let has_ended = terms.expires_at.is_some_and(|end| end.0 <= author.at);
         let entry = Entry {
             revision: self.next_revision(),
             created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
             updated,
-            lapsed: has_ended || same_end.is_some_and(|entry| entry.lapsed),
+            lapsed: lapsed(present, &terms, author),
             terms: shared(terms),
         };
         let effect = if present.is_some() { Effect::Changed } else { Effect::Created };
@@ -202,11 +222,12 @@ impl State {
         if present.is_none() {
             return Err(WriteError::NotListed(domain));
         }
+        self.check_owner(&domain)?;
         Ok(((), Some(Change::Remove(domain, self.next_revision()))))
     }
 
     /// The changes that give all these domains these terms; with `prune`, and take all others off the
-    /// list. The condition is about the list's revision.
+    /// list but for those of the file. The condition is about the list's revision.
     pub fn put_all(
         &self,
         wanted: Vec<(Domain, terms::Change)>,
@@ -223,8 +244,9 @@ impl State {
         }
         let mut revision = self.revision;
         let (mut effects, mut changes) = (Vec::new(), Vec::new());
-        let gone = self.domains.keys().filter(|domain| prune && !seen.contains_key(*domain));
-        for domain in gone {
+        let is_others = |domain: &Domain| self.check_owner(domain).is_ok();
+        let unnamed = self.domains.keys().filter(|domain| prune && !seen.contains_key(*domain));
+        for domain in unnamed.filter(|domain| is_others(domain)) {
             revision = revision.saturating_add(1);
             effects.push((domain.clone(), Effect::Removed));
             changes.push(Change::Remove(domain.clone(), revision));
@@ -335,6 +357,15 @@ impl State {
         changes.extend(differ(other, self).into_iter().map(Change::Token));
         changes.push(Change::Seal(other.seal.clone(), revision));
         changes
+    }
+
+    /// What the file owns is not for others to change.
+    fn check_owner(&self, domain: &Domain) -> Result<(), WriteError> {
+        let is_files = |entry: &Entry| entry.owner() == Owner::File;
+        if self.file_is_kept && self.domains.get(domain).is_some_and(is_files) {
+            return Err(WriteError::OfFile(domain.clone()));
+        }
+        Ok(())
     }
 
     fn next_revision(&self) -> i64 {

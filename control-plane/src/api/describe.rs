@@ -67,7 +67,7 @@ pub(super) fn complete(openapi: &mut OpenApi, listener: Listener) {
                 | Kind::Conflict => reads_body,
                 Kind::UnprocessableContent => reads_body && is_ours,
                 Kind::PreconditionFailed | Kind::PreconditionRequired => is_write && is_ours,
-                Kind::StoreFull => is_write,
+                Kind::StoreFull | Kind::OwnedByFile => is_write,
                 // Where one of these may come, the operation says so itself; or it stands beside another.
                 Kind::NoSuchResource
                 | Kind::NotListed

@@ -191,5 +191,6 @@ pub(crate) fn listed(domain: Domain, entry: &Entry) -> ListedDomain {
         created_by: entry.created.by.to_string(),
         updated_at: humantime::format_rfc3339_millis(entry.updated.at).to_string(),
         updated_by: entry.updated.by.to_string(),
+        owner: entry.owner(),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use fedgate_policy::Domain;
 
-use crate::contract::{Knock, PartnerInList, RefusedCalls, StatusBody, StatusFinding, StatusOfEnd};
+use crate::contract::{
+    Conflict, Knock, PartnerInList, RefusedCalls, StatusBody, StatusFinding, StatusOfEnd,
+};
 
 /// The most findings of one code that are told, so that none takes another's place.
 const TOLD: usize = 20;
@@ -34,6 +36,7 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     };
     let ended: Vec<_> = status.ends.iter().filter(|it| it.ended && !is_told(it)).map(end).collect();
     findings.extend(ended);
+    findings.extend(list_file(status));
     findings.extend(brig(status));
     findings.extend(status.refused_calls.iter().map(refused_calls));
     findings.extend(status.knocking.iter().map(knock));
@@ -155,6 +158,21 @@ fn end(StatusOfEnd { kind, name, at, ended }: &StatusOfEnd) -> StatusFinding {
         warning(&format!("{kind}-ends"), format!("{what} ends {at}"), next)
     };
     StatusFinding { domain: name.parse().ok().filter(|_| kind != "token"), ..finding }
+}
+
+fn list_file(status: &StatusBody) -> Vec<StatusFinding> {
+    let Some(file) = &status.list.file else { return Vec::new() };
+    let path = &file.path;
+    let failing = file.failing_since.as_ref().map(|since| {
+        let cause = file.cause.as_deref().unwrap_or_default();
+        let text = format!("the list is not kept in step with {path} since {since}: {cause}");
+        trouble("list-file-unusable", text, format!("fedgate store import {path} --dry-run"))
+    });
+    let conflicts = file.conflicts.iter().map(|Conflict { domain, by }| {
+        let text = format!("{domain} stands in {path}, and otherwise on the list, by {by}: that counts");
+        about(domain, warning("list-file-conflict", text, format!("fedgate domain show {domain}")))
+    });
+    failing.into_iter().chain(conflicts).collect()
 }
 
 fn brig(status: &StatusBody) -> Option<StatusFinding> {

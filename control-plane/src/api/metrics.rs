@@ -70,6 +70,10 @@ async fn facts(api: &Api) -> Facts {
         certificates: Listener::ALL.into_iter().filter_map(end).collect(),
         partners,
         brig: api.brig.as_ref().map(|brig| stands(&brig.report())),
+        list_file: api.list_file.as_ref().map(|file| {
+            let report = file.report();
+            telemetry::ListFile { is_up: report.failing.is_none(), conflicts: report.conflicts.len() }
+        }),
     }
 }
 

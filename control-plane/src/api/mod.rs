@@ -51,6 +51,7 @@ use crate::auth::{Guard, Issuer};
 use crate::brig::Brig;
 use crate::config::Certificates;
 use crate::contract::Kind;
+use crate::list_file::ListFile;
 use crate::listener::{Crowds, Listener};
 use crate::partners::Partners;
 use crate::reload::Reload;
@@ -98,6 +99,8 @@ pub(crate) struct Parts {
     pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.
     pub(crate) brig: Option<Brig>,
+    /// Keeps the list in step with a file, where that is wanted.
+    pub(crate) list_file: Option<ListFile>,
     /// Is told of calls.
     pub(crate) telemetry: Telemetry,
     /// Who is connected.

@@ -1,5 +1,6 @@
 //! The admin API: how we stand with each partner.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -183,7 +184,7 @@ pub(crate) struct Partner {
     pub(crate) domain: Domain,
     pub(crate) entry: Option<Entry>,
     pub(crate) lookups: verdicts::Standing,
-    pub(crate) seen: Option<Seen>,
+    pub(crate) seen: Option<Arc<Seen>>,
     pub(crate) now: Instant,
 }
 
@@ -204,7 +205,7 @@ impl Partner {
     pub(crate) fn judged(&self) -> partners::Judged<'_> {
         let listed = self.entry.as_ref().and_then(|it| moment::instant(it.updated.at, self.now));
         let heard = listed.and_then(|at| at.checked_add(HEARING));
-        judge(self.lookups.state(self.now), self.seen.as_ref(), heard)
+        judge(self.lookups.state(self.now), self.seen.as_deref(), heard)
     }
 
     pub(crate) fn told(&self) -> PartnerInList {

@@ -107,6 +107,7 @@ impl From<WriteError> for Problem {
             | WriteError::Terms(_, TermsError::BlockInShadow)
             | WriteError::TokenExists(_)
             | WriteError::SameToken(_) => Kind::Conflict,
+            WriteError::OfFile(_) => Kind::OwnedByFile,
             WriteError::Precondition => Kind::PreconditionFailed,
             WriteError::Store(error) => return Self::from_store(error),
         };

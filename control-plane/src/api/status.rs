@@ -16,9 +16,10 @@ use super::findings::findings;
 use super::partners::{Partner, seconds_now, walk};
 use super::problem::Problem;
 use crate::contract::{
-    EnvoyStream, FilterOfEnvoy, Knock, PartnerInList, RefusedCalls, StatusBody, StatusOfBrig,
-    StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfList, StatusOfStore,
+    Conflict, EnvoyStream, FilterOfEnvoy, Knock, PartnerInList, RefusedCalls, StatusBody, StatusOfBrig,
+    StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfFile, StatusOfList, StatusOfStore,
 };
+use crate::list_file::ListFile;
 use crate::partners::{Home, Seen, Side, State as Standing, Worker};
 use crate::{moment, startup};
 
@@ -129,8 +130,24 @@ pub(crate) fn list(api: &Api) -> StatusOfList {
             }),
             blocked: count(&|action, _, lapsed| action == Action::Block && !lapsed),
             expired: count(&|_, _, lapsed| lapsed),
+            file: api.list_file.as_ref().map(file),
         }
     })
+}
+
+fn file(file: &ListFile) -> StatusOfFile {
+    let report = file.report();
+    let (failing_since, cause) = report.failing.unzip();
+    let conflict_count = report.conflicts.len();
+    let told = report.conflicts.into_iter().take(SOME);
+    StatusOfFile {
+        path: report.path.display().to_string(),
+        entries: report.entries,
+        conflicts: told.map(|(domain, by)| Conflict { domain, by: by.to_string() }).collect(),
+        conflict_count,
+        failing_since: failing_since.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
+        cause,
+    }
 }
 
 fn envoys(api: &Api, now: Instant) -> StatusOfEnvoys {

@@ -71,7 +71,7 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
     let targets = Xds::new(&verdicts, resolve, egress, guard.clone(), streams, stopped).targets();
     let settings = crate::config::Settings::default();
     let config = crate::config::Config::load(&settings).unwrap();
-    let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())));
+    let reload = Reload::new(settings, config, tokens, std::sync::Arc::new(|_| Ok(())), None);
     let (rates, require_match) = (Arc::default(), false);
     Parts {
         list,
@@ -89,6 +89,7 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
         certificates: Certificates::default(),
         partners,
         brig: None,
+        list_file: None,
     }
 }
 

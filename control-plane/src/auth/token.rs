@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fedgate_allow_list::Role;
+use fedgate_allow_list::{FILE, Role};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -32,6 +32,9 @@ pub(crate) enum TokenError {
     /// The name would not be clear in a log.
     #[error("a token's name has 1 to 64 letters, digits, '-', '_' and '.', unlike '{}'", .0.escape_debug())]
     Name(String),
+    /// Who is told by that name is somebody else.
+    #[error("a token is not named '{0}': in the audit that is what the control plane does by itself")]
+    Reserved(String),
     /// Not a role.
     #[error("a token's role is admin, viewer or filter, not '{}'", .0.escape_debug())]
     Role(String),
@@ -39,6 +42,9 @@ pub(crate) enum TokenError {
     #[error("a token's sha256 has 64 hexadecimal digits: `fedgate token hash` makes it from the token")]
     Digest,
 }
+
+/// Who else is named in the audit, and as whose an entry counts.
+const RESERVED: [&str; 3] = ["brig", FILE, "system"];
 
 /// The text of a new token: 256 random bits, in hexadecimal, which every tool can carry.
 pub(crate) fn random() -> Result<String, getrandom::Error> {
@@ -52,6 +58,9 @@ pub(crate) fn name(text: &str) -> Result<Arc<str>, TokenError> {
     let clean = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !(1..=64).contains(&text.len()) || !text.chars().all(clean) {
         return Err(TokenError::Name(text.to_owned()));
+    }
+    if RESERVED.contains(&text) {
+        return Err(TokenError::Reserved(text.to_owned()));
     }
     Ok(text.into())
 }
@@ -156,6 +165,7 @@ mod tests {
             (format!("alice:admin:{digest}:x"), TokenError::Shape),
             (format!(":admin:{digest}"), TokenError::Name(String::new())),
             (format!("a b:admin:{digest}"), TokenError::Name("a b".to_owned())),
+            (format!("file:admin:{digest}"), TokenError::Reserved("file".to_owned())),
             (format!("alice:root:{digest}"), TokenError::Role("root".to_owned())),
             (format!("alice:Admin:{digest}"), TokenError::Role("Admin".to_owned())),
             (format!("alice:admin:{digest}0"), TokenError::Digest),

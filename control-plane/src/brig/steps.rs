@@ -8,8 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use fedgate_allow_list::State;
 use fedgate_allow_list::terms::Action;
+use fedgate_allow_list::{Entry, Owner, State};
 use fedgate_policy::Domain;
 
 use super::seen::Seen;
@@ -38,17 +38,15 @@ pub(super) fn steps(state: &State, seen: &Seen, absent: &BTreeSet<Domain>) -> St
         match state.domains.get(domain) {
             _ if policy.is_closed() => {}
             None => steps.put.push((domain.clone(), policy.clone())),
-            Some(entry) if &*entry.created.by == BY && Policy::of(&entry.terms) != *policy => {
+            Some(entry) if is_brigs(entry) && Policy::of(&entry.terms) != *policy => {
                 steps.put.push((domain.clone(), policy.clone()));
             }
             Some(_) => {}
         }
     }
     // What a person has blocked since stays blocked, whatever becomes of the row.
-    let from_brig = state
-        .domains
-        .iter()
-        .filter(|(_, entry)| &*entry.created.by == BY && entry.terms.action == Action::Allow);
+    let from_brig =
+        state.domains.iter().filter(|(_, entry)| is_brigs(entry) && entry.terms.action == Action::Allow);
     let (mut count, mut gone) = (0_usize, Vec::new());
     for (domain, entry) in from_brig {
         count = count.saturating_add(1);
@@ -65,6 +63,11 @@ pub(super) fn steps(state: &State, seen: &Seen, absent: &BTreeSet<Domain>) -> St
         steps.absent = gone.into_iter().map(|(domain, _)| domain).collect();
     }
     steps
+}
+
+/// Whether an entry came from brig, and is not a file's by now.
+fn is_brigs(entry: &Entry) -> bool {
+    &*entry.created.by == BY && entry.owner() == Owner::Operators
 }
 
 #[cfg(test)]
@@ -169,6 +172,18 @@ mod tests {
             let steps = list.look(|state| steps(state, &seen, &all.into()));
             assert_eq!(steps, Steps::default());
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_lists_file_has_taken_over_is_left_alone() {
+        let list = testing::in_memory();
+        by_brig(&list, &["a.com"]).await;
+        let terms = list.terms(&"a.com".parse().unwrap()).unwrap();
+        let wanted = [("a.com".parse().unwrap(), (*terms).clone())].into();
+        list.keep_file(wanted, SystemTime::now()).await.unwrap();
+        let mut full = seen(&[], &["z.com"]);
+        full.rows.insert("a.com".parse().unwrap(), Policy::closed());
+        assert_eq!(list.look(|state| steps(state, &full, &BTreeSet::new())), Steps::default());
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::{Error, print};
 use crate::auth::{self, Role};
 use crate::backend::{self, Backend};
 use crate::config::{Config, ConfigErrors, Settings};
+use crate::list_file;
 use crate::plain::Plain;
 use crate::serve::ServeError;
 
@@ -23,6 +24,11 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
     let mut warnings = startup::warnings(&config);
     if let Err(error) = Backend::look(&config.store) {
         errors.push(error.to_string());
+    }
+    if let Some(file) = &config.list_file
+        && let Err(wrong) = list_file::read(file)
+    {
+        errors.extend(wrong.iter().map(|error| format!("list.file: {}: {error}", file.display())));
     }
     if !config.tokens.iter().any(|token| token.role == Role::Admin) {
         warnings.push("no token of role admin is configured: unless the store has one, it is made at start, and printed once, or put into api.bootstrap_token_file".to_owned());
@@ -56,6 +62,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> Result<(), Error> {
         ("xds", config.xds.to_string()),
         ("wire", config.wire.map_or_else(|| "off".to_owned(), |wire| wire.to_string())),
         ("brig", config.brig.map_or_else(|| "off".to_owned(), |brig| brig.to_string())),
+        ("list file", config.list_file.map_or_else(|| "none".to_owned(), |it| it.display().to_string())),
         ("tokens", auth::listed(&config.tokens)),
         ("log", config.log.to_string()),
     ];

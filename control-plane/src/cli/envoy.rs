@@ -18,12 +18,15 @@ use super::client::http_to;
 use super::print;
 use crate::signals::{Signalled, Signals};
 
-/// How often Envoy is asked whether calls are under way.
+/// Envoy's gauges of requests that are under way, and of connections that are open.
+const CALLS: &str = "downstream_rq_active";
+const CONNECTIONS: &str = "downstream_cx_active";
+/// How often Envoy is asked for them.
 const STEP: Duration = Duration::from_millis(20);
 /// How long Envoy may take to answer on its admin interface.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long calls may take that come on open connections after the last step but one.
-const LAST_CALLS: Duration = Duration::from_secs(5);
+/// How long callers may take to leave open connections: with the next answer on each they are told to.
+const LEAVE: Duration = Duration::from_secs(5);
 /// How long Envoy may take to end, once it is told to.
 const END: Duration = Duration::from_secs(10);
 
@@ -119,9 +122,11 @@ async fn drain(args: &EnvoyArgs) -> Result<u64, String> {
     admin.tell("healthcheck/fail").await?;
     sleep(args.notice).await;
     admin.tell("drain_listeners").await?;
-    admin.idle_within(args.patience).await?;
+    let patience = Instant::now() + args.patience;
+    admin.none_until(patience, CALLS).await?;
     admin.tell("drain_listeners?graceful&skip_exit").await?;
-    admin.idle_within(LAST_CALLS).await
+    admin.none_until(Instant::now() + LEAVE, CONNECTIONS).await?;
+    admin.none_until(patience, CALLS).await
 }
 
 /// Ends Envoy, and does not wait for ever.
@@ -152,23 +157,22 @@ impl Admin<'_> {
         answer.error_for_status().map(|_| ()).map_err(|error| self.away(&error))
     }
 
-    /// Waits until no call is under way, but no longer than that; how many are.
-    async fn idle_within(&self, patience: Duration) -> Result<u64, String> {
-        let deadline = Instant::now() + patience;
+    /// Waits until there are none of these, but no longer than that; how many there are.
+    async fn none_until(&self, deadline: Instant, gauge: &str) -> Result<u64, String> {
         loop {
-            let calls = self.calls().await?;
-            if calls == 0 || Instant::now() >= deadline {
-                return Ok(calls);
+            let number = self.number_of(gauge).await?;
+            if number == 0 || Instant::now() >= deadline {
+                return Ok(number);
             }
             sleep(STEP).await;
         }
     }
 
-    /// How many requests are under way, on all listeners but the admin interface's own.
-    async fn calls(&self) -> Result<u64, String> {
-        let url = self.at(r"stats?filter=^http\..*\.downstream_rq_active$")?;
+    /// How many of these there are, on all listeners but the admin interface's own.
+    async fn number_of(&self, gauge: &str) -> Result<u64, String> {
+        let url = self.at(&format!(r"stats?filter=^http\..*\.{gauge}$"))?;
         let answer = self.http.get(url).send().await.map_err(|error| self.away(&error))?;
-        Ok(under_way(&answer.text().await.map_err(|error| self.away(&error))?))
+        Ok(sum(&answer.text().await.map_err(|error| self.away(&error))?))
     }
 
     fn at(&self, path: &str) -> Result<Url, String> {
@@ -184,7 +188,7 @@ impl Admin<'_> {
 }
 
 /// The sum of lines as `http.federation_egress.downstream_rq_active: 3`.
-fn under_way(stats: &str) -> u64 {
+fn sum(stats: &str) -> u64 {
     let others = stats.lines().filter(|line| !line.starts_with("http.admin."));
     others.filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok()).sum()
 }
@@ -198,7 +202,7 @@ mod tests {
         let stats = "http.admin.downstream_rq_active: 1\n\
                      http.federation_egress.downstream_rq_active: 3\n\
                      http.federation_ingress.downstream_rq_active: 2\n";
-        assert_eq!(under_way(stats), 5);
-        assert_eq!(under_way(""), 0);
+        assert_eq!(sum(stats), 5);
+        assert_eq!(sum(""), 0);
     }
 }

@@ -119,8 +119,8 @@ Examples:
 On SIGTERM or SIGINT:
   1. GET /i/status of the egress is answered with 503.
   2. After --notice, the listeners close; open connections go on.
-  3. When no call is under way, or after --patience, connections are told to go (GOAWAY).
-  4. Envoy ends. A second signal ends it at once.
+  3. When no call is under way, or after --patience, connections are told to go (GOAWAY), each with its next answer.
+  4. When they have gone, or after 5 s, Envoy ends. A second signal ends it at once.
 
 Give Envoy `--drain-strategy immediate`, so that step 3 holds for all connections.
 

@@ -83,6 +83,14 @@ fn told(status: &StatusBody, room: Option<usize>) -> Vec<String> {
         line("envoys", &told_of_envoys(status)),
         line("partners", &counts),
     ];
+    lines.extend(list.file.as_ref().map(|file| {
+        let step = match (&file.cause, file.conflict_count) {
+            (Some(_), _) => "NOT KEPT IN STEP".to_owned(),
+            (None, 0) => "in step".to_owned(),
+            (None, count) => format!("in step but for {count}"),
+        };
+        line("list file", &format!("{}, {} entries, {step}", file.path, file.entries))
+    }));
     lines.extend(status.brig.as_ref().map(|brig| {
         let step = if brig.in_step { "in step" } else { "NOT IN STEP" };
         line("brig", &format!("{}, {step}", brig.mode))

@@ -32,6 +32,9 @@ pub(super) struct ExportArgs {
     /// Write over a file that is there
     #[arg(long)]
     replace: bool,
+    /// Leave the strategy out: entries alone, as the file of `list.file` has them
+    #[arg(long)]
+    no_strategy: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -56,7 +59,7 @@ pub(super) struct ImportArgs {
 
 /// Writes strategy and list into a file.
 pub(super) async fn export(args: ExportArgs) -> Result<(), Error> {
-    let ExportArgs { file, format, replace, remote } = args;
+    let ExportArgs { file, format, replace, no_strategy, remote } = args;
     let file = file.filter(|path| path != Path::new("-"));
     let format = match (format, &file) {
         (Some(format), _) => format,
@@ -64,7 +67,9 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), Error> {
         (None, Some(path)) => Format::of(path).ok_or_else(|| FileError::Format(path.clone()))?,
     };
     let draft = file.map(|path| Draft::new(&path, replace)).transpose()?;
-    let text = portable::write(&fetch(&Client::new(&remote)?).await?, format);
+    let mut list = fetch(&Client::new(&remote)?).await?;
+    list.strategy = list.strategy.filter(|_| !no_strategy);
+    let text = portable::write(&list, format);
     match draft {
         None => Ok(print::text(&text)?),
         Some(mut draft) => {

@@ -1,7 +1,7 @@
 //! What the admin API says of domains, in words.
 
-use fedgate_allow_list::Terms;
 use fedgate_allow_list::terms::{Action, Mode, Proof, Restriction, SearchPolicy};
+use fedgate_allow_list::{Owner, Terms};
 use fedgate_policy::{HostName, Outcome, Verdict};
 
 use super::terms::in_brief;
@@ -14,7 +14,11 @@ use crate::contract::{
 pub(super) fn row(DomainInList { listed, lookups }: &DomainInList) -> [String; 4] {
     let terms = Terms { action: Action::Allow, mode: Mode::Enforce, ..listed.terms.clone() };
     let (name, note) = (listed.domain.as_str().to_owned(), listed.terms.note.clone());
-    [name, standing(listed, lookups), in_brief(&terms), note]
+    let owner = if listed.owner == Owner::File { "of the file" } else { "" };
+    let brief = in_brief(&terms);
+    let unusual = [owner, &brief].into_iter().filter(|it| !it.is_empty());
+    let unusual = unusual.collect::<Vec<_>>().join(", ");
+    [name, standing(listed, lookups), unusual, note]
 }
 
 /// How it stands with a domain: what its entry says comes first.
@@ -67,6 +71,9 @@ pub(super) fn entry(listed: &ListedDomain) -> Vec<String> {
     let by = |at: &str, by: &str| if by.is_empty() { at.to_owned() } else { format!("{at} by {by}") };
     lines.push(line("listed", &by(&listed.created_at, &listed.created_by)));
     lines.push(line("changed", &by(&listed.updated_at, &listed.updated_by)));
+    if listed.owner == Owner::File {
+        lines.push(line("owner", "file: it is changed there, and nowhere else"));
+    }
     lines
 }
 

@@ -45,6 +45,8 @@ pub(super) struct File {
     pub(super) bootstrap_token: Option<String>,
     pub(super) audit_max_age: Option<String>,
     pub(super) audit_max_records: Option<String>,
+    /// `file` of the section `[list]`.
+    pub(super) kept_in: Option<String>,
     pub(super) page: Page,
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
@@ -97,8 +99,8 @@ impl File {
         };
         let [mut store, mut listen, mut tls, mut api, mut audit, mut discovery, mut egress, mut log] =
             ["store", "listen", "tls", "api", "audit", "discovery", "egress", "log"].map(&mut section);
-        let [mut wire_list, mut brig, mut page, mut telemetry] =
-            ["wire_list", "brig", "page", "telemetry"].map(&mut section);
+        let [mut list, mut wire_list, mut brig, mut page, mut telemetry] =
+            ["list", "wire_list", "brig", "page", "telemetry"].map(&mut section);
         let tokens = root.remove("token");
         let file = Self {
             store: Store {
@@ -138,6 +140,7 @@ impl File {
             bootstrap_token: api.string("bootstrap_token_file", errors),
             audit_max_age: audit.string("max_age", errors),
             audit_max_records: audit.number("max_records", errors),
+            kept_in: list.string("file", errors),
             page: Page {
                 enabled: page.boolean("enabled", errors),
                 own_domain: page.string("own_domain", errors),
@@ -150,9 +153,10 @@ impl File {
             otlp_endpoint: telemetry.string("otlp_endpoint", errors),
             tokens: tokens.map_or_else(Vec::new, |value| read_tokens(value, errors)),
         };
-        for section in
-            [store, listen, tls, api, audit, discovery, egress, log, wire_list, brig, page, telemetry]
-        {
+        for section in [
+            store, listen, tls, api, audit, discovery, egress, log, list, wire_list, brig, page,
+            telemetry,
+        ] {
             section.end(errors);
         }
         errors.extend(root.keys().map(|key| format!("{key}: there is no such key")));

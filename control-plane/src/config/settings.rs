@@ -111,6 +111,9 @@ pub(crate) struct Settings {
     /// File on Envoy's side: the SDS secret `federation_trust`, the authorities that we trust
     #[arg(long, env = "FEDGATE_EGRESS_TRUST_SDS", value_name = "FILE")]
     pub(crate) egress_trust_sds: Option<String>,
+    /// A file of entries that the list is kept in step with: .toml or .jsonl, as `fedgate store export` writes it
+    #[arg(long, env = "FEDGATE_LIST_FILE", value_name = "FILE")]
+    pub(crate) list_file: Option<String>,
     /// Whether there is a page, on the listener of the admin API: `true` or `false`
     #[arg(long, env = "FEDGATE_PAGE_ENABLED", value_name = "BOOL")]
     pub(crate) page_enabled: Option<String>,

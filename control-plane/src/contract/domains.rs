@@ -1,6 +1,6 @@
 //! The listed domains.
 
-use fedgate_allow_list::Terms;
+use fedgate_allow_list::{Owner, Terms};
 use fedgate_policy::{Domain, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,17 @@ pub(crate) struct ListedDomain {
     /// RFC 3339.
     #[schema(example = "2030-01-31T12:00:00.000Z")]
     pub(crate) created_at: String,
-    /// The name of a token, or `brig`, or `system`; empty where that was not written down.
+    /// The name of a token, or `brig`, `file` or `system`; empty where that was not written down.
     pub(crate) created_by: String,
     /// RFC 3339.
     #[schema(example = "2030-01-31T12:00:00.000Z")]
     pub(crate) updated_at: String,
     /// As `created_by`.
     pub(crate) updated_by: String,
+    /// `file`: the list's file owns it, and alone changes it.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub(crate) owner: Owner,
 }
 
 /// A listed domain in the list.

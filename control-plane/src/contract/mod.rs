@@ -37,8 +37,8 @@ pub(crate) use problem::{Details, Kind};
 pub(crate) use remote::{Policy, Remote, Remotes};
 pub(crate) use reports::{ReportSchema, TakenSchema};
 pub(crate) use status::{
-    EnvoyStream, FilterOfEnvoy, Knock, RefusedCalls, StatusBody, StatusFinding, StatusOfBrig,
-    StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfList, StatusOfStore,
+    Conflict, EnvoyStream, FilterOfEnvoy, Knock, RefusedCalls, StatusBody, StatusFinding, StatusOfBrig,
+    StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfFile, StatusOfList, StatusOfStore,
 };
 pub(crate) use strategy::{SetStrategy, StrategyBody, strategy_schema};
 pub(crate) use text::DomainText;

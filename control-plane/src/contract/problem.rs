@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     RequestTimeout,
     /// What is asked for goes against what there is.
     Conflict,
+    /// The entry is the file's, which alone changes it.
+    OwnedByFile,
     /// Brig does not do what it was asked.
     BrigFailed,
     /// The condition does not hold.
@@ -80,7 +82,7 @@ pub(crate) struct Details {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -91,6 +93,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
+        Self::OwnedByFile,
         Self::PreconditionFailed,
         Self::ContentTooLarge,
         Self::UnsupportedMediaType,
@@ -120,6 +123,7 @@ impl Kind {
             }
             Self::RequestTimeout => (408, "request-timeout", "The body was not here in time"),
             Self::Conflict => (409, "conflict", "The request goes against what there is"),
+            Self::OwnedByFile => (409, "owned-by-file", "The entry is of the file, and changed there"),
             Self::BrigFailed => (502, "brig-failed", "Brig does not answer as it should"),
             Self::PreconditionFailed => (412, "precondition-failed", "The condition does not hold"),
             Self::ContentTooLarge => (413, "content-too-large", "The body is too long"),

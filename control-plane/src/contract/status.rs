@@ -85,6 +85,35 @@ pub(crate) struct StatusOfList {
     pub(crate) blocked: usize,
     /// Entries that have come to their end.
     pub(crate) expired: usize,
+    /// The file that it is kept in step with; null where there is none.
+    pub(crate) file: Option<StatusOfFile>,
+}
+
+/// How it stands with the file that the list is kept in step with.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StatusOfFile {
+    /// Where it is.
+    #[schema(example = "/etc/fedgate/list/domains.toml")]
+    pub(crate) path: String,
+    /// How many entries it names.
+    pub(crate) entries: usize,
+    /// Entries of others who say something else than it; the first 20.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// How many there are.
+    pub(crate) conflict_count: usize,
+    /// Since when it is not kept in step with, if so.
+    pub(crate) failing_since: Option<String>,
+    /// Why.
+    pub(crate) cause: Option<String>,
+}
+
+/// A domain of which the list's file and the list say different things: the list counts.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Conflict {
+    #[schema(value_type = DomainText)]
+    pub(crate) domain: Domain,
+    /// Who wrote the entry.
+    pub(crate) by: String,
 }
 
 /// How it stands with DNS as a whole.

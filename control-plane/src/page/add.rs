@@ -121,7 +121,7 @@ pub(super) async fn look(
     let is_under_way = shown.as_ref().is_some_and(|it| it.ended.is_none());
     let query = [("domain", domain.to_string()), ("check", step.check)];
     Ok(html(&Look {
-        frame: if is_under_way { frame.again(2) } else { frame },
+        frame: if is_under_way { frame.again(2, &link("/page/add/look", &query)) } else { frame },
         is_listed: pages.api.list.entry(&domain).is_some(),
         next: link("/page/add/terms", &query),
         domain: domain.to_string(),
@@ -205,7 +205,8 @@ pub(super) async fn watch(
     let shown = shown(&pages.api, domain.clone()).await.ok();
     let has_come = shown.as_ref().is_some_and(|it| it.partner.last_request.is_some());
     let frame = frame(&pages, &visitor);
-    let frame = if has_come { frame.live() } else { frame.again(5) };
+    let here = link("/page/add/watch", &[("domain", domain.to_string())]);
+    let frame = if has_come { frame.live() } else { frame.again(5, &here) };
     Ok(html(&Watch { frame, domain: domain.to_string(), shown }))
 }
 

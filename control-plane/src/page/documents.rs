@@ -29,6 +29,7 @@ const ALL: &[(&str, &str)] = documents![
     "errors",
     "ha",
     "join",
+    "list-file",
     "monitoring",
     "nights",
     "page",

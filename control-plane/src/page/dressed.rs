@@ -89,3 +89,8 @@ fn shown(pages: &Pages, problem: &Problem, visitor: Option<&Visitor>) -> Respons
 pub(super) async fn nowhere() -> impl IntoResponse {
     Problem::new(Kind::NoSuchResource, NOWHERE)
 }
+
+/// A request that no page of ours makes.
+pub(super) async fn no_such_method() -> impl IntoResponse {
+    Problem::new(Kind::MethodNotAllowed, "this page does not know this method: nothing was done")
+}

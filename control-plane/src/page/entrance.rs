@@ -12,7 +12,7 @@ use axum::{Extension, Form};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::frame::{Frame, html, html_with};
+use super::frame::{AGAIN, Frame, html, html_with};
 use super::session::Visitor;
 use super::{Pages, origin};
 use crate::api::extract::read_whole;
@@ -35,10 +35,9 @@ pub(super) async fn enter(
     next: Next,
 ) -> Result<Response, Response> {
     let headers = request.headers();
-    // A page that is open is no use of the session.
-    let is_script = headers.contains_key(SCRIPT) || request.uri().path() == "/page/live";
+    let by_itself = comes_by_itself(&request);
     let cookies = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(visitor) = pages.sessions.find(cookies, is_script, Instant::now()) else {
+    let Some(visitor) = pages.sessions.find(cookies, by_itself, Instant::now()) else {
         return Err(outside(&request, None));
     };
     let is_reading = [Method::GET, Method::HEAD].contains(request.method());
@@ -64,6 +63,14 @@ pub(super) async fn enter(
     let mut response = next.run(request).await;
     response.extensions_mut().insert(visitor);
     Ok(response)
+}
+
+/// Whether it is an open page that asks, which is no use of the session: by the script, or by loading itself again.
+fn comes_by_itself(request: &Request) -> bool {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    request.headers().contains_key(SCRIPT)
+        || path == "/page/live"
+        || query.split('&').any(|it| it == AGAIN)
 }
 
 /// A form that our own page sent, in this session.
@@ -224,6 +231,23 @@ mod tests {
         ] {
             assert_eq!(inside(to), expected, "{to}");
         }
+    }
+
+    #[test]
+    fn only_an_open_page_comes_by_itself() {
+        for (uri, expected) in [
+            ("/page/", false),
+            ("/page/live", true),
+            ("/page/add/watch?domain=a.com", false),
+            ("/page/add/watch?domain=a.com&again=1", true),
+            ("/page/checks/7?again=1", true),
+            ("/page/partners?text=again=1", false),
+        ] {
+            let request = Request::builder().uri(uri).body(Body::empty()).unwrap();
+            assert_eq!(comes_by_itself(&request), expected, "{uri}");
+        }
+        let request = Request::builder().uri("/page/").header(SCRIPT, "1").body(Body::empty()).unwrap();
+        assert!(comes_by_itself(&request));
     }
 
     #[test]

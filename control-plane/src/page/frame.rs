@@ -13,6 +13,9 @@ use crate::plain;
 /// What stands for itself in a query (RFC 3986 §2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// In a query, of a page that loads itself again: no use of the session.
+pub(super) const AGAIN: &str = "again=1";
+
 /// Which part of the page it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
@@ -38,8 +41,8 @@ pub(super) struct Frame {
     pub(super) told: Option<Told>,
     /// Whether the script is to look for what is new.
     pub(super) live: bool,
-    /// After how many seconds it is to be loaded again where there is no script.
-    pub(super) again: Option<u32>,
+    /// After how many seconds it is to be loaded again, and from where if there is no script.
+    pub(super) again: Option<(u32, String)>,
     assets: [String; 3],
 }
 
@@ -60,7 +63,7 @@ impl Frame {
         section: Section,
         title: impl Into<String>,
     ) -> Self {
-        let told = if visitor.is_script { None } else { pages.sessions.told(visitor.key) };
+        let told = if visitor.by_itself { None } else { pages.sessions.told(visitor.key) };
         Self {
             section,
             name: Some(visitor.caller.0.to_string()),
@@ -91,9 +94,10 @@ impl Frame {
         Self { live: true, ..self }
     }
 
-    /// One that is to be loaded again soon, where there is no script.
-    pub(super) fn again(self, seconds: u32) -> Self {
-        Self { again: Some(seconds), live: true, ..self }
+    /// The page at this address, which is to be loaded again soon.
+    pub(super) fn again(self, seconds: u32, to: &str) -> Self {
+        let mark = if to.contains('?') { '&' } else { '?' };
+        Self { again: Some((seconds, format!("{to}{mark}{AGAIN}"))), live: true, ..self }
     }
 
     pub(super) fn style(&self) -> &str {

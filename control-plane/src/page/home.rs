@@ -88,6 +88,7 @@ fn finding(it: &StatusFinding) -> Finding {
             (link("/page/partners", &[("state", "discovery-failing".to_owned())]), "Who fails")
         }
         ("token-ends" | "token-ended", true) => ("/page/tokens".to_owned(), "Make another one"),
+        ("list-file-unusable", true) => ("/page/list".to_owned(), "See the list"),
         ("brig-drift", true) => ("#brig".to_owned(), "See the drift"),
         ("no-envoy" | "envoy-silent" | "envoy-behind", true) => ("#envoys".to_owned(), "See the Envoys"),
         ("strategy", true) => ("/page/list".to_owned(), "See the strategy"),

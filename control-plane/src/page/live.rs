@@ -1,5 +1,5 @@
-//! Says that something has changed, and no more: the script then fetches the page that is open. One task looks, once a
-//! second, for all who watch; and how it stands is gathered once for all who ask at the same time.
+//! Says that something has changed, and no more: the script then fetches the page that is open. One task looks for all
+//! who watch, the less often the more they are; and how it stands is gathered once for all who ask at the same time.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +13,6 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
 use tokio::sync::{Mutex, watch};
-use tokio::time::MissedTickBehavior;
 
 use super::Pages;
 use super::session::Visitor;
@@ -22,8 +21,10 @@ use crate::api::{Api, status};
 use crate::brig::Brig;
 use crate::contract::StatusBody;
 
-/// From one look to the next.
+/// From one look to the next at least, and for each page that is open: each fetches itself anew when told, and all of
+/// them together are not to be a load.
 const LOOK: Duration = Duration::from_secs(1);
+const EACH: Duration = Duration::from_millis(100);
 /// For how long what was gathered may be shown, where nothing has changed since; and where the list has not.
 const FRESH: Duration = Duration::from_secs(10);
 const RECENT: Duration = Duration::from_secs(3);
@@ -71,15 +72,14 @@ impl Live {
     }
 
     async fn look(self, api: Api, mut stopped: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = 0;
         loop {
+            let open = u32::try_from(self.0.revision.receiver_count()).unwrap_or(u32::MAX);
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(LOOK.max(EACH.saturating_mul(open))) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
-            if self.0.revision.receiver_count() > 0 {
+            if open > 0 {
                 let mark = self.mark(&api);
                 if mark != before {
                     before = mark;

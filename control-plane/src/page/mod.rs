@@ -106,6 +106,7 @@ pub(crate) fn router(api: &Api, tester: Option<Tester>, stopped: watch::Receiver
         .route("/page/assets/{name}", get(assets::asset))
         .layer(within);
     let below = screens.merge(open);
+    let below = below.method_not_allowed_fallback(dressed::no_such_method);
     let below = below.layer(from_fn_with_state(pages.clone(), dressed::dress)).with_state(pages);
     Router::new()
         .route("/", get(async || Redirect::to("/page/")))

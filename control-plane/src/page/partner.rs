@@ -5,6 +5,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use fedgate_allow_list::Owner;
 use fedgate_policy::{Outcome, Verdict};
 
 use super::chart::Chart;
@@ -66,7 +67,7 @@ pub(super) async fn partner(
         state: partners::state(&partner),
         verdict: shown.as_ref().and_then(|it| it.verdict.as_ref()).map(said),
         terms: entry.map(terms).unwrap_or_default(),
-        chart: Chart::of(partner.seen.as_ref(), partner.now),
+        chart: Chart::of(partner.seen.as_deref(), partner.now),
         records,
         domain: domain.to_string(),
         shown,
@@ -132,6 +133,11 @@ impl Screen {
 
     fn entry(&self) -> Option<&ListedDomain> {
         self.shown.as_ref()?.entry.as_ref()
+    }
+
+    /// Whether the list's file alone changes its entry.
+    fn is_of_file(&self) -> bool {
+        self.entry().is_some_and(|it| it.owner == Owner::File)
     }
 
     /// Whether an entry blocks it.

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use fedgate_allow_list::Entry;
+use fedgate_allow_list::{Entry, Owner};
 use fedgate_policy::Domain;
 use serde::Deserialize;
 
@@ -68,6 +68,7 @@ struct Row {
     told: PartnerInList,
     state: String,
     note: String,
+    is_of_file: bool,
 }
 
 /// The screen.
@@ -85,10 +86,11 @@ pub(super) async fn partners(
     let mut rows = Vec::new();
     for domain in found.iter().skip(first).take(ROWS) {
         let entry = pages.api.list.entry(domain);
+        let is_of_file = entry.as_ref().is_some_and(|entry| entry.owner() == Owner::File);
         let note = entry.as_ref().map(|entry| entry.terms.note.clone()).unwrap_or_default();
         let partner = Partner::of(&pages.api, domain.clone(), entry).await;
         let state = state(&partner).to_owned();
-        rows.push(Row { told: partner.told(), state, note });
+        rows.push(Row { told: partner.told(), state, note, is_of_file });
     }
     let to = |number: usize| wanted.link(&wanted.state, Some(number));
     Ok(html(&Partners {
@@ -139,7 +141,7 @@ async fn find(api: &Api, wanted: &Wanted) -> Vec<Domain> {
             let state = state(&partner);
             if wanted.state.is_empty() || wanted.state == state {
                 let rank = PARTNER_STATES.iter().position(|it| *it == state);
-                let last = partner.seen.as_ref().and_then(Seen::last).map(Reverse);
+                let last = partner.seen.as_deref().and_then(Seen::last).map(Reverse);
                 found.push((partner.domain, rank.unwrap_or(PARTNER_STATES.len()), last));
             }
         }

@@ -51,8 +51,8 @@ pub(super) struct Visitor {
     pub(super) key: Key,
     pub(super) caller: Caller,
     pub(super) seal: Arc<str>,
-    /// Whether it is the script that asks, and nobody in person.
-    pub(super) is_script: bool,
+    /// Whether nobody in person asks: the script does, or a page that loads itself again.
+    pub(super) by_itself: bool,
 }
 
 // === impl Sessions ===
@@ -78,7 +78,7 @@ impl Sessions {
     }
 
     /// The one that the browser shows.
-    pub(super) fn find(&self, cookies: &str, is_script: bool, now: Instant) -> Option<Visitor> {
+    pub(super) fn find(&self, cookies: &str, by_itself: bool, now: Instant) -> Option<Visitor> {
         let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
         let key = pairs.find(|(name, _)| *name == self.name()).map(|(_, text)| Key::of(text))?;
         let mut all = lock(&self.all);
@@ -87,11 +87,11 @@ impl Sessions {
             all.remove(&key);
             return None;
         }
-        if !is_script {
+        if !by_itself {
             session.used = now;
         }
         let (caller, seal) = (session.caller.clone(), session.seal.clone());
-        Some(Visitor { key, caller, seal, is_script })
+        Some(Visitor { key, caller, seal, by_itself })
     }
 
     /// Whether it lasts still, without use of it.
@@ -158,7 +158,7 @@ mod tests {
     fn a_session_ends_by_itself_when_nobody_uses_it_and_after_a_working_day() {
         let (sessions, start) = (Sessions::new(false), Instant::now());
         let cookie = sessions.begin(Caller::named("alice"), start).unwrap();
-        let find = |after, is_script| sessions.find(shown(&cookie), is_script, start + after).is_some();
+        let find = |after, by_itself| sessions.find(shown(&cookie), by_itself, start + after).is_some();
         let minute = Duration::from_secs(60);
         assert!(find(29 * minute, false) && find(58 * minute, true) && !find(60 * minute, true));
         let cookie = sessions.begin(Caller::named("alice"), start).unwrap();

@@ -23,8 +23,9 @@ const SLACK: usize = 200;
 /// All of it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    partners: HashMap<Domain, Seen>,
-    strangers: HashMap<Domain, Seen>,
+    /// Shared with whoever looks, so that looking at many costs no copies.
+    partners: HashMap<Domain, Arc<Seen>>,
+    strangers: HashMap<Domain, Arc<Seen>>,
     /// Requests and calls that found no place.
     pub(super) others: u64,
     /// Of all domains.
@@ -64,8 +65,8 @@ impl Ledger {
         *total = total.saturating_add(event.count.into());
         let of = if is_listed { &mut self.partners } else { &mut self.strangers };
         match of.get_mut(&event.domain) {
-            Some(seen) => seen.take(event, side),
-            None => of.entry(event.domain.clone()).or_default().take(event, side),
+            Some(seen) => Arc::make_mut(seen).take(event, side),
+            None => Arc::make_mut(of.entry(event.domain.clone()).or_default()).take(event, side),
         }
         if self.strangers.len() >= STRANGERS.saturating_add(SLACK) {
             self.thin_out();
@@ -82,17 +83,17 @@ impl Ledger {
     }
 
     /// What was seen of a domain.
-    pub(super) fn of(&self, domain: &Domain) -> Option<&Seen> {
+    pub(super) fn of(&self, domain: &Domain) -> Option<&Arc<Seen>> {
         self.partners.get(domain).or_else(|| self.strangers.get(domain))
     }
 
     /// All that were seen.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Domain, &Seen)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Domain, &Arc<Seen>)> {
         self.partners.iter().chain(&self.strangers)
     }
 
     /// Those that are not listed.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = (&Domain, &Seen)> {
+    pub(super) fn strangers(&self) -> impl Iterator<Item = (&Domain, &Arc<Seen>)> {
         self.strangers.iter()
     }
 

@@ -114,12 +114,12 @@ impl Partners {
     }
 
     /// What was seen of a domain, listed or not.
-    pub(crate) fn seen(&self, domain: &Domain) -> Option<Seen> {
+    pub(crate) fn seen(&self, domain: &Domain) -> Option<Arc<Seen>> {
         lock(&self.told).ledger.of(domain).cloned()
     }
 
     /// What was seen of domains that are not listed, those that came last first.
-    pub(crate) fn strangers(&self) -> Vec<(Domain, Seen)> {
+    pub(crate) fn strangers(&self) -> Vec<(Domain, Arc<Seen>)> {
         let all = lock(&self.told);
         let mut strangers: Vec<_> =
             all.ledger.strangers().map(|(domain, seen)| (domain.clone(), seen.clone())).collect();
@@ -137,7 +137,7 @@ impl Partners {
     pub(crate) fn refusals(&self) -> Vec<(Domain, Side, Label, End)> {
         let all = lock(&self.told);
         let is_refusal = |label: &Label| [Sense::Refused, Sense::RefusesUs].contains(&label.sense());
-        let of = |(domain, seen): (&Domain, &Seen)| {
+        let of = |(domain, seen): (&Domain, &Arc<Seen>)| {
             let ends = seen.ends.iter().filter(|((_, label), _)| is_refusal(label));
             let domain = domain.clone();
             let ends: Vec<_> =

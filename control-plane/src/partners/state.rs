@@ -152,7 +152,7 @@ mod tests {
             let side = if way == "<" { Side::Ingress } else { Side::Egress };
             ledger.take(event("a.com", label, 1, at(second)), side, true);
         }
-        let seen = ledger.of(&"a.com".parse().unwrap());
+        let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
         let judged = judge(lookups, seen, listed.map(at));
         (judged.state, judged.trouble.map(|trouble| trouble.label.name()))
     }
@@ -213,7 +213,7 @@ mod tests {
         ] {
             ledger.take(event("a.com", label, 1, at(second)), Side::Ingress, true);
         }
-        let seen = ledger.of(&"a.com".parse().unwrap());
+        let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
         let trouble = judge(Lookups::Ok, seen, None).trouble.unwrap();
         assert_eq!((trouble.since, trouble.end.last, trouble.end.count), (at(7), at(9), 3));
     }

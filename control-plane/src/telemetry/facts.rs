@@ -46,6 +46,17 @@ pub(crate) struct Facts {
     pub(crate) partners: Partners,
     /// Where it is configured.
     pub(crate) brig: Option<Brig>,
+    /// Where there is one.
+    pub(crate) list_file: Option<ListFile>,
+}
+
+/// How it stands with the file that the list is kept in step with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListFile {
+    /// Whether it can be used.
+    pub(crate) is_up: bool,
+    /// Entries of others who say something else.
+    pub(crate) conflicts: usize,
 }
 
 /// How it stands with brig.
@@ -167,6 +178,9 @@ impl Collector for Facts {
         self.xds.encode(&mut page)?;
         self.doors(&mut page)?;
         self.partners.encode(&mut page)?;
+        if let Some(file) = &self.list_file {
+            file.encode(&mut page)?;
+        }
         self.brig.as_ref().map_or(Ok(()), |brig| brig.encode(&mut page))
     }
 }
@@ -236,6 +250,16 @@ impl Xds {
         page.one("xds_streams", "Envoys that are connected", whole(self.streams))?;
         page.one("xds_clusters", "Domains that some Envoy has asked for", whole(self.clusters))?;
         page.counter("xds_rejections", "Resources that an Envoy would not have", self.rejected)
+    }
+}
+
+// === impl ListFile ===
+
+impl ListFile {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.one("list_file_up", "1 if the list is kept in step with its file, else 0", self.is_up)?;
+        let help = "Domains of the list's file that somebody else has listed otherwise";
+        page.one("list_file_conflicts", help, whole(self.conflicts))
     }
 }
 

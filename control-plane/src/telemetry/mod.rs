@@ -18,7 +18,7 @@ use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
 pub(crate) use events::{Kind, Lookup, Operation, Telemetry};
-pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, Xds};
+pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, ListFile, Xds};
 pub(crate) use partners::Partners;
 
 /// How the page is written.

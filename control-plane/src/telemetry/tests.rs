@@ -32,6 +32,7 @@ fn facts(brig: Option<Brig>, dns_failing: Option<SystemTime>) -> Facts {
             feed_age: Some(9),
         },
         brig,
+        list_file: Some(ListFile { is_up: false, conflicts: 2 }),
     }
 }
 

@@ -64,7 +64,8 @@
     if (body.dataset.again && due === null) due = setTimeout(look, 1000 * Number(body.dataset.again));
   };
   const soon = () => {
-    if (due === null) due = setTimeout(look, Math.max(0, last + PAUSE - Date.now()) * (0.8 + Math.random() * 0.4));
+    // Not all at once, who are told at once.
+    if (due === null) due = setTimeout(look, Math.max(0, last + PAUSE - Date.now()) + Math.random() * 2000);
   };
   const start = () => {
     if (source) return;

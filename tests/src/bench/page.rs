@@ -27,9 +27,10 @@ const PARTNERS: usize = 10_000;
 const TIMES: usize = 40;
 /// Pages that are open, and for how long that is watched.
 const OPEN: u32 = 200;
-const WATCHED: Duration = Duration::from_secs(30);
-/// From one look of an open page to the next, at least: as its script does it, by chance up to a fifth more or less.
+const WATCHED: Duration = Duration::from_secs(60);
+/// From one look of an open page to the next at least, and what chance adds: as its script does it.
 const PAUSE: Duration = Duration::from_secs(10);
+const CHANCE: Duration = Duration::from_secs(2);
 
 const SCREENS: [(&str, &str); 11] = [
     ("home", "/page/"),
@@ -108,7 +109,7 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
             });
         }
         // Until all have looked once.
-        tokio::time::sleep(PAUSE * 2).await;
+        tokio::time::sleep(PAUSE * 3).await;
         looks.set(0);
         used(&site, process).await
     })?;
@@ -159,7 +160,7 @@ async fn watch(at: SocketAddr, cookie: &str, n: u32, looks: &Cell<usize>) -> Res
             return Err(failed("the stream has ended".to_owned()));
         }
         if line.starts_with("data:") {
-            let due = last + PAUSE.mul_f64(0.8 + 0.4 * spread);
+            let due = Instant::now().max(last + PAUSE) + CHANCE.mul_f64(spread);
             tokio::time::sleep_until(due.into()).await;
             last = Instant::now();
             browser.get("/page/").await?;

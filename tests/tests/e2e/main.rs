@@ -36,6 +36,7 @@ mod ha;
 mod keys;
 mod life_cycle;
 mod line;
+mod list_file;
 mod listener;
 mod lobby;
 mod log_lines;

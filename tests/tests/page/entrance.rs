@@ -162,3 +162,23 @@ fn every_answer_of_the_page_has_what_keeps_it_safe() {
     assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Strict"), "{cookie}");
     assert!(cookie.contains("; Path=/page") && !cookie.contains("Secure"), "{cookie}");
 }
+
+#[test]
+fn what_no_page_of_ours_asks_for_is_told_as_a_page() {
+    let site = Site::start(&[]);
+    for (method, path, status) in
+        [("DELETE", "/page/login", 405), ("PUT", "/page/assets/x", 405), ("GET", "/page/assets/x", 404)]
+    {
+        let url = format!("{}{path}", site.control_plane.url());
+        let request = ureq::http::Request::builder().method(method).uri(url).body(()).unwrap();
+        let answer = http().run(request).unwrap();
+        let header = |name: &str| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+        assert!(header("content-type").starts_with("text/html"), "{method} {path}");
+        assert!(header("content-security-policy").starts_with("default-src 'none'"), "{method} {path}");
+    }
+    let tab = site.tab(ADMIN_TOKEN, true);
+    let asked = "fetch('/page/partners', {method: 'DELETE'}).then(it => it.text())";
+    let text = tab.ask(asked);
+    assert!(text.as_str().unwrap().contains("this page does not know this method"), "{text}");
+}

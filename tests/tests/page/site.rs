@@ -1,5 +1,6 @@
 //! A control plane with its DNS, and reports as filters send them.
 
+use std::path::Path;
 use std::process::Command;
 
 use fedgate_tests::address::Address;
@@ -34,11 +35,16 @@ pub(super) const READERS: [(&str, &str, bool); 4] = [
 impl Site {
     /// With these records in DNS.
     pub(super) fn start(records: &[&str]) -> Self {
+        Self::configured(records, |_| String::new())
+    }
+
+    /// And with these sections more in the configuration, made in this folder.
+    pub(super) fn configured(records: &[&str], sections: impl FnOnce(&Path) -> String) -> Self {
         let address = Address::claim();
         let dir = tempfile::Builder::new().prefix("fedgate-page-").tempdir().expect("a folder");
         let dns = Bind::start(address.dns(), dir.path(), records);
-        let private = "allow_private_addresses = true\n";
-        let control_plane = ControlPlane::start(address.ip(), dir.path(), dns.address(), private);
+        let lines = format!("allow_private_addresses = true\n{}", sections(dir.path()));
+        let control_plane = ControlPlane::start(address.ip(), dir.path(), dns.address(), &lines);
         Self { control_plane, chromium: shared(), _dns: dns, _dir: dir, _address: address }
     }
 

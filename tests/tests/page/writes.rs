@@ -300,3 +300,27 @@ fn what_is_explained_and_checked_can_be_linked() {
         other.assert_clean();
     }
 }
+
+#[test]
+fn an_entry_of_the_lists_file_is_shown_as_such_and_changed_there_alone() {
+    let site = Site::configured(&[], |dir| {
+        let file = dir.join("domains.toml");
+        std::fs::write(&file, "[[domains]]\ndomain = \"a.com\"\nnote = \"ours\"\n").unwrap();
+        format!("[list]\nfile = {file:?}\n")
+    });
+    site.control_plane.add(&["b.com"]);
+    let tab = site.admin(true);
+    tab.go("/page/partners");
+    tab.assert_reads("of the file");
+    tab.go("/page/list");
+    tab.assert_reads("owns 1 entries");
+    tab.go("/page/partners/b.com");
+    tab.assert_reads("Edit the entry");
+    tab.go("/page/partners/a.com");
+    tab.assert_reads("The list's file owns this entry");
+    assert!(!tab.text().contains("Edit the entry"), "{}", tab.text());
+    // Whoever goes there all the same is told, and nothing is done.
+    tab.go("/page/partners/a.com/remove");
+    tab.assert_reads("change it there");
+    assert_eq!(site.api("GET", "domains/a.com", None).1["note"], "ours");
+}

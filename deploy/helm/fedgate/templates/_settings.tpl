@@ -32,6 +32,9 @@
 {{- end }}
 - {name: FEDGATE_DISCOVERY_DNSSEC, value: {{ $settings.discovery.dnssec | quote }}}
 - {name: FEDGATE_DISCOVERY_ALLOW_PRIVATE_ADDRESSES, value: {{ $settings.discovery.allowPrivateAddresses | quote }}}
+{{- if $settings.listFile.enabled }}
+- {name: FEDGATE_LIST_FILE, value: /etc/fedgate/list/domains.toml}
+{{- end }}
 {{- with $settings.brig.url }}
 - {name: FEDGATE_BRIG_URL, value: {{ . | quote }}}
 - {name: FEDGATE_BRIG_MODE, value: {{ $settings.brig.mode }}}

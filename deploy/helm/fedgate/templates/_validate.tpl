@@ -11,6 +11,14 @@
 {{- if and (eq .Values.controlPlane.store "etcd") (not .Values.controlPlane.etcd.endpoints) -}}
 {{- fail "controlPlane.store is etcd, and controlPlane.etcd.endpoints names no member" -}}
 {{- end -}}
+{{- with .Values.controlPlane.listFile -}}
+{{- if and .entries .configMap -}}
+{{- fail "the list has one file: leave either controlPlane.listFile.entries empty, or controlPlane.listFile.configMap" -}}
+{{- end -}}
+{{- if and .entries (not .enabled) -}}
+{{- fail "controlPlane.listFile.entries are put on the list only where controlPlane.listFile.enabled=true" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.controlPlane.tls (not $own) -}}
 {{- fail "controlPlane.tls is for the mode envoy: a gateway does not have the authority of the control plane's certificate" -}}
 {{- end -}}

@@ -1,0 +1,86 @@
+//! HTTP/1.1 on connections that are kept, one call at a time on each.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use fedgate_tests::http2::{Answer, CallError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The connections to one server that nobody uses at the moment.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    server: SocketAddr,
+    /// The longest idle first, so that all are in use: one that idles may be closed just as a call is sent.
+    idle: Mutex<VecDeque<TcpStream>>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        Self { server, idle: Mutex::default() }
+    }
+
+    /// Posts `{}`, on an idle connection where there is one. Nothing is sent twice.
+    pub(crate) async fn post(&self, path: &str) -> Result<Answer, CallError> {
+        let mut stream = match self.idle() {
+            Some(stream) => stream,
+            None => TcpStream::connect(self.server).await.map_err(failed)?,
+        };
+        let request =
+            format!("POST {path} HTTP/1.1\r\nhost: federator\r\ncontent-length: 2\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await.map_err(failed)?;
+        let answer = read(&mut stream).await?;
+        if answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {
+            self.idle.lock().expect("no holder panics").push_back(stream);
+        }
+        Ok(answer)
+    }
+
+    /// One that the server has not closed, as far as we have heard.
+    fn idle(&self) -> Option<TcpStream> {
+        loop {
+            let stream = self.idle.lock().expect("no holder panics").pop_front()?;
+            if stream.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                return Some(stream);
+            }
+        }
+    }
+}
+
+/// Reads one answer whose length is told.
+async fn read(stream: &mut TcpStream) -> Result<Answer, CallError> {
+    let mut read = vec![];
+    loop {
+        if let Some((mut answer, head)) = parse(&read)? {
+            let length = answer.header("content-length").and_then(|value| value.parse().ok());
+            let length: usize = length.ok_or_else(|| failed("an answer of no length"))?;
+            if let Some(body) = read.get(head..head + length) {
+                answer.body = body.to_vec();
+                return Ok(answer);
+            }
+        }
+        if stream.read_buf(&mut read).await.map_err(failed)? == 0 {
+            return Err(failed("the connection ended before the answer"));
+        }
+    }
+}
+
+fn parse(read: &[u8]) -> Result<Option<(Answer, usize)>, CallError> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = response.parse(read).map_err(failed)? else {
+        return Ok(None);
+    };
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = response.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value)));
+    let (status, headers) = (response.code.unwrap_or_default(), headers.collect());
+    Ok(Some((Answer { status, headers, body: vec![] }, head)))
+}
+
+pub(crate) fn failed(error: impl std::fmt::Display) -> CallError {
+    CallError(error.to_string())
+}
