@@ -162,7 +162,7 @@ impl Config {
         let brig = brig::read(&mut settings, &mut file, &mut reader);
         let egress = egress::read(&mut settings, &mut file, &mut reader);
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
-        let list_file = reader.list_file(either(&mut settings.list_file, &mut file.list_file));
+        let list_file = reader.list_file(either(&mut settings.list_file, &mut file.kept_in));
         let page = page::read(&mut settings, &mut file, &mut reader);
         let otlp_endpoint = telemetry::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.

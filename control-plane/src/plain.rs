@@ -45,8 +45,7 @@ pub(crate) fn json(json: &str) -> String {
 
 /// A page with every character that is not seen as `\\u{202e}`, but for line feeds, which stand between its parts.
 pub(crate) fn page(text: String) -> String {
-    // As nearly all are.
-    if text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)) {
+    if !text.chars().any(|c| c != '\n' && is_unseen(c)) {
         return text;
     }
     let mut plain = String::with_capacity(text.len());
@@ -74,7 +73,8 @@ pub(crate) fn toml(json: &str) -> String {
 /// Whether a reader sees nothing of this character, or cannot tell it from a space.
 fn is_unseen(c: char) -> bool {
     match c {
-        ' ' | '"' | '\'' | '\\' => false,
+        // As nearly all are.
+        ' '..='~' => false,
         // Marks that change no glyph, fillers, and what chooses among the forms of a glyph: letters or marks
         // to Unicode, and nothing to the eye.
         '\u{34f}'

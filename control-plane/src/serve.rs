@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -91,9 +92,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let telemetry = Telemetry::default();
     let (place, told) = (config.store.clone(), telemetry.clone());
     let (store, identity, list) = blocking(move || open(&place, told)).await??;
-    let following = list.clone();
-    let follower = tokio::spawn(async move { following.follow_store().await });
-    let list_file = config.list_file.clone().map(|path| ListFile::new(path, list.clone()));
+    let follower = tokio::spawn(follow_store(list.clone()));
     let tokens = Tokens::new(&config.tokens, &list).map_err(ConfigErrors::all)?;
     let issuer = Issuer::new(tokens.clone(), list.clone());
     let file = config.bootstrap_token_file.as_deref();
@@ -113,12 +112,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
 
-    if let Some(file) = &list_file {
-        file.look(true).await;
-    }
+    let list_file = keep_file(config.list_file.clone(), &list).await;
     let (stopping, stopped) = watch::channel(false);
-    let resolve = judge.observe(discovery);
-    let egress = config.egress.clone();
+    let (resolve, egress) = (judge.observe(discovery), config.egress.clone());
     let partners = Partners::new(list.clone());
     let streams = partners.streams.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
@@ -155,24 +151,22 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     .into_iter()
     .chain(wire)
     .map(|(listener, socket, router)| {
-        let tls = certificates.of(listener);
+        let (tls, crowd) = (certificates.of(listener), crowds.of(listener).clone());
         if let Some(tls) = tls {
             tokio::spawn(tls.clone().follow(listener));
         }
-        let crowd = crowds.of(listener).clone();
         listener::serve(listener, socket, tls, router, crowd, stopped.clone())
     });
     let serving: Vec<_> = serving.collect();
-    let keeping_step = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
-    let keeping_file = list_file.map(|file| tokio::spawn(file.run()));
+    let brig = in_step.map(|brig| tokio::spawn(async move { brig.run().await }));
+    let keeping = [brig, list_file.map(|file| tokio::spawn(file.run()))];
     let signal = reload.until_stopped(&mut signals).await;
     tracing::info!(signal, "stopping");
     // First this, so that a filter that waits is not only answered, but also let go.
     stopping.send_replace(true);
     judge.end_waiting();
     listener::drain(serving).await;
-    keeping_step.inspect(JoinHandle::abort);
-    keeping_file.inspect(JoinHandle::abort);
+    keeping.iter().flatten().for_each(JoinHandle::abort);
     refresher.abort();
     listener.inspect(JoinHandle::abort);
     memory.end();
@@ -193,6 +187,11 @@ fn open(place: &StorePlace, telemetry: Telemetry) -> Result<(Backend, String, Al
     let keep = Measured::new(keep, telemetry);
     let list = AllowList::open(Box::new(keep), SystemTime::now())?;
     Ok((store, identity, list))
+}
+
+/// Takes in what others write to the store.
+async fn follow_store(list: AllowList) {
+    list.follow_store().await;
 }
 
 /// Takes in what was found earlier; and what other control planes of the store find, from then on.
@@ -275,6 +274,13 @@ fn remember(
     };
     list.follow(|_| (), forget);
     memory
+}
+
+/// The list and its file, where it has one, from now on.
+async fn keep_file(path: Option<PathBuf>, list: &AllowList) -> Option<ListFile> {
+    let file = ListFile::new(path?, list.clone());
+    file.look(true).await;
+    Some(file)
 }
 
 /// Our list and brig's, from now on; the rows that we wrote are known from `store`.

@@ -45,7 +45,8 @@ pub(super) struct File {
     pub(super) bootstrap_token: Option<String>,
     pub(super) audit_max_age: Option<String>,
     pub(super) audit_max_records: Option<String>,
-    pub(super) list_file: Option<String>,
+    /// `file` of the section `[list]`.
+    pub(super) kept_in: Option<String>,
     pub(super) page: Page,
     pub(super) require_match: Option<String>,
     pub(super) log_format: Option<String>,
@@ -139,7 +140,7 @@ impl File {
             bootstrap_token: api.string("bootstrap_token_file", errors),
             audit_max_age: audit.string("max_age", errors),
             audit_max_records: audit.number("max_records", errors),
-            list_file: list.string("file", errors),
+            kept_in: list.string("file", errors),
             page: Page {
                 enabled: page.boolean("enabled", errors),
                 own_domain: page.string("own_domain", errors),

@@ -206,12 +206,17 @@ pub(super) fn start(pages: &Pages, domain: Domain, by: Arc<str>) -> Result<Strin
     tokio::spawn(async move {
         // It is never closed.
         let Ok(_place) = room.acquire().await else { return };
-        let run = tester.run(&job);
-        let ended = tokio::time::timeout(WHOLE, run).await;
+        let running = job.clone();
+        let run = async move { tokio::time::timeout(WHOLE, tester.run(&running)).await };
+        // A task of its own, so that a check ends however it ends.
+        let ended = match tokio::spawn(run).await {
+            Ok(Ok(())) => "",
+            Ok(Err(_)) => "it took too long: the rest was not looked at",
+            Err(_) => "it broke off, and the log says why: the rest was not looked at",
+        };
         let mut state = job.state();
         state.now = None;
-        state.ended =
-            Some(if ended.is_ok() { "" } else { "it took too long: the rest was not looked at" });
+        state.ended = Some(ended);
     });
     Ok(id)
 }

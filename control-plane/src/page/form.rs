@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedgate_allow_list::terms::{Action, Change, Mode, Proof, Restriction, SearchPolicy};
+use fedgate_allow_list::terms::{Change, Restriction};
 use fedgate_allow_list::{Condition, Moment, Terms};
 use fedgate_policy::HostName;
 use serde::Deserialize;
@@ -112,24 +112,26 @@ impl Form {
         }
         let restriction = match &*self.restriction {
             "restrict_by_team" => Restriction::RestrictByTeam(teams),
-            _ if !teams.is_empty() => {
+            "" if teams.is_empty() => before.restriction.clone(),
+            "allow_all" if teams.is_empty() => Restriction::AllowAll,
+            "" | "allow_all" => {
                 let text =
                     "teams are named, and all are chosen: choose \u{2018}only these teams\u{2019}";
                 bad("restriction", "Their teams", text.to_owned());
                 Restriction::AllowAll
             }
-            _ => Restriction::AllowAll,
+            other => {
+                bad("restriction", "Their teams", unknown(other));
+                Restriction::AllowAll
+            }
         };
-        let asked = Terms {
-            action: word(&self.action).unwrap_or(Action::Allow),
-            note,
-            expires_at,
-            pinned_hosts,
-            dnssec: word(&self.dnssec).unwrap_or(Proof::Inherit),
-            mode: word(&self.mode).unwrap_or(Mode::Enforce),
-            search_policy: word(&self.search_policy).unwrap_or(SearchPolicy::ExactHandleSearch),
-            restriction,
-        };
+        let action = word("action", "Action", &self.action, before.action, &mut bad);
+        let dnssec = word("dnssec", "DNSSEC", &self.dnssec, before.dnssec, &mut bad);
+        let mode = word("mode", "Mode", &self.mode, before.mode, &mut bad);
+        let of = &self.search_policy;
+        let search_policy = word("search_policy", "Whom they find", of, before.search_policy, &mut bad);
+        let asked =
+            Terms { action, note, expires_at, pinned_hosts, dnssec, mode, search_policy, restriction };
         if let Err(error) = asked.check() {
             use fedgate_allow_list::TermsError;
             let (member, name) = match error {
@@ -181,8 +183,25 @@ fn choices<const N: usize>(chosen: &str, all: [(&'static str, &'static str); N])
     })
 }
 
-fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_value(Value::String(text.to_owned())).ok()
+/// A choice. What a form leaves out stays as it was; what there is not is never taken for something else.
+fn word<T: DeserializeOwned>(
+    member: &'static str,
+    name: &'static str,
+    text: &str,
+    before: T,
+    bad: &mut impl FnMut(&'static str, &'static str, String),
+) -> T {
+    if text.is_empty() {
+        return before;
+    }
+    serde_json::from_value(Value::String(text.to_owned())).unwrap_or_else(|_| {
+        bad(member, name, unknown(text));
+        before
+    })
+}
+
+fn unknown(text: &str) -> String {
+    format!("'{text}' is none of the choices")
 }
 
 fn lines<T: ToString>(items: &BTreeSet<T>) -> String {
@@ -241,6 +260,27 @@ mod tests {
         let wrong = form.read(&Terms::default()).unwrap_err();
         let members: Vec<_> = wrong.iter().map(|it| it.member).collect();
         assert_eq!(members, ["expires_at", "pinned_hosts", "teams", "note"]);
+    }
+
+    #[test]
+    fn what_a_form_leaves_out_stays_and_what_there_is_not_is_refused() {
+        let json = r#"{"action":"block","dnssec":"require","search_policy":"no_search",
+            "restriction":{"tag":"restrict_by_team","value":[]}}"#;
+        let before: Terms = serde_json::from_str(json).unwrap();
+        let change = Form::default().read(&before).unwrap();
+        assert_eq!(before.clone().with(change), before);
+        let x = || "x".to_owned();
+        let form = Form {
+            action: x(),
+            dnssec: x(),
+            mode: x(),
+            search_policy: x(),
+            restriction: x(),
+            ..Form::default()
+        };
+        let wrong = form.read(&before).unwrap_err();
+        let members: Vec<_> = wrong.iter().map(|it| it.member).collect();
+        assert_eq!(members, ["restriction", "action", "dnssec", "mode", "search_policy"]);
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub(super) async fn apply(
     }
 }
 
+/// Problems that are mended in the text.
+const OF_THE_TEXT: [Kind; 3] = [Kind::Conflict, Kind::OwnedByFile, Kind::UnprocessableContent];
 const OPEN: &str = "this text sets the strategy allowAll, which is set by itself: take that line out, and import the rest";
 
 async fn previewed(
@@ -135,7 +137,7 @@ async fn previewed(
     let when = When::demanding(Condition::None);
     let (outcome, revision) = match put_many(&pages.api, wanted, prune, true, when, author).await {
         Ok(foreseen) => foreseen,
-        Err(problem) if [Kind::Conflict, Kind::UnprocessableContent].contains(&problem.kind()) => {
+        Err(problem) if OF_THE_TEXT.contains(&problem.kind()) => {
             return Ok(wrong(pages, visitor, text, prune, vec![problem.detail().to_owned()]));
         }
         Err(problem) => return Err(problem),

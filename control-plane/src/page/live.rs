@@ -24,7 +24,7 @@ use crate::contract::StatusBody;
 /// From one look to the next at least, and for each page that is open: each fetches itself anew when told, and all of
 /// them together are not to be a load.
 const LOOK: Duration = Duration::from_secs(1);
-const EACH: Duration = Duration::from_millis(100);
+const EACH: Duration = Duration::from_millis(200);
 /// For how long what was gathered may be shown, where nothing has changed since; and where the list has not.
 const FRESH: Duration = Duration::from_secs(10);
 const RECENT: Duration = Duration::from_secs(3);

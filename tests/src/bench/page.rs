@@ -27,7 +27,7 @@ const PARTNERS: usize = 10_000;
 const TIMES: usize = 40;
 /// Pages that are open, and for how long that is watched.
 const OPEN: u32 = 200;
-const WATCHED: Duration = Duration::from_secs(60);
+const WATCHED: Duration = Duration::from_secs(80);
 /// From one look of an open page to the next at least, and what chance adds: as its script does it.
 const PAUSE: Duration = Duration::from_secs(10);
 const CHANCE: Duration = Duration::from_secs(2);
@@ -109,7 +109,7 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
             });
         }
         // Until all have looked once.
-        tokio::time::sleep(PAUSE * 3).await;
+        tokio::time::sleep(PAUSE * 5).await;
         looks.set(0);
         used(&site, process).await
     })?;

@@ -22,7 +22,7 @@ impl Site {
     fn start(names: &[&str], store: Store) -> Self {
         let (address, dir) = (Address::claim(), tempfile::tempdir().unwrap());
         write(&file(dir.path()), &entries(names));
-        let lines = format!("[list]\nfile = {:?}", file(dir.path()));
+        let lines = format!("[list]\nfile = \"{}\"", file(dir.path()).display());
         let (ip, dns) = (address.ip(), [address.dns()]);
         let control_plane = ControlPlane::with_store(&[], ip, dir.path(), &dns, &lines, store);
         Self { control_plane, _address: address, dir }
@@ -89,7 +89,7 @@ fn entries(names: &[&str]) -> String {
     if names.is_empty() {
         return "domains = []\n".to_owned();
     }
-    names.iter().map(|name| format!("[[domains]]\ndomain = \"{name}\"\n")).collect()
+    names.iter().flat_map(|name| ["[[domains]]\ndomain = \"", name, "\"\n"]).collect()
 }
 
 #[test]
