@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fedgate_policy::Domain;
 
 use crate::audit::Author;
-use crate::state::{Change, Entry, Owner, Stamp, State, shared};
-use crate::terms::{Moment, Terms};
+use crate::state::{Change, Entry, Owner, State};
+use crate::terms::Terms;
 
 /// By whom the entries are that a file owns: no token has this name.
 pub const FILE: &str = "file";
@@ -30,21 +30,12 @@ impl State {
             gone.map(|(domain, _)| Change::Remove(domain.clone(), next())).collect();
         for (domain, terms) in wanted {
             let present = self.domains.get(domain);
-            let is_so = present.is_some_and(|entry| *entry.terms == *terms);
-            let is_owned = present.is_some_and(|entry| entry.owner() == Owner::File);
-            let is_others = present.is_some() && !is_owned;
-            if is_so && is_owned || is_others && !is_so {
-                continue;
+            // The file's that says so already; somebody else's that says something else.
+            let stays = |entry: &Entry| (entry.owner() == Owner::File) == (*entry.terms == *terms);
+            if !present.is_some_and(stays) {
+                let entry = Entry::written(present, terms.clone(), next(), author);
+                changes.push(Change::Put(domain.clone(), entry));
             }
-            let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
-            let entry = Entry {
-                revision: next(),
-                created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
-                updated,
-                lapsed: lapsed(present, terms, author),
-                terms: shared(terms.clone()),
-            };
-            changes.push(Change::Put(domain.clone(), entry));
         }
         changes
     }
@@ -58,13 +49,6 @@ impl State {
         let conflicts = wanted.iter().filter(|(domain, terms)| differs(domain, terms));
         conflicts.map(|(domain, _)| domain.clone()).collect()
     }
-}
-
-/// Whether an entry on these terms counts as absent. What has come to its end stays so, whatever the clock says.
-pub(crate) fn lapsed(present: Option<&Entry>, terms: &Terms, author: &Author) -> bool {
-    let same_end = present.filter(|entry| entry.terms.expires_at == terms.expires_at);
-    let has_ended = terms.expires_at.is_some_and(|end| end.0 <= author.at);
-    has_ended || same_end.is_some_and(|entry| entry.lapsed)
 }
 
 #[cfg(test)]

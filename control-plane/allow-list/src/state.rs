@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audit::Author;
-use crate::file::{FILE, lapsed};
+use crate::file::FILE;
 use crate::terms::{self, Action, Moment, Terms};
 use crate::{Token, WriteError};
 
@@ -150,6 +150,21 @@ impl Change {
 // === impl Entry ===
 
 impl Entry {
+    /// What a write makes of a domain whose entry was `present` so far. What has come to its end stays so, whatever the
+    /// clock says.
+    pub(crate) fn written(present: Option<&Self>, terms: Terms, revision: i64, author: &Author) -> Self {
+        let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
+        let has_ended = terms.expires_at.is_some_and(|end| end.0 <= author.at);
+        let had_ended = |entry: &Self| entry.lapsed && entry.terms.expires_at == terms.expires_at;
+        Self {
+            revision,
+            created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
+            updated,
+            lapsed: has_ended || present.is_some_and(had_ended),
+            terms: shared(terms),
+        }
+    }
+
     /// Whether it says that the domain may federate.
     pub fn allows(&self) -> bool {
         match self.terms.action {
@@ -199,14 +214,7 @@ impl State {
             return Ok(((entry.clone(), Effect::Same), None));
         }
         self.check_owner(&domain)?;
-        let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
-        let entry = Entry {
-            revision: self.next_revision(),
-            created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
-            updated,
-            lapsed: lapsed(present, &terms, author),
-            terms: shared(terms),
-        };
+        let entry = Entry::written(present, terms, self.next_revision(), author);
         let effect = if present.is_some() { Effect::Changed } else { Effect::Created };
         Ok(((entry.clone(), effect), Some(Change::Put(domain, entry))))
     }
