@@ -10,6 +10,13 @@ from release import ARCHITECTURE, HERE, RELEASE, VERSION, layout
 
 NEEDS_ROOT = unittest.skipUnless(os.getuid() == 0, "only root can make a system to run it in")
 
+# What begins a script of `in_a_pod`.
+SERVES = """
+    start fedgate serve --store-url sqlite:///var/lib/fedgate/fedgate.db \\
+      --bootstrap-token-file /var/lib/fedgate/token
+    within 30 curl --fail --silent http://127.0.0.1:8600/readyz
+"""
+
 
 def run(*command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -47,13 +54,9 @@ class Running(unittest.TestCase):
 
     @NEEDS_ROOT
     def test_the_control_planes_image_serves_and_lists_a_domain(self):
-        said = self.in_a_pod("fedgate", """
-            start fedgate serve --store-url sqlite:///var/lib/fedgate/fedgate.db \\
-              --bootstrap-token-file /var/lib/fedgate/token
-            within 30 curl --fail --silent http://127.0.0.1:8600/readyz
+        said = self.in_a_pod("fedgate", SERVES + """
             inside fedgate domain add a.com --token-file /var/lib/fedgate/token
             inside fedgate domain list --token-file /var/lib/fedgate/token
-            inside sleep 0
             kill -TERM $started
             wait $started
         """)
@@ -61,10 +64,7 @@ class Running(unittest.TestCase):
 
     @NEEDS_ROOT
     def test_the_control_planes_image_finds_hosts_by_name(self):
-        said = self.in_a_pod("fedgate", """
-            start fedgate serve --store-url sqlite:///var/lib/fedgate/fedgate.db \\
-              --bootstrap-token-file /var/lib/fedgate/token
-            within 30 curl --fail --silent http://127.0.0.1:8600/readyz
+        said = self.in_a_pod("fedgate", SERVES + """
             inside fedgate domain list --token-file /var/lib/fedgate/token --url http://plane.example:8600
             echo found
             inside fedgate domain list --token-file /var/lib/fedgate/token --url http://plain.example:8600 || echo not found
