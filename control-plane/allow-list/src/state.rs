@@ -155,12 +155,12 @@ impl Entry {
     pub(crate) fn written(present: Option<&Self>, terms: Terms, revision: i64, author: &Author) -> Self {
         let updated = Stamp { at: Moment::of(author.at).0, by: author.by.clone() };
         let has_ended = terms.expires_at.is_some_and(|end| end.0 <= author.at);
-        let had_ended = |entry: &Self| entry.lapsed && entry.terms.expires_at == terms.expires_at;
+        let ended_before = |entry: &Self| entry.lapsed && entry.terms.expires_at == terms.expires_at;
         Self {
             revision,
             created: present.map_or_else(|| updated.clone(), |entry| entry.created.clone()),
             updated,
-            lapsed: has_ended || present.is_some_and(had_ended),
+            lapsed: has_ended || present.is_some_and(ended_before),
             terms: shared(terms),
         }
     }
