@@ -52,6 +52,14 @@ struct Browser {
     cookie: String,
 }
 
+/// What open pages cost: shares of a core before, with and after them, since what runs beside them varies by itself.
+struct Watched {
+    before: f64,
+    share: f64,
+    after: f64,
+    looks: usize,
+}
+
 /// Asks for screens, and has pages open.
 pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report, CallError> {
     cores.inspect(|cores| cores.be_server());
@@ -97,8 +105,9 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
     progress(&format!("page: {} screens were asked for, {TIMES} times each", SCREENS.len()));
 
     let process = site.control_plane.process().id();
-    let alone = runtime.block_on(used(&site, process))?;
+    let before = runtime.block_on(used(&site, process))?;
     let looks = Rc::new(Cell::new(0_usize));
+    // The pages are gone with it.
     let share = LocalSet::new().block_on(runtime, async {
         for n in 0..OPEN {
             let (cookie, looks) = (cookie.clone(), looks.clone());
@@ -113,7 +122,8 @@ pub(crate) fn measure(runtime: &Runtime, cores: Option<&Cores>) -> Result<Report
         looks.set(0);
         used(&site, process).await
     })?;
-    Ok(report(&rows, alone, share, looks.get()))
+    let after = runtime.block_on(used(&site, process))?;
+    Ok(report(&rows, &Watched { before, share, after, looks: looks.get() }))
 }
 
 /// The share of a core that the control plane takes while a filter reports once a second.
@@ -207,7 +217,7 @@ impl Browser {
     }
 }
 
-fn report(rows: &[(String, Vec<f64>, usize)], alone: f64, share: f64, looks: usize) -> Report {
+fn report(rows: &[(String, Vec<f64>, usize)], watched: &Watched) -> Report {
     let mut table =
         format!("{:<28} {:>8} {:>8} {:>8} {:>8}\n", "page", "p50 ms", "p99 ms", "max ms", "KiB");
     let mut json: Map<String, Value> = Map::new();
@@ -217,12 +227,15 @@ fn report(rows: &[(String, Vec<f64>, usize)], alone: f64, share: f64, looks: usi
         let values = json!({"p50_ms": rounded(p50), "p99_ms": rounded(p99), "max_ms": rounded(max), "octets": octets});
         json.insert(name.replace(", ", "_").replace(' ', "_"), values);
     }
-    let [alone, open] = [alone, share].map(|share| share * 100.0);
+    let Watched { looks, .. } = *watched;
+    let [before, open, after] =
+        [watched.before, watched.share, watched.after].map(|share| rounded(share * 100.0));
     let _ = writeln!(
         table,
-        "{OPEN} open pages, {looks} looks in {WATCHED:?}: {open:.1} % of a core, {alone:.1} % without them"
+        "{OPEN} open pages, {looks} looks in {WATCHED:?}: {open} % of a core; {before} % before, {after} % after"
     );
-    let values = json!({"cpu_percent": rounded(open), "alone_percent": rounded(alone), "looks": looks});
+    let values =
+        json!({"cpu_percent": open, "before_percent": before, "after_percent": after, "looks": looks});
     json.insert("open_pages".to_owned(), values);
     Report { json: Map::from_iter([("page".to_owned(), json.into())]), table }
 }
