@@ -14,6 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::http1::read_answer;
 pub use crate::http2::{Answer, CallError, Header, Http2};
 use crate::http2::{bounded, with_wires};
 use crate::pki::Identity;
@@ -198,18 +199,7 @@ impl Http1 {
     /// Sends raw bytes, and reads one answer. It is not compared.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer, CallError> {
         bounded(self.stream.write_all(request)).await?;
-        let mut read = Vec::new();
-        loop {
-            if let Some((mut answer, head, length)) = parse_head(&read)?
-                && let Some(body) = read.get(head..head + length)
-            {
-                answer.body = body.to_vec();
-                return Ok(answer);
-            }
-            if bounded(self.stream.read_buf(&mut read)).await? == 0 {
-                return Err(CallError("the connection ended before the answer".to_owned()));
-            }
-        }
+        read_answer(&mut self.stream).await
     }
 
     /// Sends raw bytes, and waits for nothing.
@@ -246,22 +236,6 @@ impl Http1 {
         }
         Ok(answer)
     }
-}
-
-fn parse_head(read: &[u8]) -> Result<Option<(Answer, usize, usize)>, CallError> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(read).map_err(CallError::from_display)? else {
-        return Ok(None);
-    };
-    let headers: Vec<_> = response
-        .headers
-        .iter()
-        .map(|h| (h.name.to_ascii_lowercase(), String::from_utf8_lossy(h.value).into_owned()))
-        .collect();
-    let answer = Answer { status: response.code.unwrap_or_default(), headers, body: vec![] };
-    let length = answer.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
-    Ok(Some((answer, head, length)))
 }
 
 // === impl RawHttp2 ===

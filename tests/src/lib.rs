@@ -29,6 +29,7 @@ pub mod dns;
 pub mod envoy;
 pub mod etcd;
 pub mod explain;
+pub mod http1;
 pub mod http2;
 pub mod linear;
 pub mod link;

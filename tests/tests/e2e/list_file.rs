@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use fedgate_tests::address::Address;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, Store};
 use fedgate_tests::etcd::Etcd;
-use fedgate_tests::process::{eventually, http};
+use fedgate_tests::process::eventually;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::ask::{call, metrics};
 
 /// A control plane with a file of entries. DNS there is none.
 struct Site {
@@ -35,15 +37,7 @@ impl Site {
 
     /// A call of the admin API; status and body.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let url = format!("{}/v1/{path}", self.control_plane.url());
-        let request = ureq::http::Request::builder().method(method).uri(url);
-        let request = request
-            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
-            .header("content-type", "application/json");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut answer = http().run(request.body(body).unwrap()).unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+        call(&format!("{}/v1/{path}", self.control_plane.url()), ADMIN_TOKEN, method, body)
     }
 
     /// The listed domains, each with its owner.
@@ -67,9 +61,7 @@ impl Site {
     }
 
     fn metric(&self, name: &str) -> String {
-        let url = format!("{}/metrics", self.control_plane.url());
-        let asked = http().get(url).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-        let page = asked.call().unwrap().into_body().read_to_string().unwrap();
+        let (_, _, page) = metrics(&self.control_plane, ADMIN_TOKEN, "*/*");
         let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.unwrap().to_owned()
     }

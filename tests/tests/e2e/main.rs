@@ -7,6 +7,7 @@ mod addresses;
 mod allow_list;
 mod answers;
 mod api;
+mod ask;
 mod audit;
 mod backup;
 mod balancer;

@@ -9,20 +9,12 @@ use fedgate_tests::control_plane::{ControlPlane, FILTER_TOKEN, VIEWER_TOKEN};
 use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
 
+use crate::ask::metrics;
 use crate::feed::informed;
 
-/// The page, as somebody who shows this token gets it.
-fn page(control_plane: &ControlPlane, token: &str, accept: &str) -> (u16, String, String) {
-    let request = http().get(format!("{}/metrics", control_plane.url()));
-    let request = request.header("authorization", format!("Bearer {token}")).header("accept", accept);
-    let mut answer = request.call().unwrap();
-    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
-    (answer.status().as_u16(), kind, answer.body_mut().read_to_string().unwrap())
-}
-
-/// The values of its samples.
+/// The values of the page's samples.
 fn samples(control_plane: &ControlPlane) -> BTreeMap<String, f64> {
-    let (status, _, text) = page(control_plane, VIEWER_TOKEN, "*/*");
+    let (status, _, text) = metrics(control_plane, VIEWER_TOKEN, "*/*");
     assert_eq!(status, 200, "{text}");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let read = lines.map(|line| {
@@ -74,7 +66,7 @@ fn what_happens_is_on_the_page_and_promtool_finds_nothing_wrong_with_it() {
     }
     assert_eq!(samples[r#"fedgate_store_failures_total{operation="write"}"#].to_string(), "0");
 
-    let (_, kind, text) = page(control_plane, VIEWER_TOKEN, "*/*");
+    let (_, kind, text) = metrics(control_plane, VIEWER_TOKEN, "*/*");
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     let mut promtool = Command::new("promtool");
     promtool
@@ -89,7 +81,7 @@ fn what_happens_is_on_the_page_and_promtool_finds_nothing_wrong_with_it() {
     assert!(output.status.success() && said.is_empty(), "{said}");
 
     let (_, kind, text) =
-        page(control_plane, VIEWER_TOKEN, "application/openmetrics-text; version=1.0.0");
+        metrics(control_plane, VIEWER_TOKEN, "application/openmetrics-text; version=1.0.0");
     assert!(kind.starts_with("application/openmetrics-text") && text.ends_with("# EOF\n"), "{kind}");
-    assert_eq!(page(control_plane, FILTER_TOKEN, "*/*").0, 403);
+    assert_eq!(metrics(control_plane, FILTER_TOKEN, "*/*").0, 403);
 }

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use fedgate_tests::http1::read_answer;
 use fedgate_tests::http2::{Answer, CallError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// The connections to one server that nobody uses at the moment.
@@ -33,7 +34,7 @@ impl Pool {
         let request =
             format!("POST {path} HTTP/1.1\r\nhost: federator\r\ncontent-length: 2\r\n\r\n{{}}");
         stream.write_all(request.as_bytes()).await.map_err(failed)?;
-        let answer = read(&mut stream).await?;
+        let answer = read_answer(&mut stream).await?;
         if answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {
             self.idle.lock().expect("no holder panics").push_back(stream);
         }
@@ -49,36 +50,6 @@ impl Pool {
             }
         }
     }
-}
-
-/// Reads one answer whose length is told.
-async fn read(stream: &mut TcpStream) -> Result<Answer, CallError> {
-    let mut read = vec![];
-    loop {
-        if let Some((mut answer, head)) = parse(&read)? {
-            let length = answer.header("content-length").and_then(|value| value.parse().ok());
-            let length: usize = length.ok_or_else(|| failed("an answer of no length"))?;
-            if let Some(body) = read.get(head..head + length) {
-                answer.body = body.to_vec();
-                return Ok(answer);
-            }
-        }
-        if stream.read_buf(&mut read).await.map_err(failed)? == 0 {
-            return Err(failed("the connection ended before the answer"));
-        }
-    }
-}
-
-fn parse(read: &[u8]) -> Result<Option<(Answer, usize)>, CallError> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(read).map_err(failed)? else {
-        return Ok(None);
-    };
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    let headers = response.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value)));
-    let (status, headers) = (response.code.unwrap_or_default(), headers.collect());
-    Ok(Some((Answer { status, headers, body: vec![] }, head)))
 }
 
 pub(crate) fn failed(error: impl std::fmt::Display) -> CallError {

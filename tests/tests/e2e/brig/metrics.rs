@@ -2,21 +2,16 @@
 
 use fedgate_tests::brig::row;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VIEWER_TOKEN};
-use fedgate_tests::process::{eventually, http};
+use fedgate_tests::process::eventually;
 use serde_json::json;
 
 use super::Site;
+use crate::ask::metrics;
 
 impl Site {
     /// What a token gets of `/metrics`: status, type, text.
     fn metrics(&self, token: &str) -> (u16, String, String) {
-        let mut request = http().get(format!("{}/metrics", self.control_plane.url()));
-        if !token.is_empty() {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let mut answer = request.call().unwrap();
-        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
-        (answer.status().as_u16(), kind, answer.body_mut().read_to_string().unwrap())
+        metrics(&self.control_plane, token, "*/*")
     }
 
     /// Waits until all these samples are read.

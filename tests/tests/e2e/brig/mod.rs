@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use fedgate_tests::address::Address;
 use fedgate_tests::brig::Brig;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN};
-use fedgate_tests::process::{eventually, http};
+use fedgate_tests::process::eventually;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::ask::call;
 
 const BRIG_PORT: u16 = 8090;
 const WIRE_PORT: u16 = 8603;
@@ -104,19 +106,4 @@ impl Site {
         let url = format!("{}/v1/verdicts/{domain}", self.control_plane.verdicts_url());
         call(&url, FILTER_TOKEN, "GET", None).1["failure"]["label"] == "federation-denied"
     }
-}
-
-/// A call; status and body.
-fn call(url: &str, token: &str, method: &str, body: Option<&Value>) -> (u16, Value) {
-    let mut request = ureq::http::Request::builder().method(method).uri(url);
-    if !token.is_empty() {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    if body.is_some() {
-        request = request.header("content-type", "application/json");
-    }
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let mut answer = http().run(request.body(body).unwrap()).unwrap();
-    let text = answer.body_mut().read_to_string().unwrap();
-    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
 }

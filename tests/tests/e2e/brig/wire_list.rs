@@ -7,7 +7,8 @@ use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VIEWER_TOKEN};
 use fedgate_tests::process::eventually;
 use serde_json::json;
 
-use super::{Site, WIRE_PORT, call};
+use super::{Site, WIRE_PORT};
+use crate::ask::call;
 
 #[test]
 fn scripts_that_know_brigs_api_find_it_where_it_is_turned_on_and_brig_hears_of_what_they_write() {
