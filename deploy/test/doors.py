@@ -6,7 +6,8 @@ import re
 
 import yaml
 
-from chart import envoy, named
+from chart import envoy, named, pods
+from policy import mounted
 
 
 def doors_kept(resources):
@@ -100,6 +101,21 @@ def certificates_serve_both(resources):
                 yield "Certificate fedgate: is not for both purposes"
 
 
+def certificates_where_they_are_read(resources):
+    """Where cert-manager is to issue our certificate, it does so in the namespace of each pod that has it."""
+    issued = {(r["metadata"].get("namespace"), r["spec"]["secretName"]) for r in resources if r["kind"] == "Certificate"}
+    for resource in resources if issued else ():
+        namespace = resource["metadata"].get("namespace")
+        for name, _, pod in pods([resource]):
+            for secret in mounted(pod):
+                if secret == "federator-certificate-secret" and (namespace, secret) not in issued:
+                    yield f"{name}: the Secret {secret} is issued elsewhere"
+        if resource["kind"] == "Gateway" and resource["apiVersion"].startswith("networking.istio.io/"):
+            for server in resource["spec"]["servers"]:
+                if (namespace, server["tls"]["credentialName"]) not in issued:
+                    yield f"Gateway {resource['metadata']['name']}: its certificate is issued elsewhere"
+
+
 def filter_never_open(resources):
     """In the gateways of others: what fails, refuses; and the token comes from the environment."""
     found = [r["spec"] for r in resources if r["kind"] == "EnvoyExtensionPolicy"]
@@ -137,5 +153,5 @@ def files_are_there(resources):
 
 RULES = [
     doors_kept, federator_behind_a_gateway, federator_is_ours,
-    certificates_serve_both, filter_never_open, files_are_there,
+    certificates_serve_both, certificates_where_they_are_read, filter_never_open, files_are_there,
 ]

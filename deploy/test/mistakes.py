@@ -192,6 +192,13 @@ PLANTED = [
         doors.certificates_serve_both, "is not for both purposes", "envoy, cert-manager",
     ),
     Mistake(
+        "cert-manager's certificate is with the gateway alone", "templates/certificate.yaml",
+        "append $namespaces .Release.Namespace",
+        "$namespaces",
+        doors.certificates_where_they_are_read, "fedgate-envoy: the Secret federator-certificate-secret is issued elsewhere",
+        "Istio, egress beside",
+    ),
+    Mistake(
         "everybody reaches the federator behind the gateway", "templates/network-policies.yaml",
         "    ports: [{port: {{ $federator.port }}}]",
         "    - podSelector: {}\n    ports: [{port: {{ $federator.port }}}]",

@@ -89,7 +89,7 @@ def secrets_where_they_belong(resources):
                     yield f"{name}/{container['name']}: {variable['name']} is a secret, in clear"
             if container.get("envFrom"):
                 yield f"{name}/{container['name']}: has a whole Secret or ConfigMap as its environment"
-        for secret in _mounted(pod):
+        for secret in mounted(pod):
             if name not in HOLDERS.get(secret, {name}):
                 yield f"{name}: holds the Secret {secret}"
         if any(token in str(metadata) for token in tokens):
@@ -167,7 +167,8 @@ def _containers(pod):
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-def _mounted(pod):
+def mounted(pod):
+    """The Secrets among its volumes, by name."""
     for volume in pod.get("volumes", []):
         sources = volume.get("projected", {}).get("sources", [volume])
         for source in sources:

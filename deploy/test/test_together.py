@@ -32,6 +32,7 @@ EVERYWHERE = {
     "a header with an underscore": (0, ""),
     "another path": (403, "invalid-endpoint"),
     "another method": (403, "invalid-endpoint"),
+    "the chart's test": (0, "infra.b.com"),
     "Prometheus reads metrics": (200, "fedgate_build_info"),
     "nobody else does": (401, ""),
     "a removal": (0, "b.com"),
@@ -47,7 +48,6 @@ OURS = {
     "a request with a query": (403, "invalid-endpoint"),
     "a call to a domain that is listed": (200, '["wire-origin-domain","b.com"]'),
     "a call to a domain without SRV record": (422, "invalid-domain"),
-    "the chart's test": (0, "infra.b.com"),
     "a call while Envoy says that it will end": (400, "federation-denied"),
 }
 

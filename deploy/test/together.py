@@ -221,9 +221,9 @@ def play(world):
         yield "a request with a query", world.into("/federation/brig/api-version?a=b", "b.com")
         yield "a call to a domain that is listed", world.out("/rpc/b.com/galley/api-version")
         yield "a call to a domain without SRV record", world.out("/rpc/c.com/brig/api-version")
-        command, _ = world._container("fedgate-check-self")
-        done = subprocess.run(command, capture_output=True, text=True, env={"PATH": f"{world.folder}/bin:{os.environ['PATH']}"})
-        yield "the chart's test", [done.returncode, done.stdout + done.stderr]
+    command, _ = world._container("fedgate-check-self")
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": f"{world.folder}/bin:{os.environ['PATH']}"})
+    yield "the chart's test", [done.returncode, done.stdout + done.stderr]
     bearer = f"Authorization: Bearer {(world.folder / 'viewer/token').read_text()}"
     yield "Prometheus reads metrics", world.control_plane(8600, "/metrics", "--header", bearer)
     yield "nobody else does", world.control_plane(8600, "/metrics")

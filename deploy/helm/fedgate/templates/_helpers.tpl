@@ -50,6 +50,11 @@ fedgate.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 {{- if or .Values.egress.enabled (eq .Values.ingress.mode "envoy") }}true{{ end -}}
 {{- end }}
 
+{{/* Whether our certificate is in this namespace: "true" or nothing. A gateway of Istio's has it in its own. */}}
+{{- define "fedgate.hasCertificate" -}}
+{{- if or (include "fedgate.hasEnvoy" .) (ne .Values.ingress.mode "istio") }}true{{ end -}}
+{{- end }}
+
 {{/* The files of /etc/fedgate/tls: a projected volume, whole, so that a renewed certificate counts without a restart. */}}
 {{- define "fedgate.tlsVolume" -}}
 - name: tls
