@@ -99,6 +99,12 @@ PLANTED = [
         "",
         policy.bounded, "fedgate-envoy/envoy: has no limit of memory",
     ),
+    Mistake(
+        "the test needs a shell", "templates/tests/self.yaml",
+        "command: [fedgate, check",
+        "command: [sh, -c, fedgate, check",
+        policy.programs_are_there, "fedgate-check-self/check: runs sh, which its image does not have",
+    ),
     # What a pod may hold.
     Mistake(
         "a token is an argument", "templates/tests/self.yaml",

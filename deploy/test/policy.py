@@ -59,6 +59,21 @@ def restricted(resources):
                 yield f"{name}/{container['name']}: may run as root"
 
 
+# What can be run in the images that scripts/release makes: no shell is among it.
+PROGRAMS = {"fedgate": {"fedgate", "sleep"}, "fedgate-envoy": {"fedgate", "envoy", "sleep"}}
+
+
+def programs_are_there(resources):
+    """Whatever a container is told to run is in its image."""
+    for name, _, pod in pods(resources):
+        for container in _containers(pod):
+            programs = PROGRAMS.get(container["image"].rsplit("/", 1)[-1].split(":")[0])
+            hooks = [hook["exec"]["command"] for hook in container.get("lifecycle", {}).values()]
+            for command in filter(None, [container.get("command"), *hooks]) if programs else ():
+                if command[0] not in programs:
+                    yield f"{name}/{container['name']}: runs {command[0]}, which its image does not have"
+
+
 def bounded(resources):
     """Each container says what it needs, and has an end to what it takes."""
     for name, _, pod in pods(resources):
@@ -100,13 +115,13 @@ def secrets_where_they_belong(resources):
 
 
 def tokens_stay(resources):
-    """Tokens outlast the release; what is made of them is made anew each time. Their digests are theirs."""
+    """Tokens outlast the release, and so does what is made of them: their digests are theirs."""
     made = {s["metadata"]["name"]: s for s in resources if s["kind"] == "Secret" and "namespace" not in s["metadata"]}
     for name, secret in made.items():
-        if "token" in secret["stringData"]:
+        if {"token", "tokens"} & {*secret["stringData"]}:
             if secret["metadata"].get("annotations", {}).get("helm.sh/resource-policy") != "keep":
                 yield f"Secret {name}: goes with the release"
-            if len(secret["stringData"]["token"]) < 32:
+            if len(next(iter(secret["stringData"].values()))) < 32:
                 yield f"Secret {name}: its token is too short"
     if "fedgate-tokens" in made:
         known = dict(reversed(t.split(":")[1:]) for t in made["fedgate-tokens"]["stringData"]["tokens"].split(","))
@@ -150,7 +165,7 @@ def drainable(resources):
             yield f"PodDisruptionBudget {resource['metadata']['name']}: may keep a node from being drained"
 
 
-RULES = [nothing_empty, restricted, bounded, secrets_where_they_belong, tokens_stay, ends_gently, drainable]
+RULES = [nothing_empty, restricted, programs_are_there, bounded, secrets_where_they_belong, tokens_stay, ends_gently, drainable]
 
 
 def _nulls(value, path=""):

@@ -60,10 +60,17 @@ class Rendering(unittest.TestCase):
             ({"controlPlane": {"store": "etcd"}}, "names no member"),
             ({"controlPlane": {"listFile": {"enabled": True, "entries": [{"domain": "a.com"}], "configMap": "x"}}}, "has one file"),
             ({"controlPlane": {"listFile": {"entries": [{"domain": "a.com"}]}}}, "listFile.enabled=true"),
+            (chart.merged(cases.ETCD, {"controlPlane": {"etcd": {"tls": True}}}), "names no Secret"),
+            (chart.merged(cases.ETCD, {"controlPlane": {"brig": {"url": "http://brig:8080"}}}), "replicas=1"),
+            ({"envoy": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 6}}}, "above maxReplicas"),
             (chart.merged(behind, {"controlPlane": {"tls": True}}), "is for the mode envoy"),
             ({"certificate": {"certManager": {"enabled": True}}}, "names no issuer"),
             (chart.merged(cases.ISSUER, {"certificate": {"clientSecret": "other"}}), "has both purposes"),
             ({"ingress": {"envoy": {"proxyProtocol": True}}}, "name the balancer alone"),
+            (
+                {"ingress": {"envoy": {"proxyProtocol": True}}, "networkPolicies": {"enabled": False, "ingressFrom": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}},
+                "with networkPolicies.enabled",
+            ),
             (chart.merged(behind, {"ingress": {"istio": {"namespace": chart.NAMESPACE}}}), "one of its own"),
         ]:
             with self.subTest(words), self.assertRaisesRegex(helm.HelmError, words):
@@ -96,9 +103,10 @@ class Rendering(unittest.TestCase):
         for name, values in cases.CASES.items():
             with self.subTest(name):
                 text, resources = chart.notes(values), chart.render(values)
+                issued = {r["spec"]["secretName"] for r in resources if r["kind"] == "Certificate"}
                 for kind, named in re.findall(r"get (secret|configmap|envoyextensionpolicy) (\S+)", text):
                     kinds = {"secret": "Secret", "configmap": "ConfigMap", "envoyextensionpolicy": "EnvoyExtensionPolicy"}
-                    if kind != "secret" or values.get("tokens", {}).get("create", True):
+                    if kind != "secret" or named not in issued and values.get("tokens", {}).get("create", True):
                         self.assertIsNotNone(chart.named(resources, kinds[kind], named), named)
                 self.assertIn(values["infrastructureDomain"], text)
 
@@ -108,6 +116,7 @@ class Rendering(unittest.TestCase):
             ({"ingres": {"mode": "envoy"}}, "ingres"),
             ({"envoy": {"replicas": 0}}, "replicas"),
             ({"controlPlane": {"discovery": {"dnssec": False}}}, "dnssec"),
+            ({"wire": {"callers": []}}, "callers"),
             ({"backendDomain": "b.com."}, "backendDomain"),
             ({"backendDomain": ""}, "backendDomain"),
             ({"infrastructureDomain": "https://infra.b.com"}, "infrastructureDomain"),

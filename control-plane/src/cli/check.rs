@@ -35,6 +35,9 @@ pub(super) struct CheckArgs {
     /// Look again so often, until interrupted, and tell what has changed; with --json, a line for each time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     watch: Option<Duration>,
+    /// Warnings are no failure: end with 0 unless there are errors
+    #[arg(long)]
+    allow_warnings: bool,
     /// Write what came out into this file also, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -75,7 +78,7 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
         if let Some(path) = &args.junit {
             std::fs::write(path, report.to_junit())?;
         }
-        let Some(pause) = args.watch else { return ended(&report, json) };
+        let Some(pause) = args.watch else { return ended(&args, &report, json) };
         if json {
             print::live_json(&serde_json::to_value(&report).unwrap_or(Value::Null))?;
         } else if let Some(before) = &before {
@@ -87,7 +90,7 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
             () = tokio::time::sleep(pause) => {}
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
-                return verdict(&report);
+                return verdict(&args, &report);
             }
         }
         before = Some(report);
@@ -109,17 +112,20 @@ async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error>
     Ok(ledger.close(""))
 }
 
-fn ended(report: &Report, json: bool) -> Result<(), Error> {
+fn ended(args: &CheckArgs, report: &Report, json: bool) -> Result<(), Error> {
     if json {
         print::json(&json!(report))?;
     } else {
         print::line(summary(report))?;
     }
-    verdict(report)
+    verdict(args, report)
 }
 
 /// The exit code, where it is another than 0.
-fn verdict(report: &Report) -> Result<(), Error> {
+fn verdict(args: &CheckArgs, report: &Report) -> Result<(), Error> {
+    if args.allow_warnings && report.severity() < Some(Severity::Error) {
+        return Ok(());
+    }
     match report.exit_code() {
         0 => Ok(()),
         code => Err(Error::Found { what: summary(report), code }),

@@ -71,11 +71,27 @@ typed_config:
   sni: {{ include "fedgate.controlPlane" . }}
   common_tls_context:
     alpn_protocols: [h2]
-    validation_context:
-      trusted_ca: {filename: /etc/fedgate/tls/control-plane-ca.pem}
-      match_typed_subject_alt_names:
-      - san_type: DNS
-        matcher: {exact: {{ include "fedgate.controlPlane" . }}}
+    combined_validation_context:
+      default_validation_context:
+        match_typed_subject_alt_names:
+        - san_type: DNS
+          matcher: {exact: {{ include "fedgate.controlPlane" . }}}
+      # By SDS, even from a file, since an authority that is replaced would count at the next start alone.
+      validation_context_sds_secret_config:
+        name: control_plane_trust
+        sds_config:
+          resource_api_version: V3
+          path_config_source: {path: /etc/fedgate/secrets/control-plane-trust.yaml}
+{{- end }}
+
+{{/* That file. */}}
+{{- define "fedgate.controlPlaneTrust" -}}
+resources:
+- "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+  name: control_plane_trust
+  validation_context:
+    trusted_ca: {filename: /etc/fedgate/tls/control-plane-ca.pem}
+    watched_directory: {path: /etc/fedgate/tls}
 {{- end }}
 
 {{/* One of envoy/secrets/: the bundle of the outgoing direction may be one of its own. (list . "federation-trust.yaml") */}}

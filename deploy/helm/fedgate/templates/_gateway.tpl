@@ -58,6 +58,9 @@ provider:
   type: Kubernetes
   kubernetes:
     envoyService: {type: LoadBalancer}
+    {{- if .Values.podDisruptionBudgets.enabled }}
+    envoyPDB: {maxUnavailable: 1}
+    {{- end }}
     envoyDeployment:
       replicas: {{ .Values.ingress.gateway.replicas }}
       container:
@@ -84,6 +87,9 @@ wasm:
     type: Image
     image:
       url: {{ include "fedgate.image" (list . "filter") }}
+      {{- with .Values.image.pullSecrets }}
+      pullSecretRef: {name: {{ first . }}}
+      {{- end }}
   env:
     hostKeys: [FEDGATE_TOKEN]
   config: {{- include "fedgate.gatewayPlugin" (list . "fedgate_verdicts") | nindent 4 }}

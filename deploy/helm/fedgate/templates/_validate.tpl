@@ -11,6 +11,17 @@
 {{- if and (eq .Values.controlPlane.store "etcd") (not .Values.controlPlane.etcd.endpoints) -}}
 {{- fail "controlPlane.store is etcd, and controlPlane.etcd.endpoints names no member" -}}
 {{- end -}}
+{{- with .Values.controlPlane.etcd -}}
+{{- if and (or .tls .user .certificate) (not .secret) -}}
+{{- fail "controlPlane.etcd says how etcd is spoken to, and controlPlane.etcd.secret names no Secret with its ca.crt, certificate or password" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.controlPlane.store "etcd") .Values.controlPlane.brig.url (gt (int .Values.controlPlane.replicas) 1) -}}
+{{- fail "one control plane alone is to keep in step with brig: set controlPlane.replicas=1, or leave controlPlane.brig.url empty" -}}
+{{- end -}}
+{{- if and .Values.envoy.autoscaling.enabled (gt (int .Values.envoy.autoscaling.minReplicas) (int .Values.envoy.autoscaling.maxReplicas)) -}}
+{{- fail "envoy.autoscaling.minReplicas is above maxReplicas" -}}
+{{- end -}}
 {{- with .Values.controlPlane.listFile -}}
 {{- if and .entries .configMap -}}
 {{- fail "the list has one file: leave either controlPlane.listFile.entries empty, or controlPlane.listFile.configMap" -}}
@@ -28,8 +39,8 @@
 {{- if and .Values.certificate.certManager.enabled .Values.certificate.clientSecret -}}
 {{- fail "cert-manager's certificate has both purposes: leave certificate.clientSecret empty" -}}
 {{- end -}}
-{{- if and $own .Values.ingress.envoy.proxyProtocol (not .Values.networkPolicies.ingressFrom) -}}
-{{- fail "who speaks PROXY protocol is believed: name the balancer alone in networkPolicies.ingressFrom" -}}
+{{- if and $own .Values.ingress.envoy.proxyProtocol (not (and .Values.networkPolicies.enabled .Values.networkPolicies.ingressFrom)) -}}
+{{- fail "who speaks PROXY protocol is believed: name the balancer alone in networkPolicies.ingressFrom, with networkPolicies.enabled" -}}
 {{- end -}}
 {{- if and .Values.ingress.envoy.proxyProtocol (eq .Values.ingress.envoy.expose "nginx") -}}
 {{- fail "ingress-nginx speaks no PROXY protocol to what it passes through: set ingress.envoy.proxyProtocol=false" -}}
