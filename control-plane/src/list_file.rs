@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use fedgate_allow_list::{AllowList, Entry, Wanted};
+use fedgate_allow_list::{AllowList, Entry, Outcome, Wanted, WriteError};
 use fedgate_policy::Domain;
 use fedgate_store::rights;
 use sha2::{Digest as _, Sha256};
@@ -33,11 +33,13 @@ struct Inner {
     asked: Notify,
 }
 
-/// What is known of the file.
+/// What is known of the file, and of the list beside it.
 #[derive(Default)]
 struct Known {
     /// What it held at the last look.
     seen: Option<Hash>,
+    /// The list's revision then.
+    revision: i64,
     /// What it held when the list was brought in step with it.
     kept: Option<Kept>,
     /// What is wrong since then.
@@ -45,8 +47,11 @@ struct Known {
 }
 
 /// What the list was brought in step with.
+#[derive(Clone)]
 struct Kept {
-    hash: Hash,
+    /// None while that is to be done again: a write has failed, of which nobody may know whether it counts; or the list
+    /// went back, as a backup's does.
+    hash: Option<Hash>,
     wanted: Arc<Wanted>,
     /// Entries of somebody else that were left as they were.
     conflicts: Vec<Domain>,
@@ -131,7 +136,7 @@ impl ListFile {
         let read = read.unwrap_or_else(|error| Err(error.to_string()));
         let done = match read {
             Err(error) => Err(error),
-            Ok(text) => self.take(&text, is_whole).await,
+            Ok(text) => self.take(text, is_whole).await,
         };
         match done {
             Ok(false) => {}
@@ -141,28 +146,48 @@ impl ListFile {
     }
 
     /// Whether the list is in step with that; otherwise it is to be seen once more.
-    async fn take(&self, text: &str, is_whole: bool) -> Result<bool, String> {
-        let hash: Hash = Sha256::digest(text).into();
-        let was_seen = self.known().seen.replace(hash) == Some(hash);
-        let again = match &self.known().kept {
-            // Somebody has cleared the way.
-            Some(kept) if kept.hash == hash => {
-                let conflicts = self.0.list.look(|state| state.conflicts(&kept.wanted));
-                if conflicts == kept.conflicts {
-                    return Ok(true);
-                }
-                Some(kept.wanted.clone())
-            }
-            Some(_) | None if was_seen || is_whole => None,
-            Some(_) | None => return Ok(false),
+    async fn take(&self, text: String, is_whole: bool) -> Result<bool, String> {
+        let hash: Hash = Sha256::digest(&text).into();
+        let (was_seen, kept) = self.known().see(hash, self.0.list.revision());
+        match kept {
+            Some(kept) if kept.hash == Some(hash) => self.take_up(kept).await.map(|()| true),
+            Some(_) | None if was_seen || is_whole => self.keep(hash, text).await.map(|()| true),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Brings the list in step with a file that has changed.
+    async fn keep(&self, hash: Hash, text: String) -> Result<(), String> {
+        let path = self.0.path.clone();
+        let parsed = tokio::task::spawn_blocking(move || parse(&path, &text)).await;
+        let parsed = parsed.map_err(|error| error.to_string())?;
+        let wanted = Arc::new(parsed.map_err(|errors| errors.join("; "))?);
+        if let Some(kept) = &mut self.known().kept {
+            kept.hash = None;
+        }
+        let done = self.0.list.keep_file(wanted.clone(), SystemTime::now()).await;
+        self.kept(hash, wanted, done)
+    }
+
+    /// The file is as it was; but what was in its way may have gone.
+    async fn take_up(&self, Kept { hash, wanted, conflicts }: Kept) -> Result<(), String> {
+        let Some(hash) =
+            hash.filter(|_| self.0.list.look(|state| state.conflicts(&wanted)) != conflicts)
+        else {
+            return Ok(());
         };
-        let wanted = match again {
-            Some(wanted) => wanted,
-            None => Arc::new(parse(&self.0.path, text).map_err(|errors| errors.join("; "))?),
-        };
-        let outcome = self.0.list.keep_file(Wanted::clone(&wanted), SystemTime::now()).await;
-        let outcome = outcome.map_err(|error| error.to_string())?;
-        let conflicts = self.0.list.look(|state| state.conflicts(&wanted));
+        let done = self.0.list.take_up(wanted.clone(), conflicts, SystemTime::now()).await;
+        self.kept(hash, wanted, done)
+    }
+
+    /// Notes what came of that, and tells.
+    fn kept(
+        &self,
+        hash: Hash,
+        wanted: Arc<Wanted>,
+        done: Result<(Outcome, Vec<Domain>), WriteError>,
+    ) -> Result<(), String> {
+        let (outcome, conflicts) = done.map_err(|error| error.to_string())?;
         let (file, entries) = (self.0.path.display(), wanted.len());
         let (added, changed, removed) =
             (outcome.added.len(), outcome.changed.len(), outcome.removed.len());
@@ -173,8 +198,8 @@ impl ListFile {
                 "somebody else has listed this domain otherwise than the file: what the list says counts"
             );
         }
-        self.known().kept = Some(Kept { hash, wanted, conflicts });
-        Ok(true)
+        self.known().kept = Some(Kept { hash: Some(hash), wanted, conflicts });
+        Ok(())
     }
 
     /// Says what trouble has begun, or has ended.
@@ -213,6 +238,20 @@ impl ListFile {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Notes a look. Whether the one before saw the same, and what the list was brought in step with.
+    fn see(&mut self, hash: Hash, revision: i64) -> (bool, Option<Kept>) {
+        if std::mem::replace(&mut self.revision, revision) > revision
+            && let Some(kept) = &mut self.kept
+        {
+            kept.hash = None;
+        }
+        (self.seen.replace(hash) == Some(hash), self.kept.clone())
     }
 }
 

@@ -109,8 +109,58 @@ async fn what_another_control_plane_has_made_of_a_newer_file_is_not_undone() {
     let site = Site::new("list.toml");
     site.says(TWO).await;
     let newer = portable::read("[[domains]]\ndomain = \"c.com\"\n", Format::Toml).unwrap().domains;
-    site.list.keep_file(newer, SystemTime::now()).await.unwrap();
+    site.list.keep_file(newer.into(), SystemTime::now()).await.unwrap();
     site.file.look(false).await;
     site.file.look(true).await;
     assert_eq!(site.listed(), ["c.com"], "our own file has not changed yet");
+}
+
+#[tokio::test]
+async fn a_conflict_that_comes_or_goes_undoes_nothing_of_a_newer_file() {
+    let site = Site::new("list.toml");
+    let a: Domain = "a.com".parse().unwrap();
+    put(&site.list, "a.com", r#"{"action":"block"}"#).await;
+    site.says(TWO).await;
+    // Elsewhere the file says the same as the operator by now, and names b.com no more.
+    let newer = "[[domains]]\ndomain = \"a.com\"\naction = \"block\"\n";
+    let newer = portable::read(newer, Format::Toml).unwrap().domains;
+    site.list.keep_file(newer.into(), SystemTime::now()).await.unwrap();
+    site.file.look(false).await;
+    assert_eq!(site.listed(), ["a.com"]);
+    assert!(!site.list.allows(&a), "it stays blocked");
+    put(&site.list, "b.com", r#"{"action":"block"}"#).await;
+    site.file.look(false).await;
+    assert_eq!(site.file.report().conflicts.len(), 1);
+    assert!(!site.list.allows(&a));
+}
+
+#[tokio::test]
+async fn an_entry_that_has_ended_is_not_in_the_files_way() {
+    let site = Site::new("list.toml");
+    put(&site.list, "a.com", r#"{"expires_at":"2001-01-01T00:00:00Z"}"#).await;
+    site.says(TWO).await;
+    assert!(site.file.report().conflicts.is_empty());
+    assert!(site.list.allows(&"a.com".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn what_came_of_a_write_that_failed_is_not_believed() {
+    let site = Site::new("list.toml");
+    site.says(TWO).await;
+    let hash = site.file.known().kept.as_mut().unwrap().hash.take();
+    site.list.keep_file(Wanted::default().into(), SystemTime::now()).await.unwrap();
+    // The same text as before: it is brought in step with once more.
+    site.file.look(false).await;
+    assert_eq!(site.listed(), ["a.com", "b.com"]);
+    assert_eq!(site.file.known().kept.as_ref().unwrap().hash, hash);
+}
+
+#[tokio::test]
+async fn a_list_that_went_back_is_brought_in_step_once_more() {
+    let site = Site::new("list.toml");
+    site.says(TWO).await;
+    site.file.known().revision = i64::MAX;
+    site.list.keep_file(Wanted::default().into(), SystemTime::now()).await.unwrap();
+    site.file.look(false).await;
+    assert_eq!(site.listed(), ["a.com", "b.com"]);
 }

@@ -162,8 +162,13 @@ impl Reader {
         if let Some(strategy) = document.strategy {
             self.strategy(line(text, strategy.span().start), strategy.get_ref());
         }
+        // Entries stand one after the other: line feeds are counted from one to the next.
+        let (mut at, mut line) = (0, 1_usize);
         for table in document.domains {
-            let line = line(text, table.span().start);
+            let start = table.span().start;
+            let between = text.bytes().skip(at).take(start.saturating_sub(at));
+            line = line.saturating_add(between.filter(|octet| *octet == b'\n').count());
+            at = start;
             let members = table.into_inner().into_iter().map(|(name, value)| (name, as_json(value)));
             self.entry(line, members.collect());
         }

@@ -15,40 +15,60 @@ pub const FILE: &str = "file";
 pub type Wanted = BTreeMap<Domain, Terms>;
 
 impl State {
-    /// The changes that keep the list in step with a file: its entries are put, and what it owns and does not name any
+    /// The changes that bring the list in step with a file: its entries are put, and what it owns and does not name any
     /// more is removed. An entry of somebody else becomes the file's where both say the same, and stays as it is where
     /// not: see [`State::conflicts`].
     pub(crate) fn keep_file(&self, wanted: &Wanted, author: &Author) -> Vec<Change> {
         let mut revision = self.revision;
-        let mut next = || {
-            revision = revision.saturating_add(1);
-            revision
-        };
         let owned = self.domains.iter().filter(|(_, entry)| entry.owner() == Owner::File);
         let gone = owned.filter(|(domain, _)| !wanted.contains_key(*domain));
         let mut changes: Vec<_> =
-            gone.map(|(domain, _)| Change::Remove(domain.clone(), next())).collect();
+            gone.map(|(domain, _)| Change::Remove(domain.clone(), next(&mut revision))).collect();
         for (domain, terms) in wanted {
             let present = self.domains.get(domain);
-            // The file's that says so already; somebody else's that says something else.
-            let stays = |entry: &Entry| (entry.owner() == Owner::File) == (*entry.terms == *terms);
-            if !present.is_some_and(stays) {
-                let entry = Entry::written(present, terms.clone(), next(), author);
+            let is_so = |entry: &Entry| entry.owner() == Owner::File && *entry.terms == *terms;
+            if !present.is_some_and(|entry| is_so(entry) || is_in_the_way(entry, terms)) {
+                let entry = Entry::written(present, terms.clone(), next(&mut revision), author);
                 changes.push(Change::Put(domain.clone(), entry));
             }
         }
         changes
     }
 
+    /// The changes that put what was in conflict with a file, and is no more. What the file owns stays, whatever it says:
+    /// another control plane may have a newer one.
+    pub(crate) fn take_up(&self, wanted: &Wanted, were: &[Domain], author: &Author) -> Vec<Change> {
+        let mut revision = self.revision;
+        let mut put = |domain: &Domain| {
+            let (terms, present) = (wanted.get(domain)?, self.domains.get(domain));
+            let stays = |entry: &Entry| entry.owner() == Owner::File || is_in_the_way(entry, terms);
+            if present.is_some_and(stays) {
+                return None;
+            }
+            let entry = Entry::written(present, terms.clone(), next(&mut revision), author);
+            Some(Change::Put(domain.clone(), entry))
+        };
+        were.iter().filter_map(&mut put).collect()
+    }
+
     /// The domains of a file that have an entry of somebody else, who says something else of them.
     pub fn conflicts(&self, wanted: &Wanted) -> Vec<Domain> {
         let differs = |domain: &Domain, terms: &Terms| {
-            let entry = self.domains.get(domain).filter(|entry| entry.owner() != Owner::File);
-            entry.is_some_and(|entry| *entry.terms != *terms)
+            self.domains.get(domain).is_some_and(|entry| is_in_the_way(entry, terms))
         };
         let conflicts = wanted.iter().filter(|(domain, terms)| differs(domain, terms));
         conflicts.map(|(domain, _)| domain.clone()).collect()
     }
+}
+
+/// Whether somebody else says otherwise. What has come to its end says nothing.
+fn is_in_the_way(entry: &Entry, terms: &Terms) -> bool {
+    entry.owner() != Owner::File && !entry.lapsed && *entry.terms != *terms
+}
+
+fn next(revision: &mut i64) -> i64 {
+    *revision = revision.saturating_add(1);
+    *revision
 }
 
 #[cfg(test)]
@@ -71,7 +91,7 @@ mod tests {
         for (domain, terms) in by_operators {
             put(&list, domain, terms).await;
         }
-        list.keep_file(wanted(by_file), us().at).await.unwrap();
+        list.keep_file(wanted(by_file).into(), us().at).await.unwrap();
         list
     }
 
@@ -96,12 +116,12 @@ mod tests {
             [is("a.com", files, ""), is("alice.com", theirs, "hers"), is("b.com", files, "")]
         );
         let revision = list.revision();
-        let outcome =
-            list.keep_file(wanted(&[("a.com", "{}"), ("b.com", "{}")]), us().at).await.unwrap();
+        let (outcome, _) =
+            list.keep_file(wanted(&[("a.com", "{}"), ("b.com", "{}")]).into(), us().at).await.unwrap();
         assert_eq!((outcome.unchanged, list.revision()), (2, revision), "nothing is written anew");
-        list.keep_file(wanted(&[("b.com", r#"{"note":"n"}"#)]), us().at).await.unwrap();
+        list.keep_file(wanted(&[("b.com", r#"{"note":"n"}"#)]).into(), us().at).await.unwrap();
         assert_eq!(told(&list), [is("alice.com", theirs, "hers"), is("b.com", files, "n")]);
-        list.keep_file(wanted(&[]), us().at).await.unwrap();
+        list.keep_file(wanted(&[]).into(), us().at).await.unwrap();
         assert_eq!(told(&list), [is("alice.com", theirs, "hers")]);
     }
 
@@ -122,7 +142,7 @@ mod tests {
         let created = list.entry(&"same.com".parse().unwrap()).unwrap().created.by;
         assert_ne!(&*created, FILE, "who listed it is still told");
         list.remove("blocked.com".parse().unwrap(), Condition::None, us()).await.unwrap();
-        list.keep_file(said.clone(), us().at).await.unwrap();
+        list.keep_file(said.clone().into(), us().at).await.unwrap();
         assert!(list.look(|state| state.conflicts(&said)).is_empty());
         assert!(list.allows(&"blocked.com".parse().unwrap()));
     }
@@ -147,7 +167,7 @@ mod tests {
         assert_eq!(told(&list), [is("a.com", Owner::File, "")]);
 
         let left = in_memory();
-        left.keep_file(wanted(&[("a.com", "{}")]), us().at).await.unwrap();
+        left.keep_file(wanted(&[("a.com", "{}")]).into(), us().at).await.unwrap();
         left.put(a.clone(), block(), Condition::None, us()).await.unwrap();
         assert_eq!(left.entry(&a).unwrap().owner(), Owner::Operators, "no file is kept there");
     }
@@ -159,9 +179,9 @@ mod tests {
         assert!(!list.lists(&a));
         let later = r#"{"expires_at":"2001-01-01T00:00:00Z","note":"n"}"#;
         let long_ago = std::time::SystemTime::UNIX_EPOCH;
-        list.keep_file(wanted(&[("a.com", later)]), long_ago).await.unwrap();
+        list.keep_file(wanted(&[("a.com", later)]).into(), long_ago).await.unwrap();
         assert!(!list.lists(&a) && list.entry(&a).unwrap().terms.note == "n");
-        list.keep_file(wanted(&[("a.com", "{}")]), us().at).await.unwrap();
+        list.keep_file(wanted(&[("a.com", "{}")]).into(), us().at).await.unwrap();
         assert!(list.lists(&a));
     }
 }

@@ -406,11 +406,31 @@ impl AllowList {
     }
 
     /// Brings the list in step with what a file says; see [`State::conflicts`] for what it leaves as it is.
-    pub async fn keep_file(&self, wanted: Wanted, at: SystemTime) -> Result<Outcome, WriteError> {
-        let author = Author { by: FILE.into(), ..Author::system(at) };
-        self.write(author, move |state, author| {
+    pub async fn keep_file(
+        &self,
+        wanted: Arc<Wanted>,
+        at: SystemTime,
+    ) -> Result<(Outcome, Vec<Domain>), WriteError> {
+        self.write(Author { by: FILE.into(), ..Author::system(at) }, move |state, author| {
             let changes = state.keep_file(&wanted, author);
-            Ok((state.outcome(wanted.len(), &changes), changes))
+            let outcome = state.outcome(wanted.len(), &changes);
+            Ok(((outcome, state.conflicts(&wanted)), changes))
+        })
+        .await
+    }
+
+    /// Puts those entries of a file that is kept in step with, which were in conflict and are no more. Returns what that
+    /// comes to, and what is in conflict now.
+    pub async fn take_up(
+        &self,
+        wanted: Arc<Wanted>,
+        were: Vec<Domain>,
+        at: SystemTime,
+    ) -> Result<(Outcome, Vec<Domain>), WriteError> {
+        self.write(Author { by: FILE.into(), ..Author::system(at) }, move |state, author| {
+            let changes = state.take_up(&wanted, &were, author);
+            let outcome = state.outcome(wanted.len(), &changes);
+            Ok(((outcome, state.conflicts(&wanted)), changes))
         })
         .await
     }

@@ -37,6 +37,8 @@ pub enum Write {
 /// What a write comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// The list's revision on which it was decided.
+    pub base: i64,
     /// The list's revision since then.
     pub revision: i64,
     /// Domains that were not listed, in alphabetical order, as the following.
@@ -97,7 +99,7 @@ impl State {
 
     /// What changes of this state come to.
     pub(crate) fn outcome(&self, named: usize, changes: &[Change]) -> Outcome {
-        let mut outcome = Outcome { revision: self.revision, ..Outcome::default() };
+        let mut outcome = Outcome { base: self.revision, revision: self.revision, ..Outcome::default() };
         let new_strategy = changes.iter().find_map(|change| match change {
             Change::Strategy(strategy, _) => Some(*strategy),
             Change::Put(..)

@@ -64,7 +64,7 @@ pub(crate) async fn put_many(
             changed = outcome.changed.len(), removed = outcome.removed.len(), "domains put"
         );
     }
-    let revision = if dry_run { api.list.revision() } else { outcome.revision };
+    let revision = if dry_run { outcome.base } else { outcome.revision };
     Ok((Outcome::new(outcome, dry_run), revision))
 }
 

@@ -179,7 +179,8 @@ mod tests {
         let list = testing::in_memory();
         by_brig(&list, &["a.com"]).await;
         let terms = list.terms(&"a.com".parse().unwrap()).unwrap();
-        let wanted = [("a.com".parse().unwrap(), (*terms).clone())].into();
+        let wanted =
+            std::collections::BTreeMap::from([("a.com".parse().unwrap(), (*terms).clone())]).into();
         list.keep_file(wanted, SystemTime::now()).await.unwrap();
         let mut full = seen(&[], &["z.com"]);
         full.rows.insert("a.com".parse().unwrap(), Policy::closed());

@@ -100,12 +100,13 @@ impl End {
 // === impl TermsArgs ===
 
 impl TermsArgs {
-    /// Has them forbid the domain, unless they say otherwise.
+    /// Has them forbid the domain, unless they say otherwise; and end shadow mode, in which nothing is refused.
     pub(super) fn block(&mut self) -> Result<(), Error> {
         if self.allow {
             return Err(Error::Use("to block with --allow goes against itself".to_owned()));
         }
         self.block = true;
+        self.enforce = !self.shadow;
         Ok(())
     }
 

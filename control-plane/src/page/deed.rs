@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Extension, Form as Sent};
-use fedgate_allow_list::terms::{Action, Change};
+use fedgate_allow_list::terms::{Action, Change, Mode};
 use fedgate_allow_list::{Condition, Write, WriteError};
 use fedgate_policy::Domain;
 use serde::Deserialize;
@@ -116,8 +116,10 @@ pub(super) async fn act(
 }
 
 /// The change of an entry's action, and of nothing else.
+/// An entry that blocks is never in shadow mode, in which nothing is refused.
 fn to(action: Action) -> Change {
-    Change { action: Some(action), ..Change::default() }
+    let mode = (action == Action::Block).then_some(Mode::Enforce);
+    Change { action: Some(action), mode, ..Change::default() }
 }
 
 fn told(domain: &Domain, lookup: &Refreshed) -> String {
@@ -170,7 +172,7 @@ impl Deed {
                 "block",
                 "Block",
                 "Its requests and our calls to it are refused, whatever the strategy is, within seconds. The entry \
-                 stays, with all that it says, so that it can be allowed again.",
+                 stays, with all that it says but for shadow mode, so that it can be allowed again.",
             ),
             Self::Allow => (
                 "allow",

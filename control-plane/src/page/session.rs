@@ -13,8 +13,9 @@ use crate::auth::{Caller, random};
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// For how long it lasts at most.
 const LONGEST: Duration = Duration::from_secs(8 * 60 * 60);
-/// How many there are at most.
+/// How many there are at most; and of one token, so that nobody else is in the way of his.
 const MOST: usize = 1000;
+const OF_ONE: usize = 50;
 
 /// All of them, by the SHA-256 of what the browser shows.
 pub(super) struct Sessions {
@@ -68,11 +69,8 @@ impl Sessions {
         let (text, seal) = (random()?, random()?.into());
         let mut all = lock(&self.all);
         all.retain(|_, it| !it.is_over(now));
-        if all.len() >= MOST
-            && let Some(idlest) = all.iter().min_by_key(|(_, it)| it.used).map(|(key, _)| *key)
-        {
-            all.remove(&idlest);
-        }
+        give_way(&mut all, OF_ONE, |it| it.caller.0 == caller.0);
+        give_way(&mut all, MOST, |_| true);
         all.insert(Key::of(&text), Session { caller, seal, begun: now, used: now, told: None });
         Ok(self.cookie(&text, ""))
     }
@@ -128,6 +126,16 @@ impl Sessions {
     }
 }
 
+/// Ends the idlest of these sessions, if they are so many that one more is too much.
+fn give_way(all: &mut HashMap<Key, Session>, most: usize, is_one: impl Fn(&Session) -> bool) {
+    let these = || all.iter().filter(|(_, it)| is_one(it));
+    if these().count() >= most
+        && let Some(idlest) = these().min_by_key(|(_, it)| it.used).map(|(key, _)| *key)
+    {
+        all.remove(&idlest);
+    }
+}
+
 impl Session {
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) >= IDLE
@@ -167,17 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn the_idlest_session_gives_way_where_there_are_too_many() {
+    fn the_idlest_session_gives_way_where_there_are_too_many_first_of_the_same_token() {
         let (sessions, start) = (Sessions::new(true), Instant::now());
+        let others = sessions.begin(Caller::named("bob"), start).unwrap();
         let first = sessions.begin(Caller::named("alice"), start).unwrap();
         assert!(first.starts_with("__Secure-fedgate=") && first.contains("; Secure"), "{first}");
         let later = start + Duration::from_secs(1);
         let second = sessions.begin(Caller::named("alice"), later).unwrap();
-        for _ in 1..MOST {
+        for _ in 1..OF_ONE {
             sessions.begin(Caller::named("alice"), later).unwrap();
         }
         assert!(sessions.find(shown(&first), false, later).is_none());
         assert!(sessions.find(shown(&second), false, later).is_some());
+        assert_eq!(lock(&sessions.all).len(), OF_ONE + 1);
+        for number in 0..MOST {
+            sessions.begin(Caller::named(&format!("person-{number}")), later).unwrap();
+        }
+        assert!(sessions.find(shown(&others), false, later).is_none());
         assert_eq!(lock(&sessions.all).len(), MOST);
     }
 

@@ -65,6 +65,9 @@ fn many_domains_are_one_write_of_all_or_none() {
         assert!(text.contains(told), "{words:?}: {text}");
         assert_eq!(as_json(control_plane, &["domain", "list"])["revision"], before, "{words:?}");
     }
+    ok(control_plane, &["domain", "set", "a.com", "--shadow"]);
+    ok(control_plane, &["domain", "block", "a.com"]);
+    assert_eq!(as_json(control_plane, &["domain", "show", "a.com"])["mode"], "enforce");
     ok(control_plane, &["domain", "remove", "a.com", "b.com", "c.com"]);
     assert_eq!(listed(control_plane), ["d.com", "e.com", "f.com"]);
 }
