@@ -145,12 +145,27 @@ class Images(unittest.TestCase):
                             self.assertFalse(member.mode & 0o6000)
                             self.assertFalse(member.mode & 0o002 and not member.issym() and member.name != "tmp")
 
-    def test_there_is_no_shell(self):
+    def test_scanners_learn_which_packages_they_have_and_whose(self):
         for name in ("fedgate", "fedgate-envoy"):
+            image = layout(name)
+            for manifest, _ in image.manifests().values():
+                texts = {}
+                for layer in manifest["layers"]:
+                    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(image.blob(layer)))) as files:
+                        texts |= {m.name.removeprefix("./"): files.extractfile(m).read().decode()
+                                  for m in files if m.isfile() and re.search(r"status\.d/|os-release$", m.name)}
+                self.assertIn("ID=debian\n", texts.pop("usr/lib/os-release"))
+                packages = {re.search("^Package: (.*)$", text, re.M)[1] for text in texts.values()}
+                self.assertLessEqual({"libc6", "libgcc-s1", "ca-certificates", "coreutils"}, packages)
+
+    def test_there_is_what_the_chart_runs_and_no_shell(self):
+        # As deploy/test/policy.py has it.
+        for name, programs in {"fedgate": {"fedgate", "sleep"}, "fedgate-envoy": {"fedgate", "sleep", "envoy"}}.items():
             image = layout(name)
             for manifest, _ in image.manifests().values():
                 names = {m.name for layer in manifest["layers"]
                          for m in tarfile.open(fileobj=io.BytesIO(gzip.decompress(image.blob(layer))))}
+                self.assertEqual({n.rpartition("/")[2] for n in names if n.removeprefix("./").startswith("usr/bin/")} - {""}, programs)
                 self.assertFalse({n for n in names if n.rpartition("/")[2] in ("sh", "bash", "dash", "busybox")})
 
     def test_the_filters_is_one_layer_with_one_file(self):
