@@ -150,7 +150,7 @@ impl ListFile {
         let hash: Hash = Sha256::digest(&text).into();
         let (was_seen, kept) = self.known().see(hash, self.0.list.revision());
         match kept {
-            Some(kept) if kept.hash == Some(hash) => self.take_up(kept).await.map(|()| true),
+            Some(kept) if kept.hash == Some(hash) => self.take_up(hash, kept).await.map(|()| true),
             Some(_) | None if was_seen || is_whole => self.keep(hash, text).await.map(|()| true),
             Some(_) | None => Ok(false),
         }
@@ -170,12 +170,11 @@ impl ListFile {
     }
 
     /// The file is as it was; but what was in its way may have gone.
-    async fn take_up(&self, Kept { hash, wanted, conflicts }: Kept) -> Result<(), String> {
-        let Some(hash) =
-            hash.filter(|_| self.0.list.look(|state| state.conflicts(&wanted)) != conflicts)
-        else {
+    async fn take_up(&self, hash: Hash, kept: Kept) -> Result<(), String> {
+        let Kept { wanted, conflicts, .. } = kept;
+        if self.0.list.look(|state| state.conflicts(&wanted)) == conflicts {
             return Ok(());
-        };
+        }
         let done = self.0.list.take_up(wanted.clone(), conflicts, SystemTime::now()).await;
         self.kept(hash, wanted, done)
     }
