@@ -405,30 +405,36 @@ impl AllowList {
         self.shown_for_writing().state.file_is_kept = true;
     }
 
-    /// Brings the list in step with what a file says; see [`State::conflicts`] for what it leaves as it is.
+    /// Brings the list in step with what a file says. Returns what that comes to, and what it leaves as it is; see
+    /// [`State::conflicts`].
     pub async fn keep_file(
         &self,
         wanted: Arc<Wanted>,
         at: SystemTime,
     ) -> Result<(Outcome, Vec<Domain>), WriteError> {
-        self.write(Author { by: FILE.into(), ..Author::system(at) }, move |state, author| {
-            let changes = state.keep_file(&wanted, author);
-            let outcome = state.outcome(wanted.len(), &changes);
-            Ok(((outcome, state.conflicts(&wanted)), changes))
-        })
-        .await
+        self.write_of_file(wanted, at, State::keep_file).await
     }
 
-    /// Puts those entries of a file that is kept in step with, which were in conflict and are no more. Returns what that
-    /// comes to, and what is in conflict now.
+    /// Puts those entries of a file that is kept in step with, which were in conflict and are no more. Returns the same.
     pub async fn take_up(
         &self,
         wanted: Arc<Wanted>,
         were: Vec<Domain>,
         at: SystemTime,
     ) -> Result<(Outcome, Vec<Domain>), WriteError> {
+        let changes =
+            move |state: &State, wanted: &Wanted, author: &Author| state.take_up(wanted, &were, author);
+        self.write_of_file(wanted, at, changes).await
+    }
+
+    async fn write_of_file(
+        &self,
+        wanted: Arc<Wanted>,
+        at: SystemTime,
+        changes: impl Fn(&State, &Wanted, &Author) -> Vec<Change> + Send + Sync + 'static,
+    ) -> Result<(Outcome, Vec<Domain>), WriteError> {
         self.write(Author { by: FILE.into(), ..Author::system(at) }, move |state, author| {
-            let changes = state.take_up(&wanted, &were, author);
+            let changes = changes(state, &wanted, author);
             let outcome = state.outcome(wanted.len(), &changes);
             Ok(((outcome, state.conflicts(&wanted)), changes))
         })
