@@ -30,7 +30,9 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(dns(status));
     findings.extend(envoys(status));
     findings.extend(ours(troubled));
-    findings.extend(troubled.iter().filter(|it| !is_of_dns(status, it)).map(partner));
+    let (trouble, doubt): (Vec<_>, Vec<_>) =
+        troubled.iter().filter(|it| !is_of_dns(status, it)).map(partner).partition(is_trouble);
+    findings.extend(trouble);
     let is_told = |it: &&StatusOfEnd| {
         it.kind == "partner-certificate" && findings.iter().any(|told| told.is_about(&it.name))
     };
@@ -38,6 +40,7 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(ended);
     findings.extend(list_file(status));
     findings.extend(brig(status));
+    findings.extend(doubt);
     findings.extend(status.refused_calls.iter().map(refused_calls));
     findings.extend(status.knocking.iter().map(knock));
     findings.extend(status.ends.iter().filter(|it| !it.ended).map(end));
@@ -57,6 +60,10 @@ impl StatusFinding {
     fn is_about(&self, name: &str) -> bool {
         self.domain.as_ref().is_some_and(|domain| domain.as_str() == name)
     }
+}
+
+fn is_trouble(finding: &StatusFinding) -> bool {
+    finding.severity == "trouble"
 }
 
 fn trouble(code: &str, text: String, next: impl Into<String>) -> StatusFinding {
@@ -140,7 +147,9 @@ fn partner(it: &PartnerInList) -> StatusFinding {
     let ended = ended.map(|it| format!("; its certificate ended {}", it.not_after)).unwrap_or_default();
     let text = format!("{domain} {state}: {label}{cause}{since}{count}{ended}");
     let next = if state == "refused" { "explain" } else { "check" };
-    about(domain, trouble(&format!("partner-{state}"), text, format!("fedgate {next} {domain}")))
+    let finding = trouble(&format!("partner-{state}"), text, format!("fedgate {next} {domain}"));
+    let severity = it.severity.clone().unwrap_or(finding.severity);
+    about(domain, StatusFinding { severity, ..finding })
 }
 
 fn end(StatusOfEnd { kind, name, at, ended }: &StatusOfEnd) -> StatusFinding {

@@ -205,7 +205,7 @@ impl Partner {
     pub(crate) fn judged(&self) -> partners::Judged<'_> {
         let listed = self.entry.as_ref().and_then(|it| moment::instant(it.updated.at, self.now));
         let heard = listed.and_then(|at| at.checked_add(HEARING));
-        judge(self.lookups.state(self.now), self.seen.as_deref(), heard)
+        judge(self.lookups.state(self.now), self.seen.as_deref(), heard, self.now)
     }
 
     pub(crate) fn told(&self) -> PartnerInList {
@@ -220,6 +220,7 @@ impl Partner {
         PartnerInList {
             domain: self.domain.clone(),
             state: state.to_owned(),
+            severity: judged.severity().filter(|_| is_allowed).map(|it| it.name().to_owned()),
             label: trouble.map(|trouble| trouble.label.name().to_owned()),
             cause: partners::cause(&judged, &self.lookups, now).filter(|_| is_allowed),
             since: trouble.map(|trouble| trouble.since).or(failing).map(of),

@@ -20,7 +20,7 @@ use crate::contract::{
     StatusOfDns, StatusOfEnd, StatusOfEnvoys, StatusOfFile, StatusOfList, StatusOfStore,
 };
 use crate::list_file::ListFile;
-use crate::partners::{Home, Seen, Side, State as Standing, Worker};
+use crate::partners::{Home, Seen, Severity, Side, State as Standing, Worker};
 use crate::{moment, startup};
 
 /// How soon an end has to be, to be told.
@@ -81,8 +81,8 @@ pub(crate) async fn gather(api: &Api) -> Result<StatusBody, Problem> {
 #[derive(Default)]
 struct Survey {
     counts: BTreeMap<Standing, usize>,
-    /// Some of each state.
-    troubled: BTreeMap<Standing, Vec<PartnerInList>>,
+    /// Some of each state, the worst first.
+    troubled: BTreeMap<(Severity, Standing), Vec<PartnerInList>>,
     /// Whose certificate ends soon, and when.
     certificates: Vec<(i64, String)>,
 }
@@ -90,15 +90,17 @@ struct Survey {
 impl Survey {
     /// Words are made for those alone that are told of: there may be very many others.
     fn add(&mut self, of: &Partner) {
-        let state = of.judged().state;
+        let judged = of.judged();
+        let state = judged.state;
         let count = self.counts.entry(state).or_default();
         *count = count.saturating_add(1);
         let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
         if let Some((certificate, _)) = certificate.filter(|(it, _)| is_soon(it.not_after.0)) {
             self.certificates.push((certificate.not_after.0, of.domain.to_string()));
         }
-        let some = self.troubled.entry(state).or_default();
-        if state.is_trouble() && some.len() < MANY {
+        let Some(severity) = judged.severity() else { return };
+        let some = self.troubled.entry((severity, state)).or_default();
+        if some.len() < MANY {
             some.push(of.told());
         }
     }

@@ -23,6 +23,10 @@ pub(crate) struct PartnerInList {
     pub(crate) domain: Domain,
     #[schema(schema_with = state_schema)]
     pub(crate) state: String,
+    /// `trouble`, or `warning`: perhaps it is none; where anything is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "trouble")]
+    pub(crate) severity: Option<String>,
     /// The label of what is wrong, ours or theirs, where filters have seen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "authentication-failure")]
@@ -31,7 +35,7 @@ pub(crate) struct PartnerInList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
-        example = "its certificate is for DNS:x.a.com, and infra.a.com is expected"
+        example = "infra.a.com is expected, and the certificate is for DNS:x.a.com (its own, or somebody else's)"
     )]
     pub(crate) cause: Option<String>,
     /// Since when it is so, where anything is wrong. RFC 3339, as all moments.
@@ -50,7 +54,7 @@ pub(crate) struct PartnerInList {
     pub(crate) last_request: Option<String>,
     /// When a call to it was answered last, since the control plane's start.
     pub(crate) last_call: Option<String>,
-    /// The client certificate that it presented last.
+    /// The client certificate with which a request of it passed last.
     pub(crate) certificate: Option<SeenCertificate>,
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Ledger {
 pub(crate) struct Seen {
     /// To what ends its requests, and calls to it, came.
     pub(crate) ends: BTreeMap<(Side, Label), End>,
-    /// What it presented last, and when.
+    /// What it presented last with a request that passed, and when. Whoever is refused has not proven that name.
     pub(crate) certificate: Option<(Arc<Certificate>, Instant)>,
     /// How often it went wrong, hour by hour.
     pub(crate) hours: Hours,
@@ -113,7 +113,8 @@ impl Ledger {
 impl Seen {
     fn take(&mut self, event: Event, side: Side) {
         let Event { label, count, first, last, certificate, upstream, .. } = event;
-        if let Some(certificate) = &certificate
+        if label.sense() == Sense::Passed
+            && let Some(certificate) = &certificate
             && self.certificate.as_ref().is_none_or(|(_, at)| *at <= last)
         {
             self.certificate = Some((certificate.clone(), last));
@@ -178,6 +179,11 @@ pub(super) mod tests {
         }
     }
 
+    pub(in super::super) fn certificate(names: &str) -> Arc<Certificate> {
+        let (names, issuer, serial) = (names.to_owned(), String::new(), String::new());
+        Arc::new(Certificate { names, issuer, serial, not_after: fedgate_policy::UnixTime(0) })
+    }
+
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
     }
@@ -185,10 +191,6 @@ pub(super) mod tests {
     #[test]
     fn reports_of_all_workers_add_up_whatever_their_order() {
         let start = Instant::now();
-        let certificate = |names: &str| {
-            let (names, issuer, serial) = (names.to_owned(), String::new(), String::new());
-            Arc::new(Certificate { names, issuer, serial, not_after: fedgate_policy::UnixTime(0) })
-        };
         let label = "authentication-failure";
         let early = Event {
             certificate: Some(certificate("early")),
@@ -205,7 +207,23 @@ pub(super) mod tests {
         let end = &seen.ends[&(Side::Ingress, Label::read(label).unwrap())];
         assert_eq!((end.count, end.last), (5, start + second(2)));
         assert_eq!(end.certificate.as_ref().unwrap().names, "late");
-        assert_eq!(seen.certificate.as_ref().unwrap().0.names, "late");
+    }
+
+    #[test]
+    fn a_certificate_is_theirs_only_where_a_request_with_it_passed() {
+        let (start, mut ledger) = (Instant::now(), Ledger::default());
+        for (after, label, names) in [
+            (1, "permitted", "own"),
+            (2, "authentication-failure", "another's"),
+            (3, "certificate-expired", "another's"),
+            (4, "federation-denied", "another's"),
+        ] {
+            let certificate = Some(certificate(names));
+            let event = Event { certificate, ..event("a.com", label, 1, start + second(after)) };
+            ledger.take(event, Side::Ingress, true);
+        }
+        let (own, at) = ledger.of(&"a.com".parse().unwrap()).unwrap().certificate.clone().unwrap();
+        assert_eq!((&*own.names, at), ("own", start + second(1)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use ledger::Ledger;
 pub(crate) use ledger::{End, Seen};
 use reading::Told;
 pub(crate) use reading::{Certificate, Side, Unreadable};
-pub(crate) use state::{Judged, State, judge};
+pub(crate) use state::{Judged, Severity, State, judge};
 pub(crate) use words::cause;
 use workers::Workers;
 pub(crate) use workers::{Home, Worker};

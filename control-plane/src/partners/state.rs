@@ -10,13 +10,19 @@
 //! | nothing of that | `never-seen` |
 //!
 //! So trouble is over once all was well, later, in the same direction.
+//!
+//! Who is refused has not proven the name that he claims. So where a partner's own requests passed within a day, that
+//! somebody was refused in its name with a certificate that is not known to be its own is a warning, and no trouble.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::label::{Label, Sense};
 use super::ledger::{End, Seen};
 use super::reading::Side;
 use crate::verdicts::State as Lookups;
+
+/// For how long what was seen last says how we stand.
+const HEARING: Duration = Duration::from_secs(24 * 3600);
 
 /// How we stand with a partner, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +55,27 @@ pub(crate) struct Trouble<'a> {
     pub(crate) label: Label,
     pub(crate) since: Instant,
     pub(crate) end: &'a End,
+    /// Whether it may be somebody else who only uses the partner's name.
+    pub(crate) is_doubtful: bool,
+    severity: Severity,
+}
+
+/// Whether somebody has to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// Now.
+    Trouble,
+    /// Perhaps.
+    Warning,
 }
 
 /// How we stand with a partner that is listed since then, as far as that matters.
-pub(crate) fn judge(lookups: Lookups, seen: Option<&Seen>, listed: Option<Instant>) -> Judged<'_> {
+pub(crate) fn judge(
+    lookups: Lookups,
+    seen: Option<&Seen>,
+    listed: Option<Instant>,
+    now: Instant,
+) -> Judged<'_> {
     let fails = match lookups {
         Lookups::NoFederator | Lookups::NoTarget | Lookups::Stale | Lookups::Failing => true,
         Lookups::Ok | Lookups::NotLookedUp => false,
@@ -67,7 +90,7 @@ pub(crate) fn judge(lookups: Lookups, seen: Option<&Seen>, listed: Option<Instan
         (State::Unreachable, Side::Egress, Sense::Unreachable),
     ];
     for (state, side, sense) in kinds {
-        if let Some(trouble) = trouble(seen, side, sense, listed) {
+        if let Some(trouble) = trouble(seen, side, sense, listed, now) {
             return Judged { state, trouble: Some(trouble) };
         }
     }
@@ -76,7 +99,13 @@ pub(crate) fn judge(lookups: Lookups, seen: Option<&Seen>, listed: Option<Instan
 }
 
 /// The last end of this sense, if nothing better came after it.
-fn trouble(seen: &Seen, side: Side, sense: Sense, listed: Option<Instant>) -> Option<Trouble<'_>> {
+fn trouble(
+    seen: &Seen,
+    side: Side,
+    sense: Sense,
+    listed: Option<Instant>,
+    now: Instant,
+) -> Option<Trouble<'_>> {
     let ends = seen.ends.iter().filter(|((of, label), _)| *of == side && label.sense() == sense);
     let (&(_, label), end) = ends.max_by_key(|(_, end)| end.last)?;
     let cured = |other| match sense {
@@ -90,7 +119,19 @@ fn trouble(seen: &Seen, side: Side, sense: Sense, listed: Option<Instant>) -> Op
     // That it was not listed is over once it is.
     let better = if label.name() == "federation-denied" { better.max(listed) } else { better };
     let since = better.map_or(end.since, |better| better.max(end.since));
-    better.is_none_or(|better| better < end.last).then_some(Trouble { label, since, end })
+    let is_doubtful = sense == Sense::Refused && is_doubtful(seen, label, end);
+    let is_recent = |at| now.saturating_duration_since(at) < HEARING;
+    let is_well = seen.good(Side::Ingress).is_some_and(is_recent);
+    let severity = if is_doubtful && is_well { Severity::Warning } else { Severity::Trouble };
+    let trouble = Trouble { label, since, end, is_doubtful, severity };
+    better.is_none_or(|better| better < end.last).then_some(trouble)
+}
+
+/// Whether it may be somebody else who is refused: with another certificate than that which has proven the name.
+fn is_doubtful(seen: &Seen, label: Label, end: &End) -> bool {
+    let own = seen.certificate.as_ref().map(|(own, _)| own);
+    // That a listed domain is refused as if it were not is our doing, whoever it is.
+    label.name() != "federation-denied" && (own.is_none() || own != end.certificate.as_ref())
 }
 
 /// Whether one end heard the other.
@@ -98,6 +139,31 @@ fn is_contact(sense: Sense) -> bool {
     match sense {
         Sense::Passed | Sense::Answered => true,
         Sense::Refused | Sense::RefusesUs | Sense::Unreachable | Sense::Aside => false,
+    }
+}
+
+// === impl Judged ===
+
+impl Judged<'_> {
+    /// How bad it is; none where all is well, or nothing is known.
+    pub(crate) fn severity(&self) -> Option<Severity> {
+        match (self.state, &self.trouble) {
+            (State::NeverSeen | State::Ok, _) => None,
+            (_, Some(trouble)) => Some(trouble.severity),
+            (_, None) => Some(Severity::Trouble),
+        }
+    }
+}
+
+// === impl Severity ===
+
+impl Severity {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Trouble => "trouble",
+            Self::Warning => "warning",
+        }
     }
 }
 
@@ -124,14 +190,6 @@ impl State {
             Self::Ok => "ok",
         }
     }
-
-    /// Whether somebody has to do something.
-    pub(crate) fn is_trouble(self) -> bool {
-        match self {
-            Self::DiscoveryFailing | Self::RefusingUs | Self::Refused | Self::Unreachable => true,
-            Self::NeverSeen | Self::Ok => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -139,7 +197,8 @@ mod tests {
     use std::time::Duration;
 
     use super::super::ledger::Ledger;
-    use super::super::ledger::tests::event;
+    use super::super::ledger::tests::{certificate, event};
+    use super::super::reading::Event;
     use super::*;
 
     /// What is said after these, one second after the other: `<` they call us, `>` we call them.
@@ -153,7 +212,8 @@ mod tests {
             ledger.take(event("a.com", label, 1, at(second)), side, true);
         }
         let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
-        let judged = judge(lookups, seen, listed.map(at));
+        let now = at(timeline.len().try_into().unwrap());
+        let judged = judge(lookups, seen, listed.map(at), now);
         (judged.state, judged.trouble.map(|trouble| trouble.label.name()))
     }
 
@@ -200,6 +260,37 @@ mod tests {
         assert_eq!(still, (State::Refused, Some("federation-denied")), "an Envoy has not heard of it");
     }
 
+    /// What `a.com` is, where it passed at 0 with its own certificate, and at 1 was refused.
+    fn severity(label: &str, names: &str, after: Duration) -> Option<Severity> {
+        let (start, mut ledger) = (Instant::now(), Ledger::default());
+        for (second, label, names) in [(0, "permitted", "own"), (1, label, names)] {
+            let at = start + Duration::from_secs(second);
+            let event = Event { certificate: Some(certificate(names)), ..event("a.com", label, 1, at) };
+            ledger.take(event, Side::Ingress, true);
+        }
+        let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
+        let judged = judge(Lookups::Ok, seen, None, start + after);
+        assert_eq!(judged.state, State::Refused);
+        judged.severity()
+    }
+
+    #[test]
+    fn who_may_be_somebody_else_is_no_trouble_while_the_partner_itself_was_let_in() {
+        let second = Duration::from_secs(1);
+        for (label, names, expected) in [
+            ("authentication-failure", "other", Severity::Warning),
+            ("certificate-expired", "other", Severity::Warning),
+            // It is their certificate: it has proven the name before.
+            ("certificate-expired", "own", Severity::Trouble),
+            ("authentication-failure", "own", Severity::Trouble),
+            ("federation-denied", "other", Severity::Trouble),
+        ] {
+            assert_eq!(severity(label, names, 2 * second), Some(expected), "{label} {names}");
+        }
+        let late = severity("authentication-failure", "other", HEARING);
+        assert_eq!(late, Some(Severity::Trouble), "it has not been let in for a day");
+    }
+
     #[test]
     fn trouble_is_dated_from_the_last_success() {
         let start = Instant::now();
@@ -214,7 +305,7 @@ mod tests {
             ledger.take(event("a.com", label, 1, at(second)), Side::Ingress, true);
         }
         let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
-        let trouble = judge(Lookups::Ok, seen, None).trouble.unwrap();
+        let trouble = judge(Lookups::Ok, seen, None, at(9)).trouble.unwrap();
         assert_eq!((trouble.since, trouble.end.last, trouble.end.count), (at(7), at(9), 3));
     }
 }

@@ -37,18 +37,20 @@ fn discovery(lookups: &Standing, now: Instant) -> String {
     }
 }
 
-fn refused(Trouble { label, end, .. }: &Trouble<'_>, lookups: &Standing, now: Instant) -> String {
+fn refused(trouble: &Trouble<'_>, lookups: &Standing, now: Instant) -> String {
+    let Trouble { label, end, is_doubtful, .. } = trouble;
     let certificate = end.certificate.as_ref();
+    let whose = if *is_doubtful { "its own, or somebody else's" } else { "its own" };
     match (label.word(), certificate) {
         ("authentication-failure", Some(certificate)) => {
             let expected = match lookups.stands(now).map(|known| &known.outcome) {
                 Some(Outcome::Hosts(hosts)) => named(hosts),
                 Some(Outcome::Failure(_)) | None => "one of its infrastructure domains".to_owned(),
             };
-            format!("its certificate is for {}, and {expected} is expected", certificate.names)
+            format!("{expected} is expected, and the certificate is for {} ({whose})", certificate.names)
         }
         ("certificate-expired", Some(certificate)) => {
-            format!("its certificate is not valid; it ends {}", certificate.not_after)
+            format!("the certificate ({whose}) is not valid; it ends {}", certificate.not_after)
         }
         ("federation-denied", _) => {
             "it is listed, and an Envoy refuses it that has not heard of that, or by the strategy"

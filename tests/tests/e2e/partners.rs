@@ -106,6 +106,23 @@ fn what_filters_report_is_named_on_one_screen_until_it_is_over() {
 }
 
 #[test]
+fn who_only_uses_a_partners_name_changes_nothing_that_is_known_of_it() {
+    let mut world =
+        World::builder().records([srv("a.com", 3600, "infra.x.com.")]).allow(&["a.com"]).start();
+    let control_plane = world.control_plane.take().unwrap();
+    let own = presenting(line("a.com", "permitted"), "DNS:infra.x.com", 4_000_000_000);
+    report(&control_plane, "ingress", &[own]);
+    let other = presenting(line("a.com", "authentication-failure"), "DNS:z.com", 1_500_000_000);
+    report(&control_plane, "ingress", &[other]);
+    assert_named(&control_plane, &["- ", "a.com refused", "DNS:z.com", "or somebody else's"]);
+    let shown = control_plane.cli(&["status", "--json"]).unwrap_or_else(|text| text);
+    assert!(!shown.contains("partner-certificate-ended"), "{shown}");
+    assert!(!shown.contains("\"severity\": \"trouble\",\n      \"domain\": \"a.com\""), "{shown}");
+    let shown = control_plane.cli(&["partner", "show", "a.com"]).unwrap();
+    assert!(shown.contains("\ncertificate DNS:infra.x.com\n"), "{shown}");
+}
+
+#[test]
 fn a_flood_of_unlisted_domains_takes_nothing_from_partners() {
     let mut world =
         World::builder().records([srv("a.com", 3600, "infra.x.com.")]).allow(&["a.com"]).start();
