@@ -130,7 +130,8 @@ pub(crate) async fn shown(api: &Api, domain: Domain) -> Result<ShownPartner, Pro
 }
 
 /// Has a partner tried anew: looks it up in DNS, has its targets' addresses looked up and knocked at, and forgets at
-/// which of them nobody had opened.
+/// which of them nobody had opened. Trouble that filters saw before has to be seen again; that calls do not reach it,
+/// if an address opens.
 #[utoipa::path(
     post, path = "/v1/partners/{domain}/retry", tag = "partners",
     params(("domain" = DomainText, Path, description = "a backend domain")),
@@ -154,9 +155,13 @@ pub(crate) async fn try_anew(api: &Api, domain: &Domain, author: &Author) -> Res
     let lookups = api.verdicts.standing(domain).await;
     let (targets, _) = lookups.targets(Instant::now());
     let forgotten: Vec<_> = api.targets.retry(targets).iter().map(ToString::to_string).collect();
+    let now = Instant::now();
+    let opened = api.targets.opens(targets).await;
+    api.partners.tried(domain, opened.is_some(), now);
+    let opened = opened.map(|it| it.to_string());
     let (by, request_id) = (&author.by, author.request_id.as_deref());
-    tracing::info!(%by, request_id, %domain, answered = attempt.answered, ?forgotten, "partner tried anew");
-    Ok(Retried { lookup: Refreshed::new(attempt, Instant::now()), forgotten })
+    tracing::info!(%by, request_id, %domain, answered = attempt.answered, ?forgotten, opened, "partner tried anew");
+    Ok(Retried { lookup: Refreshed::new(attempt, Instant::now()), forgotten, opened })
 }
 
 /// Shows the partners behind one to `visit`, in alphabetical order, until it has enough.

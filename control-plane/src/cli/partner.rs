@@ -19,7 +19,8 @@ pub(super) enum PartnerCommand {
     List(ListArgs),
     /// Show one partner, or a domain that is not listed and was seen: entry, discovery, requests, calls, certificate
     Show(OneDomain),
-    /// Have a partner tried anew, now: its DNS records, its targets' addresses, and where nobody had opened
+    /// Have a partner tried anew, now: its DNS records, its targets' addresses, and where nobody had opened. Trouble
+    /// that was seen before has to be seen again
     Retry(OneDomain),
 }
 
@@ -78,7 +79,7 @@ async fn show(OneDomain { domain, remote }: &OneDomain, json: bool) -> Result<()
 async fn retry(OneDomain { domain, remote }: &OneDomain, json: bool) -> Result<(), Error> {
     let (client, path) = (Client::new(remote)?, ["partners", domain.as_str(), "retry"]);
     let answer = client.send(client.request(Method::POST, &path, &[])).await?;
-    let Retried { lookup, forgotten } = answer.read()?;
+    let Retried { lookup, forgotten, opened } = answer.read()?;
     let failed = failed_lookup(&lookup);
     if json {
         print::json(&answer.json()?)?;
@@ -88,6 +89,9 @@ async fn retry(OneDomain { domain, remote }: &OneDomain, json: bool) -> Result<(
         }
         for it in &forgotten {
             print::line(line("tried again", &format!("{it}, where nobody had opened")))?;
+        }
+        if let Some(it) = &opened {
+            print::line(line("opens", it))?;
         }
     }
     failed.map_or(Ok(()), |why| Err(Error::Lookup(format!("{domain}: {why}"))))

@@ -135,11 +135,15 @@ pub(crate) struct Retried {
     /// Addresses that were tried last, since nobody had opened there, and are not any more.
     #[schema(example = json!(["192.0.2.7:443"]))]
     pub(crate) forgotten: Vec<String>,
+    /// The address that opened first when we knocked, of those that an Envoy uses; null where none did.
+    #[serde(default)]
+    #[schema(example = "192.0.2.7:443")]
+    pub(crate) opened: Option<String>,
 }
 
 fn state_schema() -> Object {
     let description = "`ok`; `discovery-failing`: its last lookup came to nothing, or names no host; `refusing-us`: it \
-        refused our last call; `refused`: we refused its last request; `unreachable`: our last call did not reach it; \
+        refused our last call; `refused`: we refused its last request; `unreachable`: our last call did not reach it; each within 24 hours; \
         `never-seen`: nothing was seen of it since the control plane's start; `not-listed`: it is no partner.";
     ObjectBuilder::new()
         .schema_type(Type::String)

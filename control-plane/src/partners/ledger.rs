@@ -41,6 +41,16 @@ pub(crate) struct Seen {
     pub(crate) certificate: Option<(Arc<Certificate>, Instant)>,
     /// How often it went wrong, hour by hour.
     pub(crate) hours: Hours,
+    /// When an operator had it tried anew.
+    pub(super) tried: Option<Tried>,
+}
+
+/// When a partner was tried anew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tried {
+    pub(super) at: Instant,
+    /// When one of its addresses opened then, the last time that one did.
+    pub(super) opened: Option<Instant>,
 }
 
 /// One such end.
@@ -79,6 +89,15 @@ impl Ledger {
         let (from, to) = if is_listed { (strangers, partners) } else { (partners, strangers) };
         if let Some(seen) = from.remove(domain) {
             to.insert(domain.clone(), seen);
+        }
+    }
+
+    /// A partner was tried anew, and opened or did not: what was seen before is history.
+    pub(super) fn tried(&mut self, domain: &Domain, opened: bool, now: Instant) {
+        if let Some(seen) = self.partners.get_mut(domain).map(Arc::make_mut) {
+            let before = seen.tried.and_then(|tried| tried.opened);
+            let opened = Some(now).filter(|_| opened).or(before);
+            seen.tried = Some(Tried { at: now, opened });
         }
     }
 

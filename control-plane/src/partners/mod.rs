@@ -113,6 +113,11 @@ impl Partners {
         Ok(())
     }
 
+    /// A partner was tried anew, and opened or did not.
+    pub(crate) fn tried(&self, domain: &Domain, opened: bool, now: Instant) {
+        lock(&self.told).ledger.tried(domain, opened, now);
+    }
+
     /// What was seen of a domain, listed or not.
     pub(crate) fn seen(&self, domain: &Domain) -> Option<Arc<Seen>> {
         lock(&self.told).ledger.of(domain).cloned()

@@ -3,13 +3,14 @@
 //! | the first that holds | state |
 //! |---|---|
 //! | its last lookup came to nothing, or DNS names no host | `discovery-failing` |
-//! | the last call to it that came to an end at their gate was refused there | `refusing-us` |
+//! | the last call to it was refused at their gate | `refusing-us` |
 //! | its last request was refused here | `refused` |
 //! | the last call to it did not reach it | `unreachable` |
 //! | something passed, in either direction | `ok` |
 //! | nothing of that | `never-seen` |
 //!
-//! So trouble is over once all was well, later, in the same direction.
+//! So trouble is over once all was well, later, in the same direction. What was not seen for a day is no trouble any
+//! more, and after a partner was tried anew it has to be seen again.
 //!
 //! Who is refused has not proven the name that he claims. So where a partner's own requests passed within a day, that
 //! somebody was refused in its name with a certificate that is not known to be its own is a warning, and no trouble.
@@ -124,7 +125,15 @@ fn trouble(
     let is_well = seen.good(Side::Ingress).is_some_and(is_recent);
     let severity = if is_doubtful && is_well { Severity::Warning } else { Severity::Trouble };
     let trouble = Trouble { label, since, end, is_doubtful, severity };
-    better.is_none_or(|better| better < end.last).then_some(trouble)
+    let tried = seen.tried.and_then(|tried| match sense {
+        // That it is tried opens no port.
+        Sense::Unreachable => tried.opened,
+        Sense::Refused | Sense::RefusesUs | Sense::Passed | Sense::Answered | Sense::Aside => {
+            Some(tried.at)
+        }
+    });
+    let stands = is_recent(end.last) && better.max(tried).is_none_or(|over| over < end.last);
+    stands.then_some(trouble)
 }
 
 /// Whether it may be somebody else who is refused: with another certificate than that which has proven the name.
@@ -289,6 +298,54 @@ mod tests {
         }
         let late = severity("authentication-failure", "other", HEARING);
         assert_eq!(late, Some(Severity::Trouble), "it has not been let in for a day");
+    }
+
+    #[test]
+    fn trouble_that_is_not_seen_for_a_day_is_none_any_more() {
+        let (start, mut ledger) = (Instant::now(), Ledger::default());
+        let minute = Duration::from_secs(60);
+        for (after, label, side) in [
+            (0, "permitted", Side::Ingress),
+            (1, "federation-tls-error", Side::Egress),
+            (2, "authentication-failure", Side::Ingress),
+            (3, "federation-remote-error/federation-denied", Side::Egress),
+        ] {
+            ledger.take(event("a.com", label, 1, start + after * minute), side, true);
+        }
+        let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
+        for (after, expected) in [
+            (3 * minute, State::RefusingUs),
+            (HEARING + 2 * minute, State::RefusingUs),
+            (HEARING + 3 * minute, State::Ok),
+        ] {
+            assert_eq!(judge(Lookups::Ok, seen, None, start + after).state, expected, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn once_a_partner_is_tried_anew_trouble_has_to_be_seen_again() {
+        const DENIED: &str = ">federation-remote-error/federation-denied";
+        const DOWN: &str = ">federation-connection-refused";
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        for (label, opens, at_once, again) in [
+            ("<authentication-failure", false, State::NeverSeen, State::Refused),
+            (DENIED, false, State::NeverSeen, State::RefusingUs),
+            (DOWN, true, State::NeverSeen, State::Unreachable),
+            (DOWN, false, State::Unreachable, State::Unreachable),
+        ] {
+            let (way, label) = label.split_at(1);
+            let side = if way == "<" { Side::Ingress } else { Side::Egress };
+            let (mut ledger, domain) = (Ledger::default(), "a.com".parse().unwrap());
+            let state = |ledger: &Ledger| {
+                let seen = ledger.of(&domain).map(|seen| &**seen);
+                judge(Lookups::Ok, seen, None, start + 9 * second).state
+            };
+            ledger.take(event("a.com", label, 1, start), side, true);
+            ledger.tried(&domain, opens, start + second);
+            assert_eq!(state(&ledger), at_once, "{label} {opens}");
+            ledger.take(event("a.com", label, 1, start + 2 * second), side, true);
+            assert_eq!(state(&ledger), again, "{label} {opens}");
+        }
     }
 
     #[test]

@@ -77,12 +77,28 @@ pub(super) async fn knock(
     }
 }
 
+/// Whoever opens first, if anybody does.
+pub(super) async fn opens(sockets: &[SocketAddr]) -> Option<SocketAddr> {
+    let mut knocks: FuturesUnordered<_> = sockets.iter().map(|&it| knock_at(it)).collect();
+    let first = async {
+        while let Some((socket, opens)) = knocks.next().await {
+            if opens {
+                return Some(socket);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(PATIENCE, first).await.ok().flatten()
+}
+
+async fn knock_at(socket: SocketAddr) -> (SocketAddr, bool) {
+    (socket, TcpStream::connect(socket).await.is_ok())
+}
+
 /// Those that do not open, if another does.
 async fn silent_among(sockets: &[SocketAddr]) -> BTreeSet<SocketAddr> {
     let mut silent: BTreeSet<_> = sockets.iter().copied().collect();
-    let knocks =
-        sockets.iter().map(|&socket| async move { (socket, TcpStream::connect(socket).await.is_ok()) });
-    let mut knocks: FuturesUnordered<_> = knocks.collect();
+    let mut knocks: FuturesUnordered<_> = sockets.iter().map(|&it| knock_at(it)).collect();
     let mut patience = PATIENCE;
     // Time has passed, or all have answered: in either case there is no more to learn.
     while let Ok(Some((socket, opens))) = tokio::time::timeout(patience, knocks.next()).await {

@@ -136,6 +136,18 @@ impl Targets {
         silent
     }
 
+    /// Which address of these targets opens first, of those that are known of hosts that some Envoy uses; none where
+    /// nobody does within two seconds.
+    pub(crate) async fn opens(&self, targets: &[Target]) -> Option<SocketAddr> {
+        let of = |target: &Target| {
+            let known = self.book.hosts().in_use(&target.host)?.watch();
+            let sockets = known.borrow().sockets(target.port);
+            Some(sockets)
+        };
+        let sockets: Vec<_> = targets.iter().filter_map(of).flatten().collect();
+        knock::opens(&sockets).await
+    }
+
     /// Who is told, and of how much.
     pub(crate) fn facts(&self) -> telemetry::Xds {
         telemetry::Xds {

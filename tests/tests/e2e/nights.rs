@@ -1,5 +1,5 @@
 //! Ten nights on which somebody is paged: a fault is played, and the first screen of `fedgate status` names it. What to
-//! do then is in docs/runbooks.md.
+//! do then is in docs/nights.md.
 
 use std::net::SocketAddr;
 
@@ -145,6 +145,7 @@ fn night_8_a_partners_ingress_is_down() {
         let answer = world.local().call("b.com", "search-users").unwrap();
         (answer.label() != "federation-connection-refused").then_some(())
     });
+    eventually("it is over", || (!screen(&world).contains("b.com unreachable")).then_some(()));
 }
 
 #[test]

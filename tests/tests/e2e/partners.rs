@@ -10,7 +10,7 @@ use fedgate_tests::peer::Peer;
 use fedgate_tests::process::{eventually, http};
 use serde_json::{Value, json};
 
-use super::egress::{caller, list};
+use super::egress::{announce, caller, list};
 
 /// The lines of a terminal.
 const SCREEN: usize = 24;
@@ -120,6 +120,32 @@ fn who_only_uses_a_partners_name_changes_nothing_that_is_known_of_it() {
     assert!(!shown.contains("\"severity\": \"trouble\",\n      \"domain\": \"a.com\""), "{shown}");
     let shown = control_plane.cli(&["partner", "show", "a.com"]).unwrap();
     assert!(shown.contains("\ncertificate DNS:infra.x.com\n"), "{shown}");
+}
+
+#[test]
+fn a_partner_that_is_tried_anew_is_no_trouble_until_it_is_seen_again() {
+    const PORT: u16 = 7001;
+    let world = caller().start();
+    let control_plane = world.control_plane.as_ref().unwrap();
+    let at = SocketAddr::from((world.ip(), PORT));
+    announce(&world, "infra.b.com", 10, 10, at);
+    list(&world);
+    let answer = world.local().call("b.com", "search-users").unwrap();
+    assert_eq!(answer.label(), "federation-connection-refused");
+    let is_named = || screen(control_plane).0.contains("b.com unreachable");
+    eventually("it is named", || is_named().then_some(()));
+    control_plane.cli(&["partner", "retry", "b.com"]).unwrap();
+    assert!(is_named(), "nobody opens");
+    let identity = world.identity(&["infra.b.com"]);
+    let open = Peer::echo(at, "infra.b.com", &identity, world.authority.pem());
+    let told = control_plane.cli(&["partner", "retry", "b.com"]).unwrap();
+    assert!(told.contains(&format!("opens       {at}")), "{told}");
+    assert!(!is_named(), "it opens");
+    let shown = control_plane.cli(&["partner", "show", "b.com"]).unwrap();
+    assert!(shown.contains("federation-connection-refused"), "{shown}");
+    drop(open);
+    world.local().call("b.com", "search-users").unwrap();
+    eventually("it is seen again", || is_named().then_some(()));
 }
 
 #[test]
