@@ -255,14 +255,19 @@ impl Stream {
             Ok(Some(refusal)) => {
                 self.count_refusal(refusal);
                 gate::tell_spared(refusal);
+                self.note(call, End { spared: true, ..End::new(refusal.label()) });
             }
             Err(refusal) => {
-                let end = End::new(refusal.label());
-                self.gate.note(Some(call.domain().clone()), end, self.partner.get(), |tally| tally);
+                self.note(call, End::new(refusal.label()));
                 self.refuse(refusal, &call.refusal_json(refusal, facts.request_id().as_ref()));
             }
         }
         self.passes.set(sent.is_ok());
+    }
+
+    /// Notes for the control plane what the decision on a call came to.
+    fn note(&self, call: &RemoteCall, end: End) {
+        self.gate.note(Some(call.domain().clone()), end, self.partner.get(), |tally| tally);
     }
 
     /// Answers a probe.
@@ -336,7 +341,7 @@ impl Stream {
                 None
             }
         };
-        let end = End { label: failure.label(), inner };
+        let end = End { label: failure.label(), inner, spared: false };
         let upstream = host::target().map(|target| target.address).filter(|text| is_address(text));
         let domain = facts.call.domain().clone();
         self.gate.note(Some(domain), end, self.partner.get(), |tally| Tally { upstream, ..tally });

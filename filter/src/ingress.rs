@@ -144,8 +144,11 @@ impl Stream {
                 self.note(refusal);
                 let facts = self.facts.get();
                 let certificate = facts.and_then(|facts| facts.downstream.connection.shown.clone());
-                gate.note(facts.and_then(Facts::claimed), End::new(refusal.label()), partner, |tally| {
-                    Tally { certificate, ..tally }
+                let spared = decision.is_ok() || gate.config.mode == Mode::Shadow;
+                let end = End { spared, ..End::new(refusal.label()) };
+                gate.note(facts.and_then(Facts::claimed), end, partner, |tally| Tally {
+                    certificate,
+                    ..tally
                 });
             }
         }

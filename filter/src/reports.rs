@@ -105,7 +105,7 @@ impl Reports {
 mod tests {
     use super::*;
 
-    const DENIED: End = End { label: "federation-denied", inner: None };
+    const DENIED: End = End { label: "federation-denied", inner: None, spared: false };
 
     fn at(seconds: u64) -> Now {
         Now::from_epoch(Duration::from_secs(seconds))

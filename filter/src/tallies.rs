@@ -30,6 +30,8 @@ pub(crate) struct End {
     pub(crate) label: &'static str,
     /// What the other backend says of a call that it refused; most often nothing.
     pub(crate) inner: Option<&'static str>,
+    /// Whether it passed all the same, in shadow.
+    pub(crate) spared: bool,
 }
 
 /// How often, and when, and what was seen with the last one.
@@ -62,7 +64,7 @@ pub(crate) struct Batch {
 impl End {
     /// Of a label alone.
     pub(crate) fn new(label: &'static str) -> Self {
-        Self { label, inner: None }
+        Self { label, inner: None, spared: false }
     }
 }
 
@@ -158,6 +160,7 @@ impl Batch {
             last_ms: millis(now.since(tally.last)),
             certificate: tally.certificate.as_deref().cloned(),
             upstream: tally.upstream.clone(),
+            spared: end.spared,
         };
         (self.lines.iter().map(line).collect(), self.others)
     }
@@ -172,8 +175,8 @@ pub(crate) fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const DENIED: End = End { label: "federation-denied", inner: None };
-    const PERMITTED: End = End { label: "permitted", inner: None };
+    const DENIED: End = End { label: "federation-denied", inner: None, spared: false };
+    const PERMITTED: End = End { label: "permitted", inner: None, spared: false };
 
     fn at(seconds: u64) -> Now {
         Now::from_epoch(Duration::from_secs(seconds))

@@ -74,6 +74,9 @@ pub struct Line {
     /// The address that the last call went to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+    /// Whether they passed all the same, in shadow. Whoever does not know of this takes them for refused.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub spared: bool,
 }
 
 /// A report was taken, and this is by whom: whoever reports learns of a second control plane by that, too.
@@ -138,6 +141,11 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_no(flag: &bool) -> bool {
+    !*flag
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +165,7 @@ mod tests {
                 last_ms: 40,
                 certificate: None,
                 upstream: Some("192.0.2.7:443".to_owned()),
+                spared: false,
             }],
             others: 0,
         };
@@ -166,6 +175,17 @@ mod tests {
             r#"{"worker":"3f9c41d07ab85e26","role":"egress","version":"0.1.0","feed":{"whole":false,"entries":0},"lines":[{"domain":"c.com","label":"federation-connection-refused","count":2,"first_ms":900,"last_ms":40,"upstream":"192.0.2.7:443"}]}"#
         );
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn what_passed_in_shadow_is_told_and_an_older_filter_says_nothing_of_it() {
+        let line =
+            r#"{"domain":"a.com","label":"authentication-failure","count":1,"first_ms":0,"last_ms":0}"#;
+        let told = line.replace('}', r#","spared":true}"#);
+        for (json, spared) in [(line, false), (&told, true)] {
+            let line: Line = serde_json::from_str(json).unwrap();
+            assert_eq!((line.spared, &*serde_json::to_string(&line).unwrap()), (spared, json));
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn partner(it: &PartnerInList) -> StatusFinding {
     let ended = certificate.as_ref().filter(|it| it.ended);
     let ended = ended.map(|it| format!("; its certificate ended {}", it.not_after)).unwrap_or_default();
     let text = format!("{domain} {state}: {label}{cause}{since}{count}{ended}");
-    let next = if state == "refused" { "explain" } else { "check" };
+    let next = if ["refused", "would-be-refused"].contains(&&**state) { "explain" } else { "check" };
     let finding = trouble(&format!("partner-{state}"), text, format!("fedgate {next} {domain}"));
     let severity = it.severity.clone().unwrap_or(finding.severity);
     about(domain, StatusFinding { severity, ..finding })

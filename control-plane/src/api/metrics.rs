@@ -83,7 +83,8 @@ async fn partners(api: &Api) -> telemetry::Partners {
     for ((side, label), count) in ends {
         let is_refusal = label.sense() == Sense::Refused || label.sense() == Sense::Aside;
         let of = match (label.sense(), side) {
-            (Sense::Passed, _) => continue,
+            // What passes in shadow is no refusal.
+            (Sense::Passed | Sense::Spared, _) => continue,
             (_, Side::Egress) if !is_refusal => &mut told.failed_calls,
             (_, Side::Ingress | Side::Egress) => &mut told.refusals,
         };

@@ -11,8 +11,15 @@ use super::text::DomainText;
 use super::verdict::VerdictSchema;
 
 /// The states of a partner, worst first.
-pub(crate) const PARTNER_STATES: [&str; 6] =
-    ["discovery-failing", "refusing-us", "refused", "unreachable", "never-seen", "ok"];
+pub(crate) const PARTNER_STATES: [&str; 7] = [
+    "discovery-failing",
+    "refusing-us",
+    "refused",
+    "unreachable",
+    "would-be-refused",
+    "never-seen",
+    "ok",
+];
 /// Stands where a domain is no partner: nothing allows it.
 pub(crate) const NOT_LISTED: &str = "not-listed";
 
@@ -144,7 +151,7 @@ pub(crate) struct Retried {
 fn state_schema() -> Object {
     let description = "`ok`; `discovery-failing`: its last lookup came to nothing, or names no host; `refusing-us`: it \
         refused our last call; `refused`: we refused its last request; `unreachable`: our last call did not reach it; each within 24 hours; \
-        `never-seen`: nothing was seen of it since the control plane's start; `not-listed`: it is no partner.";
+        `would-be-refused`: its last request passed in shadow alone; `never-seen`: nothing was seen of it since the control plane's start; `not-listed`: it is no partner.";
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))

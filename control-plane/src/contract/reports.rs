@@ -68,6 +68,9 @@ struct LineSchema {
     /// Address and port that the last call went to.
     #[schema(example = "192.0.2.7:443")]
     upstream: Option<String>,
+    /// Whether they passed all the same, in shadow; absent where not.
+    #[schema(nullable = false)]
+    spared: Option<bool>,
 }
 
 /// What a certificate says of itself, in legible text.
@@ -118,6 +121,7 @@ mod tests {
             last_ms: 1,
             certificate: Some(shown.clone()),
             upstream: Some("192.0.2.7:443".to_owned()),
+            spared: true,
         };
         assert_described::<ShownSchema>(&shown);
         assert_described::<FeedStateSchema>(&feed);

@@ -82,7 +82,9 @@ fn finding(it: &StatusFinding) -> Finding {
     let partner = || format!("/page/partners/{domain}");
     let (to, does) = match (&*it.code, domain.is_empty()) {
         ("entry-ends" | "entry-ended", false) => (format!("{}/edit", partner()), "Set another end"),
-        ("partner-refused", false) => (link("/page/explain", &[("domain", domain)]), "Explain"),
+        ("partner-refused" | "partner-would-be-refused", false) => {
+            (link("/page/explain", &[("domain", domain)]), "Explain")
+        }
         (_, false) => (partner(), "Look at it"),
         ("dns-failing", true) => {
             (link("/page/partners", &[("state", "discovery-failing".to_owned())]), "Who fails")

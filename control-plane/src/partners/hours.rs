@@ -37,7 +37,7 @@ impl Hours {
     /// Takes in what came to an end of this sense at this moment. What comes late counts for the hour that it comes to.
     pub(super) fn take(&mut self, sense: Sense, count: u64, at: Instant) {
         let (refused, failed) = match sense {
-            Sense::Passed | Sense::Answered | Sense::Aside => return,
+            Sense::Passed | Sense::Answered | Sense::Spared | Sense::Aside => return,
             Sense::Refused => (count, 0),
             Sense::RefusesUs | Sense::Unreachable => (0, count),
         };

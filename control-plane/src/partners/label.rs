@@ -16,6 +16,8 @@ pub(crate) enum Sense {
     Answered,
     /// We refuse them.
     Refused,
+    /// They passed in shadow, and would be refused without it.
+    Spared,
     /// They refuse us.
     RefusesUs,
     /// No call gets through to them.
@@ -67,6 +69,20 @@ impl Label {
         let known = |text: &str| LABELS.iter().find(|(name, _)| *name == text);
         let inner = || text.strip_prefix(REMOTE)?.strip_prefix('/').and_then(|_| known(REMOTE));
         known(text).or_else(inner).map(|&(name, sense)| Self { name, sense })
+    }
+
+    /// The label of what passed in shadow, and would have come to this end. Of what is nothing of its own, nothing is
+    /// said either way.
+    pub(crate) fn spared(self) -> Self {
+        match self.sense {
+            Sense::Refused => Self { sense: Sense::Spared, ..self },
+            Sense::Passed
+            | Sense::Answered
+            | Sense::Spared
+            | Sense::RefusesUs
+            | Sense::Unreachable
+            | Sense::Aside => self,
+        }
     }
 
     /// As it is written.

@@ -106,8 +106,9 @@ impl Told {
 
 impl Event {
     fn read(line: Line, now: Instant) -> Result<Self, Unreadable> {
-        let Line { domain, label, count, first_ms, last_ms, certificate, upstream } = line;
+        let Line { domain, label, count, first_ms, last_ms, certificate, upstream, spared } = line;
         let Some(label) = Label::read(&label) else { return Err(Unreadable::Label(domain)) };
+        let label = if spared { label.spared() } else { label };
         let upstream = upstream.map(|text| text.parse()).transpose();
         let Ok(upstream) = upstream else { return Err(Unreadable::Upstream(domain)) };
         let certificate = match certificate.map(Certificate::read) {

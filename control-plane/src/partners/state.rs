@@ -6,6 +6,7 @@
 //! | the last call to it was refused at their gate | `refusing-us` |
 //! | its last request was refused here | `refused` |
 //! | the last call to it did not reach it | `unreachable` |
+//! | its last request passed in shadow alone | `would-be-refused` |
 //! | something passed, in either direction | `ok` |
 //! | nothing of that | `never-seen` |
 //!
@@ -36,6 +37,8 @@ pub(crate) enum State {
     Refused,
     /// Calls to it do not get through.
     Unreachable,
+    /// We let it pass in shadow alone.
+    WouldBeRefused,
     /// Nothing was seen of it, since we began to look.
     NeverSeen,
     /// All is well.
@@ -89,6 +92,7 @@ pub(crate) fn judge(
         (State::RefusingUs, Side::Egress, Sense::RefusesUs),
         (State::Refused, Side::Ingress, Sense::Refused),
         (State::Unreachable, Side::Egress, Sense::Unreachable),
+        (State::WouldBeRefused, Side::Ingress, Sense::Spared),
     ];
     for (state, side, sense) in kinds {
         if let Some(trouble) = trouble(seen, side, sense, listed, now) {
@@ -114,26 +118,38 @@ fn trouble(
         Sense::Unreachable => matches!(other, Sense::Passed | Sense::Answered | Sense::RefusesUs),
         // Whoever is not reached now may have let us in, for all we know.
         Sense::RefusesUs => matches!(other, Sense::Passed | Sense::Answered | Sense::Unreachable),
-        Sense::Refused | Sense::Passed | Sense::Answered | Sense::Aside => other == Sense::Passed,
+        Sense::Refused => matches!(other, Sense::Passed | Sense::Spared),
+        // An Envoy that enforces says more of it than one in shadow.
+        Sense::Spared => matches!(other, Sense::Passed | Sense::Refused),
+        Sense::Passed | Sense::Answered | Sense::Aside => other == Sense::Passed,
     };
     let better = seen.last_of(side, cured);
     // That it was not listed is over once it is.
     let better = if label.name() == "federation-denied" { better.max(listed) } else { better };
     let since = better.map_or(end.since, |better| better.max(end.since));
-    let is_doubtful = sense == Sense::Refused && is_doubtful(seen, label, end);
+    let is_doubtful = is_ours(sense) && is_doubtful(seen, label, end);
     let is_recent = |at| now.saturating_duration_since(at) < HEARING;
     let is_well = seen.good(Side::Ingress).is_some_and(is_recent);
-    let severity = if is_doubtful && is_well { Severity::Warning } else { Severity::Trouble };
+    let is_mild = (is_doubtful && is_well) || sense == Sense::Spared;
+    let severity = if is_mild { Severity::Warning } else { Severity::Trouble };
     let trouble = Trouble { label, since, end, is_doubtful, severity };
     let tried = seen.tried.and_then(|tried| match sense {
         // That it is tried opens no port.
         Sense::Unreachable => tried.opened,
-        Sense::Refused | Sense::RefusesUs | Sense::Passed | Sense::Answered | Sense::Aside => {
-            Some(tried.at)
-        }
+        Sense::Refused
+        | Sense::Spared
+        | Sense::RefusesUs
+        | Sense::Passed
+        | Sense::Answered
+        | Sense::Aside => Some(tried.at),
     });
     let stands = is_recent(end.last) && better.max(tried).is_none_or(|over| over < end.last);
     stands.then_some(trouble)
+}
+
+/// Whether it is our word on them.
+fn is_ours(sense: Sense) -> bool {
+    matches!(sense, Sense::Refused | Sense::Spared)
 }
 
 /// Whether it may be somebody else who is refused: with another certificate than that which has proven the name.
@@ -146,7 +162,7 @@ fn is_doubtful(seen: &Seen, label: Label, end: &End) -> bool {
 /// Whether one end heard the other.
 fn is_contact(sense: Sense) -> bool {
     match sense {
-        Sense::Passed | Sense::Answered => true,
+        Sense::Passed | Sense::Answered | Sense::Spared => true,
         Sense::Refused | Sense::RefusesUs | Sense::Unreachable | Sense::Aside => false,
     }
 }
@@ -179,11 +195,12 @@ impl Severity {
 // === impl State ===
 
 impl State {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::DiscoveryFailing,
         Self::RefusingUs,
         Self::Refused,
         Self::Unreachable,
+        Self::WouldBeRefused,
         Self::NeverSeen,
         Self::Ok,
     ];
@@ -195,6 +212,7 @@ impl State {
             Self::RefusingUs => "refusing-us",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::WouldBeRefused => "would-be-refused",
             Self::NeverSeen => "never-seen",
             Self::Ok => "ok",
         }
@@ -210,15 +228,19 @@ mod tests {
     use super::super::reading::Event;
     use super::*;
 
-    /// What is said after these, one second after the other: `<` they call us, `>` we call them.
+    /// What is said after these, one second after the other: `<` they call us, `>` we call them,
+    /// `~` in shadow.
     fn state(lookups: Lookups, timeline: &[&str], listed: Option<u64>) -> (State, Option<&'static str>) {
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         let mut ledger = Ledger::default();
         for (second, what) in (0..).zip(timeline) {
             let (way, label) = what.split_at(1);
+            let (is_spared, label) = (label.starts_with('~'), label.trim_start_matches('~'));
             let side = if way == "<" { Side::Ingress } else { Side::Egress };
-            ledger.take(event("a.com", label, 1, at(second)), side, true);
+            let mut event = event("a.com", label, 1, at(second));
+            event.label = if is_spared { event.label.spared() } else { event.label };
+            ledger.take(event, side, true);
         }
         let seen = ledger.of(&"a.com".parse().unwrap()).map(|seen| &**seen);
         let now = at(timeline.len().try_into().unwrap());
@@ -249,6 +271,18 @@ mod tests {
             (&["<authentication-failure", DENIED], State::RefusingUs, Some(inner)),
             (
                 &[">federation-tls-error", "<authentication-failure"],
+                State::Refused,
+                Some("authentication-failure"),
+            ),
+            (&["<~federation-denied"], State::WouldBeRefused, Some("federation-denied")),
+            (&["<~authentication-failure", "<permitted"], State::Ok, None),
+            (
+                &["<authentication-failure", "<~authentication-failure"],
+                State::WouldBeRefused,
+                Some("authentication-failure"),
+            ),
+            (
+                &["<~authentication-failure", "<authentication-failure"],
                 State::Refused,
                 Some("authentication-failure"),
             ),

@@ -15,6 +15,9 @@ pub(crate) fn cause(judged: &Judged<'_>, lookups: &Standing, now: Instant) -> Op
     match judged.state {
         State::DiscoveryFailing => Some(discovery(lookups, now)),
         State::Refused => seen.map(|trouble| refused(trouble, lookups, now)),
+        State::WouldBeRefused => {
+            seen.map(|it| format!("it passes in shadow alone: {}", refused(it, lookups, now)))
+        }
         State::RefusingUs => seen.map(|trouble| refusing_us(trouble.label)),
         State::Unreachable => seen.map(unreachable),
         State::NeverSeen | State::Ok => None,
