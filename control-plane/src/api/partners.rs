@@ -209,8 +209,7 @@ impl Partner {
     /// How we stand with it.
     pub(crate) fn judged(&self) -> partners::Judged<'_> {
         let listed = self.entry.as_ref().and_then(|it| moment::instant(it.updated.at, self.now));
-        let heard = listed.and_then(|at| at.checked_add(HEARING));
-        judge(self.lookups.state(self.now), self.seen.as_deref(), heard, self.now)
+        judge(self.lookups.state(self.now), self.seen.as_deref(), heard(listed, self.now), self.now)
     }
 
     pub(crate) fn told(&self) -> PartnerInList {
@@ -265,6 +264,12 @@ impl Partner {
     }
 }
 
+/// By when filters have heard of an entry that is of this moment. One that is ahead tells nothing: the wall clock was
+/// set back, and refusals of now would count as older than the entry.
+fn heard(listed: Option<Instant>, now: Instant) -> Option<Instant> {
+    listed.filter(|at| *at <= now).and_then(|at| at.checked_add(HEARING))
+}
+
 /// The wall clock, as certificates have it.
 pub(super) fn seconds_now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -274,6 +279,16 @@ pub(super) fn seconds_now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_of_the_future_hides_no_refusal() {
+        let (now, second) = (Instant::now(), std::time::Duration::from_secs(1));
+        for (listed, expected) in
+            [(None, None), (Some(now), Some(now + HEARING)), (Some(now + 3600 * second), None)]
+        {
+            assert_eq!(heard(listed, now), expected);
+        }
+    }
 
     #[test]
     fn the_documented_states_are_those_that_there_are() {
