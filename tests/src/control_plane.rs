@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -233,6 +233,17 @@ impl ControlPlane {
         let mut command = Command::new(artifacts::fedgate());
         command.args(args).env("FEDGATE_URL", self.url()).env("FEDGATE_TOKEN", ADMIN_TOKEN);
         run(&mut command)
+    }
+
+    /// What an administrator sees of a command on a terminal of 80 columns; it may end with any code.
+    pub fn on_terminal(&self, args: &[&str]) -> String {
+        let fedgate = artifacts::fedgate();
+        let command = format!("stty columns 80; exec {} {}", fedgate.display(), args.join(" "));
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(Stdio::null());
+        terminal.env("FEDGATE_URL", self.url()).env("FEDGATE_TOKEN", ADMIN_TOKEN).env_remove("COLUMNS");
+        let output = terminal.output().expect("a terminal (util-linux)");
+        String::from_utf8(output.stdout).expect("a terminal is shown text").replace('\r', "")
     }
 
     /// Puts domains on the allow list.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::client::Client;
 use super::words::line;
@@ -19,12 +19,16 @@ Examples:
 
 Exit codes: 0 nothing is in trouble, 1 something is; warnings alone are no trouble.";
 
-/// Lines that findings have on the first screen; the lines above them have the rest of 24.
-const LINES: usize = 15;
-/// No text is made shorter than this, whatever the terminal.
-const SHORTEST: usize = 40;
+/// Rows of the first screen: those of a terminal, but for the one with the prompt.
+const ROWS: usize = 23;
 /// How many findings of one kind are told, at most.
 const OF_A_KIND: usize = 6;
+/// Rows that the text of a finding may have on a terminal: the first with which every kind has its place.
+const OF_A_TEXT: [usize; 3] = [4, 2, 1];
+/// How far the further rows of a finding stand in.
+const INDENT: usize = 2;
+/// How far those of a line with a name do.
+const NAME: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -95,8 +99,9 @@ fn told(status: &StatusBody, room: Option<usize>) -> Vec<String> {
         let step = if brig.in_step { "in step" } else { "NOT IN STEP" };
         line("brig", &format!("{}, {step}", brig.mode))
     }));
+    let mut lines: Vec<_> = lines.iter().flat_map(|it| wrapped(it, room, usize::MAX, NAME)).collect();
     lines.push(String::new());
-    lines.extend(findings(&status.findings, partners, room));
+    lines.extend(findings(&status.findings, partners, room, ROWS.saturating_sub(lines.len())));
     lines
 }
 
@@ -113,32 +118,47 @@ fn told_of_envoys(status: &StatusBody) -> String {
     format!("{streams} xDS streams, {polls} filters wait for news, {workers} workers report{versions}")
 }
 
-/// The findings, worst first, of each kind as many as there is room for.
+/// The findings, worst first: of each kind as many as there is room for in so many rows, and as much of each.
 fn findings(
     findings: &[StatusFinding],
     partners: &BTreeMap<String, usize>,
     room: Option<usize>,
+    rows: usize,
 ) -> Vec<String> {
     if findings.is_empty() {
         return vec!["all is well".to_owned()];
     }
+    let ways = OF_A_TEXT.iter().flat_map(|text| (1..=OF_A_KIND).rev().map(|cap| (cap, *text)));
+    let mut told = Vec::new();
+    for (cap, text) in ways {
+        told = capped(findings, partners, room, cap, text);
+        if told.len() <= rows {
+            break;
+        }
+    }
+    told
+}
+
+/// At most `cap` findings of each kind, whose texts have at most `text` rows.
+fn capped(
+    findings: &[StatusFinding],
+    partners: &BTreeMap<String, usize>,
+    room: Option<usize>,
+    cap: usize,
+    text: usize,
+) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for it in findings {
         let count = counts.entry(&it.code).or_default();
         *count = count.saturating_add(1);
     }
-    let lines = |cap: usize| -> usize {
-        counts.values().map(|count| (*count).min(cap).saturating_add(usize::from(*count > cap))).sum()
-    };
-    let cap = (1..=OF_A_KIND).rev().find(|cap| lines(*cap) <= LINES).unwrap_or(1);
     let (mut told, mut seen) = (Vec::new(), BTreeMap::new());
     for it in findings {
         let count: &mut usize = seen.entry(&*it.code).or_default();
         *count = count.saturating_add(1);
         if *count <= cap {
             let sign = if it.severity == "trouble" { '!' } else { '-' };
-            let text = shortened(&it.text, room.map(|room| room.saturating_sub(it.next.width())));
-            told.push(format!("{sign} {text} → {}", it.next));
+            told.extend(with_command(&format!("{sign} {}", Plain(&it.text)), &it.next, room, text));
         } else if *count == cap.saturating_add(1) {
             // Of partners in one state, all are counted, and some are told.
             let state = it.code.strip_prefix("partner-").and_then(|state| partners.get_key_value(state));
@@ -147,18 +167,56 @@ fn findings(
                 Some((state, all)) => (*all, format!("fedgate partner list --state {state}")),
                 None => (told_of, "fedgate status --json".to_owned()),
             };
-            told.push(format!("  … and {} more like this → {next}", all.saturating_sub(cap)));
+            let more = format!("  … and {} more like this", all.saturating_sub(cap));
+            told.extend(with_command(&more, &next, room, text));
         }
     }
     told
 }
 
-/// As much of a text as leaves what stands beside it on the same line of a terminal; the command has to be whole.
-fn shortened(text: &str, room: Option<usize>) -> String {
-    let text = Plain(text).to_string();
-    room.map_or(text.clone(), |room| {
-        table::cut(&text, room.saturating_sub("!  → ".width()).max(SHORTEST))
-    })
+/// A text, and behind it or below it, whole, the command to go on with.
+fn with_command(text: &str, next: &str, room: Option<usize>, rows: usize) -> Vec<String> {
+    let next = format!("→ {next}");
+    let mut lines = wrapped(text, room, rows, INDENT);
+    match lines.last_mut() {
+        Some(last) if room.is_none_or(|room| last.width().saturating_add(next.width()) < room) => {
+            last.push(' ');
+            last.push_str(&next);
+        }
+        Some(_) | None => lines.push(format!("{:INDENT$}{next}", "")),
+    }
+    lines
+}
+
+/// A text in rows that a terminal has room for, broken between words; the rows after the first are indented. What is
+/// too much for so many rows is cut.
+fn wrapped(text: &str, room: Option<usize>, rows: usize, indent: usize) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
+    let mut lines = Vec::new();
+    let mut rest = text.to_owned();
+    while rest.width() > room && lines.len().saturating_add(1) < rows {
+        let within = rest.char_indices().scan(0_usize, |width, (at, c)| {
+            *width = width.saturating_add(c.width().unwrap_or_default());
+            Some((at, c, *width))
+        });
+        // The last space that is not part of the indentation, before what has no room.
+        let space = within
+            .take_while(|(_, c, width)| {
+                *width <= room || (*c == ' ' && *width == room.saturating_add(1))
+            })
+            .filter(|(at, c, _)| *c == ' ' && rest.get(..*at).is_some_and(|it| !it.trim().is_empty()))
+            .last();
+        let Some((row, left)) = space.and_then(|(at, ..)| rest.split_at_checked(at)) else { break };
+        let (row, left) = (row.trim_end().to_owned(), format!("{:indent$}{}", "", left.trim_start()));
+        // A word that is wider than the terminal is cut.
+        if left.len() >= rest.len() {
+            break;
+        }
+        lines.push(row);
+        rest = left;
+    }
+    lines.push(table::cut(&rest, room));
+    lines
 }
 
 #[cfg(test)]
@@ -182,24 +240,61 @@ mod tests {
         let partners = [("refused".to_owned(), 4711)].into();
         let all: Vec<_> =
             kinds.iter().flat_map(|code| (0..50).map(|number| finding(code, number))).collect();
-        let told = findings(&all, &partners, None);
-        assert!(told.len() <= LINES, "{told:#?}");
+        let told = findings(&all, &partners, None, 15);
+        assert_eq!(told.len(), 15, "{told:#?}");
         for code in kinds {
             assert!(told.contains(&format!("! {code} 0 → fedgate check")), "{told:#?}");
         }
         let more = "  … and 4709 more like this → fedgate partner list --state refused";
         assert!(told.iter().any(|line| line == more), "{told:#?}");
-        assert_eq!(findings(&[], &partners, None), ["all is well"]);
+        assert_eq!(findings(&[], &partners, None, 15), ["all is well"]);
         let two = ["! dns-failing 0 → fedgate check", "! dns-failing 1 → fedgate check"];
-        assert_eq!(findings(&all[..2], &partners, None), two);
+        assert_eq!(findings(&all[..2], &partners, None, 15), two);
     }
 
     #[test]
-    fn on_a_terminal_a_text_gives_way_to_the_command() {
-        let long = StatusFinding { text: "x".repeat(200), ..finding("a", 0) };
-        let told = findings(std::slice::from_ref(&long), &BTreeMap::new(), Some(80));
-        assert_eq!(told[0].width(), 80);
-        assert!(told[0].ends_with("x… → fedgate check"), "{told:?}");
-        assert!(findings(&[long], &BTreeMap::new(), None)[0].len() > 200);
+    fn on_a_terminal_a_text_is_whole_as_long_as_all_kinds_have_room_and_a_command_always() {
+        let text = "wire.example-partner.org unreachable: federation-http2-error at 192.0.2.7:443: they may refuse \
+                    our certificate; since 2026-11-28 02:00:00 UTC, 5 times";
+        let next = "fedgate check wire.example-partner.org";
+        let of = |kinds: usize| -> Vec<_> {
+            let kind = |n| StatusFinding {
+                text: text.to_owned(),
+                next: next.to_owned(),
+                ..finding(&format!("k{n}"), 0)
+            };
+            (0..kinds).map(kind).collect()
+        };
+        assert_eq!(
+            findings(&of(1), &BTreeMap::new(), Some(80), 15),
+            [
+                "! wire.example-partner.org unreachable: federation-http2-error at 192.0.2.7:443:",
+                "  they may refuse our certificate; since 2026-11-28 02:00:00 UTC, 5 times",
+                "  → fedgate check wire.example-partner.org",
+            ]
+        );
+        for (kinds, cut) in [(5, false), (7, true)] {
+            let told = findings(&of(kinds), &BTreeMap::new(), Some(80), 15);
+            assert!(told.len() <= 15 && told.iter().all(|row| row.width() <= 80), "{told:#?}");
+            assert_eq!(told.iter().filter(|row| row.trim() == format!("→ {next}")).count(), kinds);
+            assert_eq!(told.iter().any(|row| row.contains('…')), cut, "{told:#?}");
+        }
+        let whole = format!("! {text} → {next}");
+        assert_eq!(findings(&of(1), &BTreeMap::new(), None, 15), [whole]);
+    }
+
+    #[test]
+    fn rows_break_between_words_and_what_has_no_end_is_cut() {
+        for (text, room, rows, expected) in [
+            ("- a bc", 6, 9, &["- a bc"][..]),
+            ("- a bcd", 6, 9, &["- a", "  bcd"]),
+            ("- a bcd efgh", 6, 9, &["- a", "  bcd", "  efgh"]),
+            ("- a bcd efgh", 6, 2, &["- a", "  bcd…"]),
+            ("- 本本 本本", 7, 9, &["- 本本", "  本本"]),
+            ("- abcdefghi", 6, 9, &["- abc…"]),
+            ("", 6, 9, &[""]),
+        ] {
+            assert_eq!(wrapped(text, Some(room), rows, INDENT), expected, "{text} in {room}");
+        }
     }
 }
