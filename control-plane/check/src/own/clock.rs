@@ -49,7 +49,7 @@ pub(super) async fn look(ledger: &mut Ledger<'_>, asking: &Asking<'_>) {
     match gaps.into_iter().min() {
         Some((gap, domain)) => gap.tell(ledger, CLAIM, domain.as_str()),
         None => {
-            ledger.not_looked_at(CLAIM, format!("no partner says when it is: {}", silent.join("; ")))
+            ledger.not_looked_at(CLAIM, format!("no partner says when it is: {}", silent.join("; ")));
         }
     }
 }

@@ -115,7 +115,7 @@ impl Impostor<'_> {
         for partner in partners.iter().filter(|partner| !partner.is_proven_by(self.identity)) {
             match self.tries(presented, &[partner.domain.as_str()], WRONG_NAME).await {
                 Reception::Unclear(why) => {
-                    last = Some(format!("in the name of {}, {why}", partner.domain))
+                    last = Some(format!("in the name of {}, {why}", partner.domain));
                 }
                 clear @ (Reception::Refused(_) | Reception::LetIn(_)) => return clear,
             }
