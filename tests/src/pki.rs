@@ -127,6 +127,15 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, chain }
     }
 
+    /// Another certificate of its, PEM: for the same key under the same name, by another authority; it ends so many
+    /// seconds from now.
+    pub fn cross_signed(&self, name: &str, by: &Self, not_after: i64) -> String {
+        let mut params = ca_params(name);
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(90);
+        params.not_after = OffsetDateTime::now_utc() + Duration::seconds(not_after);
+        params.signed_by(self.issuer.key(), &by.issuer).expect("an authority signs").pem()
+    }
+
     /// Its own certificate, PEM.
     pub fn pem(&self) -> &str {
         &self.pem

@@ -74,7 +74,28 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
                 told_live(progress);
             }
         };
-        let report = look(&args, Ledger::new(&mut tell)).await?;
+        let looked = tokio::select! {
+            looked = look(&args, Ledger::new(&mut tell)) => looked,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                return before.map_or(Err(interruption()), |report| verdict(&args, &report));
+            }
+        };
+        let report = match (looked, args.watch) {
+            (Ok(report), _) => report,
+            (Err(error), None) => return Err(error),
+            // What cannot be looked at now may be there the next time.
+            (Err(error), Some(pause)) => {
+                print::remark(format_args!("not looked at this time: {error}"));
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => continue,
+                    interrupted = tokio::signal::ctrl_c() => {
+                        interrupted?;
+                        return before.map_or(Err(interruption()), |report| verdict(&args, &report));
+                    }
+                }
+            }
+        };
         if let Some(path) = &args.junit {
             std::fs::write(path, report.to_junit())?;
         }
@@ -95,6 +116,11 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
         }
         before = Some(report);
     }
+}
+
+/// Before anything was looked at; as shells have it for SIGINT.
+fn interruption() -> Error {
+    Error::Found { what: "interrupted".to_owned(), code: 130 }
 }
 
 async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error> {
@@ -199,7 +225,7 @@ fn changes(before: &Report, now: &Report) -> Vec<String> {
     let gone = before.checks.iter().filter(|check| !check.findings().is_empty()).flat_map(|old| {
         old.findings()
             .iter()
-            .filter(|&finding| !holds(now, old, finding))
+            .filter(|&finding| !holds(now, old, finding) && is_looked_at(now, old))
             .map(|finding| format!("gone     {}: {}: {}", old.section, old.claim, finding.code.name))
     });
     let new = now.checks.iter().flat_map(|check| {
@@ -218,9 +244,67 @@ fn changes(before: &Report, now: &Report) -> Vec<String> {
 
 /// Whether a report has this kind of finding in the same place.
 fn holds(report: &Report, place: &Check, finding: &Finding) -> bool {
-    report
-        .checks
-        .iter()
-        .filter(|check| check.section == place.section)
-        .any(|check| check.findings().iter().any(|it| it.code == finding.code))
+    count(report, place, finding) >= ordinal(place, finding)
+}
+
+/// How many findings of its kind stand in the same place.
+fn count(report: &Report, place: &Check, finding: &Finding) -> usize {
+    let same = report.checks.iter().filter(|it| it.section == place.section && it.claim == place.claim);
+    same.flat_map(Check::findings).filter(|it| it.code == finding.code).count()
+}
+
+/// The how manieth of its kind it is there, from 1.
+fn ordinal(place: &Check, finding: &Finding) -> usize {
+    let before = place.findings().iter().take_while(|it| !std::ptr::eq(*it, finding));
+    before.filter(|it| it.code == finding.code).count().saturating_add(1)
+}
+
+/// Whether what was looked at then was looked at again: only then something can be gone.
+fn is_looked_at(report: &Report, place: &Check) -> bool {
+    report.checks.iter().any(|it| {
+        it.section == place.section
+            && it.claim == place.claim
+            && !matches!(it.outcome, Outcome::NotLookedAt { .. })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(fill: impl FnOnce(&mut Ledger<'_>)) -> Report {
+        let mut ignore = |_: Progress<'_>| ();
+        let mut ledger = Ledger::new(&mut ignore);
+        ledger.section("DNS");
+        fill(&mut ledger);
+        ledger.close("a.com")
+    }
+
+    fn found(times: usize) -> Report {
+        let code = fedgate_check::peer::CODES[0];
+        let finding = || Finding { code, seen: "so".to_owned() };
+        report(|ledger| ledger.judged("it is", (0..times).map(|_| finding()).collect(), "so"))
+    }
+
+    #[test]
+    fn what_is_new_and_what_is_gone_is_told_and_nothing_that_was_not_looked_at() {
+        let marks = |before: &Report, now: &Report| -> Vec<String> {
+            let lines = changes(before, now);
+            let marked = lines.iter().filter(|line| line.contains("DNS: it is"));
+            marked.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        };
+        let passed = report(|ledger| ledger.passed("it is", "so"));
+        let skipped = report(|ledger| ledger.not_looked_at("it is", "DNS is away"));
+        for (before, now, expected) in [
+            (&found(1), &found(1), &[][..]),
+            (&found(1), &passed, &["gone"]),
+            (&found(1), &skipped, &[]),
+            (&found(1), &report(|_| ()), &[]),
+            (&passed, &found(1), &["ERROR"]),
+            (&found(1), &found(2), &["ERROR"]),
+            (&found(2), &found(1), &["gone"]),
+        ] {
+            assert_eq!(marks(before, now), expected, "{before:?} {now:?}");
+        }
+    }
 }

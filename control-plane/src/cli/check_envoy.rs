@@ -92,7 +92,8 @@ impl Source {
     }
 }
 
-fn without_password(url: &Url) -> String {
+/// As it may be told of.
+pub(super) fn without_password(url: &Url) -> String {
     let mut url = url.clone();
     // Fails only for URLs that have no place for one.
     let _ = url.set_password(None);

@@ -1,22 +1,29 @@
 //! `fedgate check --self`: what the tester of our own side is told, from flags and from where setup puts files.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use fedgate_allow_list::terms::Mode;
 use fedgate_check::certificate::RevocationLists;
 use fedgate_check::{Ledger, own};
-use reqwest::Url;
+use fedgate_policy::Domain;
+use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::check_peer::{PeerArgs, file, now};
 use super::client::{Client, ClientError};
 use super::{Error, Remote, check_envoy};
+use crate::contract::{PartnerInList, PartnerPage, ShownPartner};
+use crate::spelling;
 
 /// Where docs/setup.md puts them.
 const SERVER: [&str; 2] = ["/etc/fedgate/tls/server.pem", "/etc/fedgate/tls/server.key"];
 const CLIENT: [&str; 2] = ["/etc/fedgate/tls/client.pem", "/etc/fedgate/tls/client.key"];
 const TRUST: &str = "/etc/fedgate/tls/trust.pem";
+/// So many partners are asked for, to find some that the gate does not spare.
+const MAX_PARTNERS: usize = 8;
 
 /// What only our own side has.
 #[derive(Debug, Args)]
@@ -32,6 +39,11 @@ pub(super) struct OwnArgs {
     /// The admin interface of an Envoy of ours, whose filters are asked how they stand; said again, one more
     #[arg(long, value_name = "URL", requires = "own")]
     envoy_admin: Vec<Url>,
+    /// A partner on our list, in whose name our ingress is to refuse our certificate, and whose clock ours is
+    /// compared with; said again, one more; without it,
+    /// the control plane names some
+    #[arg(long, value_name = "DOMAIN", value_parser = spelling::domain, requires = "own")]
+    partner: Vec<Domain>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -45,7 +57,7 @@ impl PeerArgs {
         let lists = file(self.crl.as_deref(), RevocationLists::read)?.unwrap_or_default();
         let mut envoys = Vec::new();
         for url in &own.envoy_admin {
-            envoys.push((url.to_string(), statistics(url, self.timeout).await));
+            envoys.push((check_envoy::without_password(url), statistics(url, self.timeout).await));
         }
         let question = own::Question {
             domain: self.own_domain.as_ref(),
@@ -56,6 +68,7 @@ impl PeerArgs {
             patience: self.timeout,
             control_plane: status(&own.remote).await,
             envoys,
+            partners: partners(own).await,
             now: now(),
         };
         own::look(ledger, &dns, &question).await;
@@ -69,12 +82,43 @@ async fn status(remote: &Remote) -> own::Answer {
         Ok(client) => client,
         Err(error) => return own::Answer::NotTold(error.to_string()),
     };
-    match client.get(&["status"]).await.and_then(|answer| answer.read()) {
-        Ok(status) => own::Answer::Told(Box::new(status)),
+    let answer = client.get(&["status"]).await.and_then(|answer| answer.json());
+    match answer.map(|told| (told.get("version").is_some(), serde_json::from_value(told))) {
+        Ok((_, Ok(status))) => own::Answer::Told(Box::new(status)),
+        Ok((true, Err(error))) => {
+            own::Answer::NotTold(format!("it speaks another version than this command: {error}"))
+        }
+        Ok((false, Err(error))) => own::Answer::Away(format!("what answers is none: {error}")),
         Err(error @ (ClientError::Unreachable { .. } | ClientError::Strange { .. })) => {
             own::Answer::Away(error.to_string())
         }
         Err(error) => own::Answer::NotTold(error.to_string()),
+    }
+}
+
+/// Partners whom the gate refuses what their certificate does not prove; who called last, first.
+async fn partners(own: &OwnArgs) -> Result<Vec<Domain>, String> {
+    if !own.partner.is_empty() {
+        return Ok(own.partner.clone());
+    }
+    let told = |why: &dyn Display| format!("{why}; use --partner, or --url and a token");
+    let client = Client::new(&own.remote).map_err(|error| told(&error))?;
+    let request = client.request(Method::GET, &["partners"], &[("limit", "1000")]);
+    let page = client.send(request).await.and_then(|answer| answer.read());
+    let PartnerPage { mut partners, .. } = page.map_err(|error| told(&error))?;
+    partners.sort_by(|one, other| other.last_request.cmp(&one.last_request));
+    let mut named = Vec::new();
+    for PartnerInList { domain, .. } in partners.into_iter().take(MAX_PARTNERS) {
+        let shown = client.get(&["partners", domain.as_str()]).await.and_then(|answer| answer.read());
+        let ShownPartner { entry, .. } = shown.map_err(|error| told(&error))?;
+        if entry.is_some_and(|entry| entry.terms.mode != Mode::Shadow) {
+            named.push(domain);
+        }
+    }
+    if named.is_empty() {
+        Err(told(&"the list allows nobody whom the gate does not spare"))
+    } else {
+        Ok(named)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use fedgate_check::certificate::{RevocationLists, Trust};
+use fedgate_check::certificate::{self, RevocationLists, Trust};
 use fedgate_check::probe::Identity;
 use fedgate_check::{Ledger, peer};
 use fedgate_policy::{Domain, UnixTime};
@@ -70,7 +70,7 @@ impl PeerArgs {
             domain,
             own_domain: self.own_domain.as_ref(),
             identity: identity.as_ref(),
-            trust: trust.as_ref(),
+            trust: trust.as_ref().ok_or(certificate::NO_BUNDLE),
             lists: &lists,
             patience: self.timeout,
             now: now(),

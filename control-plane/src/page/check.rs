@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form as Sent};
+use fedgate_check::certificate::NO_BUNDLE;
 use fedgate_check::certificate::RevocationLists;
 use fedgate_check::{Check, Finding, Ledger, Outcome, Progress, Severity, peer};
 use fedgate_policy::{Domain, UnixTime};
@@ -252,7 +253,7 @@ impl Tester {
             own_domain: self.settings.own_domain.as_ref(),
             // That is Envoy's, and we have no key of it.
             identity: None,
-            trust: self.settings.trust.as_ref().map(|it| &*it.content),
+            trust: self.settings.trust.as_ref().map(|it| &*it.content).ok_or(NO_BUNDLE),
             lists: &lists,
             patience: STEP,
             now: UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),

@@ -8,17 +8,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Instant;
 
+use fedgate_tests::address::Address;
 use fedgate_tests::clock::WallClock;
 use fedgate_tests::control_plane::VIEWER_TOKEN;
 use fedgate_tests::disk::Disk;
+use fedgate_tests::dns::srv as record;
 use fedgate_tests::envoy::ADMIN_PORT;
-use fedgate_tests::pki::{Authority, Identity, Leaf};
-use fedgate_tests::process::PATIENCE;
+use fedgate_tests::pki::{Authority, Identity, Key, Leaf};
+use fedgate_tests::process::{PATIENCE, eventually};
 use fedgate_tests::{World, artifacts};
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
 use serde_json::Value;
 
-use crate::check_peer::site::{Ingress, Site, Told, answering};
+use crate::check_peer::site::{Ingress, PORT, Site, Told, answering, srv};
 
 const DAYS: i64 = 86_400;
 
@@ -198,13 +200,61 @@ fn a_client_certificate_without_its_purpose_is_found() {
 }
 
 #[test]
-fn a_server_certificate_without_our_target_that_is_not_presented_is_found() {
+fn a_server_certificate_without_our_target_is_found() {
     planted(
         |site, files| {
             files.server = site.authority.issue(&Leaf::of(["other.a.com"]));
         },
-        &["name-missing", "srv-leads-elsewhere"],
+        &["name-missing"],
     );
+}
+
+#[test]
+fn a_machine_at_our_address_that_is_not_ours_is_found() {
+    let site = Site::new();
+    let (mut ingress, files) = good(&site);
+    ingress.identity = site.authority.issue(&Leaf::of(["other.a.com"]));
+    let _listening = site.serve(&ingress);
+    check(&site, &files).is(&["name-missing", "srv-leads-elsewhere"]);
+}
+
+#[test]
+fn two_machines_with_certificates_of_their_own_and_several_roots_are_right() {
+    let other = Address::claim();
+    let site = Site::with(|address| {
+        vec![
+            srv(PORT, "infra.a.com."),
+            format!("infra.a.com. 600 IN A {address}"),
+            format!("infra.a.com. 600 IN A {}", other.ip()),
+        ]
+    });
+    let (ingress, mut files) = good(&site);
+    files.trust.push_str(Authority::root("of another partner").pem());
+    let identity = site.authority.issue(&Leaf { key: Key::Rsa, ..leaf() });
+    let second = Ingress { identity, ..ingress.clone() };
+    let (_one, _two) = (site.serve(&ingress), second.serve((other.ip(), PORT).into()));
+    check(&site, &files).is_info("another-certificate");
+}
+
+#[test]
+fn a_bundle_that_cannot_be_used_is_not_told_as_one_that_nobody_named() {
+    let site = Site::new();
+    let (ingress, mut files) = good(&site);
+    files.trust = format!("\u{feff}{}", site.authority.pem());
+    let _listening = site.serve(&ingress);
+    let told = check(&site, &files);
+    told.is(&["bundle-begins-with-bom"]);
+    let because = &told.outcome("it leads to a trusted authority")["because"];
+    assert_eq!(because, "the trust bundle cannot be used");
+}
+
+#[test]
+fn a_password_of_the_admin_interface_is_not_told() {
+    let world = World::builder().start();
+    let url = "http://me:secret@127.0.0.1:1/";
+    let output = at_home(&world, &["--envoy-admin", url]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Envoy at http://me@127.0.0.1:1/") && !text.contains("secret"), "{text}");
 }
 
 #[test]
@@ -307,6 +357,83 @@ fn a_gate_as_the_reference_has_it_is_in_order_and_one_without_the_filter_is_foun
         .start();
     let found = check_world(&open, &at_the_gate(&open));
     assert!(found.iter().any(|code| code == "forged-origin-answered"), "{found:?}");
+}
+
+const WRONG_NAME: &str = "it refuses a domain that the certificate does not prove";
+
+/// What came of a claim about a world's ingress.
+fn outcome(world: &World, claim: &str) -> Value {
+    let output = at_home(world, &at_the_gate(world)).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut checks = report["checks"].as_array().unwrap().iter();
+    checks.find(|it| it["claim"] == claim).unwrap_or_else(|| panic!("{claim}: {report:#}")).clone()
+}
+
+#[test]
+fn the_gates_own_refusals_are_what_counts() {
+    let world =
+        World::builder().records([record("a.com", 600, "infra.a.com.")]).allow(&["a.com"]).start();
+    for (claim, seen) in [
+        (WRONG_NAME, "403 authentication-failure"),
+        ("it refuses a domain with a port", "domain-parse-error"),
+        ("it refuses two domains at once", "domain-parse-error"),
+    ] {
+        let outcome = outcome(&world, claim);
+        let text = outcome["seen"].as_str().unwrap_or_default();
+        assert!(
+            outcome["outcome"] == "passed" && text.ends_with(seen.split(' ').next_back().unwrap()),
+            "{outcome:#}"
+        );
+    }
+}
+
+#[test]
+fn without_a_partner_nobody_knows_whether_names_are_compared() {
+    let world = World::builder().start();
+    let outcome = outcome(&world, WRONG_NAME);
+    assert_eq!(outcome["outcome"], "not-looked-at", "{outcome:#}");
+    assert!(outcome["because"].as_str().unwrap().contains("--partner"), "{outcome:#}");
+}
+
+#[test]
+fn an_envoy_that_looks_at_the_list_and_not_at_the_certificate_is_found() {
+    let rules = r#"{action: ALLOW, policies: {listed: {principals: [{any: true}], permissions: [{header: {name: wire-origin-domain, string_match: {exact: a.com}}}]}}}"#;
+    let rbac = format!(
+        "          - name: rbac\n            typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, rules: {rules}}}\n          - name: fedgate\n            disabled: true\n"
+    );
+    let world = World::builder()
+        .records([record("a.com", 600, "infra.a.com.")])
+        .allow(&["a.com"])
+        .edit("          - name: fedgate\n", &rbac)
+        .start();
+    let found = check_world(&world, &at_the_gate(&world));
+    assert!(found.iter().any(|code| code == "forged-origin-answered"), "{found:?}");
+    let other = outcome(&world, "it refuses a domain with a port");
+    assert_eq!(other["outcome"], "not-looked-at", "{other:#}");
+}
+
+/// As where NTP fails on a machine: its gate, its control plane, and whoever looks.
+#[test]
+fn a_machine_of_ours_whose_clock_is_off_is_found_by_a_partners_clock() {
+    let clock = WallClock::new();
+    let a = World::builder().backend("a.com").start();
+    let b = World::builder().joins(&a).clock(&clock).allow(&["a.com"]).start();
+    a.announce(&a.dns);
+    a.announce(&b.dns);
+    let words = at_the_gate(&b);
+    for (seconds, expected) in [
+        (0, None),
+        (180, Some("clock-differs")),
+        (-600, Some("clock-wrong")),
+        (600, Some("clock-wrong")),
+    ] {
+        clock.set(seconds);
+        // Envoy writes a date that it has looked up a moment ago.
+        eventually("this alone is found", || {
+            let found = above_info(at_home(&b, &words).envs(clock.environment()));
+            (found == Vec::from_iter(expected)).then_some(())
+        });
+    }
 }
 
 #[test]

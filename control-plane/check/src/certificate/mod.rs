@@ -16,6 +16,8 @@ use reading::Reading;
 
 pub use trust::{RevocationLists, Trust, TrustError};
 
+/// Why nothing is known of authorities that nobody named.
+pub const NO_BUNDLE: &str = "no trust bundle was named; use --trust";
 const DAY: i64 = 86_400;
 /// So many days before its end, a certificate is to have been renewed; or in the last third of its life.
 const RENEWAL: i64 = 14 * DAY;
@@ -27,8 +29,8 @@ pub struct Expected<'a> {
     pub role: Role,
     /// One of these it has to name; where there are none, nobody knows which.
     pub hosts: &'a [HostName],
-    /// To whom its chain is to lead, where that is known.
-    pub trust: Option<&'a Trust>,
+    /// To whom its chain is to lead; or why that is not known.
+    pub trust: Result<&'a Trust, &'static str>,
     /// What may have revoked it.
     pub lists: &'a RevocationLists,
     /// When.
@@ -65,17 +67,30 @@ pub fn look(ledger: &mut Ledger<'_>, chain: &[CertificateDer<'_>], expected: &Ex
     let Some(leaf) = readings.first() else { return };
     ledger.passed(READABLE, format!("{}, issued by {}", leaf.portrait.subject, leaf.portrait.issuer));
     names(ledger, &certificate, leaf, expected.hosts);
-    ledger.judged("it is valid now, and for a while", ends(&readings, expected.now), until(&readings));
+    let used = expected.trust.ok().and_then(|trust| trust.way(chain, &readings, expected.now));
+    let is_used = |index: usize| used.as_ref().is_none_or(|(_, used)| used.contains(&index));
+    let (on_way, aside): (Vec<_>, Vec<_>) =
+        readings.iter().enumerate().partition(|(index, _)| is_used(*index));
+    let [on_way, aside] =
+        [on_way, aside].map(|part| part.into_iter().map(|(_, it)| it).collect::<Vec<_>>());
+    ledger.judged("it is valid now, and for a while", ends(&on_way, expected.now), until(&on_way));
     let usage = certificate.extended_key_usage();
     ledger.judged("it may be used for this", purposes(usage, expected.role), told(usage));
     ledger.judged("its key may sign handshakes", signs(leaf), "digitalSignature, or no keyUsage");
     ledger.judged("its key is of a kind that is accepted", key(leaf), leaf.key.clone());
     ledger.judged("it may issue no others", authority(leaf), "no CA:TRUE");
-    let weak = weak(&readings);
+    let weak = weak(&on_way);
     let is_weak = !weak.is_empty();
     ledger.judged("it is signed well", weak, "no signature uses SHA-1 or MD5");
-    ledger.judged("its chain is in order", order(&readings), format!("{} sent", readings.len()));
+    ledger.judged("its chain is in order", order(&on_way, &aside), format!("{} sent", readings.len()));
     trusted(ledger, chain, &readings, expected, is_weak);
+}
+
+/// Whether a chain leads to one of these authorities, now.
+pub(crate) fn leads_to(trust: &Trust, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    let readings = chain.iter().map(|der| Reading::read(der)).collect::<Option<Vec<_>>>();
+    let way = readings.and_then(|readings| trust.way(chain, &readings, now));
+    way.is_some_and(|(when, _)| when == now)
 }
 
 const READABLE: &str = "the certificate can be read";
@@ -105,7 +120,7 @@ fn names(ledger: &mut Ledger<'_>, certificate: &Certificate, leaf: &Reading, hos
     ledger.found(claim, code, seen);
 }
 
-fn ends(readings: &[Reading], now: UnixTime) -> Vec<Finding> {
+fn ends(readings: &[&Reading], now: UnixTime) -> Vec<Finding> {
     readings.iter().filter_map(|it| end(it, now)).collect()
 }
 
@@ -131,7 +146,7 @@ fn end(reading: &Reading, now: UnixTime) -> Option<Finding> {
     })
 }
 
-fn until(readings: &[Reading]) -> String {
+fn until(readings: &[&Reading]) -> String {
     let first = readings.iter().map(|it| it.validity.1).min();
     first.map(|first| format!("until {first}")).unwrap_or_default()
 }
@@ -196,7 +211,7 @@ fn authority(leaf: &Reading) -> Vec<Finding> {
 }
 
 /// A root's signature is its own, and proves nothing anyway.
-fn weak(readings: &[Reading]) -> Vec<Finding> {
+fn weak(readings: &[&Reading]) -> Vec<Finding> {
     let signed = readings.iter().filter(|it| !it.is_self_issued());
     signed
         .filter_map(|it| {
@@ -207,13 +222,16 @@ fn weak(readings: &[Reading]) -> Vec<Finding> {
         .collect()
 }
 
-fn order(readings: &[Reading]) -> Vec<Finding> {
+/// Of those that lead to an authority, and of others that were sent beside them.
+fn order(readings: &[&Reading], aside: &[&Reading]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if readings.windows(2).any(|pair| matches!(pair, [one, next] if one.issuer != next.subject)) {
         let subjects: Vec<_> = readings.iter().map(|it| it.portrait.subject.as_str()).collect();
         findings.push(finding(&codes::CHAIN_DISORDERED, subjects.join("; then ")));
     }
-    if let Some(root) = readings.iter().skip(1).find(|it| it.is_self_issued()) {
+    let unused = aside.iter().filter(|it| !it.is_self_issued());
+    findings.extend(unused.map(|it| finding(&codes::CERTIFICATE_UNUSED, it.portrait.subject.clone())));
+    if let Some(root) = readings.iter().skip(1).chain(aside).find(|it| it.is_self_issued()) {
         findings.push(finding(&codes::ROOT_SENT, root.portrait.subject.clone()));
     }
     findings
@@ -228,9 +246,12 @@ fn trusted(
 ) {
     let claim = "it leads to a trusted authority";
     let revoked = "it is not revoked";
-    let Some(trust) = expected.trust else {
-        ledger.not_looked_at(claim, "no trust bundle was named; use --trust");
-        return ledger.not_looked_at(revoked, "no trust bundle was named; use --trust");
+    let trust = match expected.trust {
+        Ok(trust) => trust,
+        Err(why) => {
+            ledger.not_looked_at(claim, why);
+            return ledger.not_looked_at(revoked, why);
+        }
     };
     if is_weak || readings.first().is_some_and(|leaf| leaf.is_authority) {
         return ledger.not_looked_at(claim, "nobody would go that way");

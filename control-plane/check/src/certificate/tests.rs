@@ -19,7 +19,7 @@ fn report(pem: &str, trust: &str, role: Role, lists: &RevocationLists) -> Report
     let hosts = ["infra.a.com".parse().unwrap()];
     let mut ignore = |_: crate::Progress<'_>| ();
     let mut ledger = Ledger::new(&mut ignore);
-    look(&mut ledger, &chain, &Expected { role, hosts: &hosts, trust: Some(&trust), lists, now: now() });
+    look(&mut ledger, &chain, &Expected { role, hosts: &hosts, trust: Ok(&trust), lists, now: now() });
     ledger.close("a chain")
 }
 
@@ -139,6 +139,25 @@ fn what_is_wrong_with_a_chain_has_its_code() {
 }
 
 #[test]
+fn what_a_chain_has_beside_its_way_to_the_authority_is_good_to_know_at_most() {
+    let (root, old) = (Authority::root("root"), Authority::root("old"));
+    let below = root.intermediate("below");
+    let Identity { chain, .. } = below.issue(&good());
+    let cut = chain.find("-----END CERTIFICATE-----\n").unwrap() + "-----END CERTIFICATE-----\n".len();
+    let (leaf, own) = chain.split_at(cut);
+    for end in [20 * DAYS, -60] {
+        let cross = below.cross_signed("below", &old, end);
+        for chain in [format!("{leaf}{own}{cross}"), format!("{leaf}{cross}{own}")] {
+            assert_eq!(codes(&chain, root.pem(), Role::Server), ["certificate-unused"], "{end}");
+        }
+        // Whoever trusts the old root alone needs it, and then its end counts.
+        let found = codes(&format!("{leaf}{own}{cross}"), old.pem(), Role::Server);
+        let expected = if end < 0 { vec!["certificate-expired"] } else { vec![] };
+        assert_eq!(found, [expected, vec!["certificate-unused"]].concat(), "{end}");
+    }
+}
+
+#[test]
 fn an_end_does_not_hide_that_nobody_knows_the_authority() {
     let (root, other) = (Authority::root("root"), Authority::root("other"));
     let leaf = Leaf { not_before: -90 * DAYS, not_after: -60, ..good() };
@@ -154,7 +173,8 @@ fn what_nobody_named_is_not_looked_at() {
     let lists = RevocationLists::default();
     let mut ignore = |_: crate::Progress<'_>| ();
     let mut ledger = Ledger::new(&mut ignore);
-    let expected = Expected { role: Role::Server, hosts: &[], trust: None, lists: &lists, now: now() };
+    let expected =
+        Expected { role: Role::Server, hosts: &[], trust: Err(NO_BUNDLE), lists: &lists, now: now() };
     look(&mut ledger, &chain, &expected);
     let checks = ledger.close("a chain").checks;
     let skipped = checks.iter().filter(|it| matches!(it.outcome, Outcome::NotLookedAt { .. }));

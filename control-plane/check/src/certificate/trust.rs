@@ -69,20 +69,13 @@ impl Trust {
                 .with_expiration_policy(ExpirationPolicy::Enforce)
                 .build()
         });
-        let verified = EndEntityCert::try_from(leaf).and_then(|leaf| {
-            leaf.verify_for_usage(
-                webpki::ALL_VERIFICATION_ALGS,
-                &self.0,
-                chain.get(1..).unwrap_or_default(),
-                moment(readings, now),
-                AnyPurpose,
-                revocation,
-                None,
-            )
-            .map(drop)
-        });
-        match verified {
-            Ok(()) => Ok(format!("{} leads to a trusted authority", reading.portrait.issuer)),
+        // An end is told by itself, and is not to hide what else is wrong.
+        let when = self.way(chain, readings, now).map_or_else(
+            || UnixTime(now.0.max(reading.validity.0.0).min(reading.validity.1.0)),
+            |(when, _)| when,
+        );
+        match self.verified(leaf, chain, when, revocation) {
+            Ok(_) => Ok(format!("{} leads to a trusted authority", reading.portrait.issuer)),
             Err(Error::UnknownIssuer) => Err(unknown(readings)),
             Err(Error::InvalidSignatureForPublicKey) => Err(finding(
                 &codes::AUTHORITY_UNKNOWN,
@@ -96,6 +89,58 @@ impl Trust {
             }
             Err(error) => Err(finding(&codes::CHAIN_INVALID, error.to_string())),
         }
+    }
+}
+
+impl Trust {
+    /// When the chain leads to one of them, now if possible, and which of its certificates that takes; nothing where
+    /// they never do. Whether any is revoked is not looked at. `readings` are of the chain.
+    pub(super) fn way(
+        &self,
+        chain: &[CertificateDer<'_>],
+        readings: &[Reading],
+        now: UnixTime,
+    ) -> Option<(UnixTime, Vec<usize>)> {
+        let (leaf, reading) = (chain.first()?, readings.first()?);
+        let (since, until) = reading.validity;
+        // Where a certificate has ended, or has not begun, the nearest moments are those at which some do.
+        let mut others: Vec<_> = readings
+            .iter()
+            .flat_map(|it| [it.validity.0.0, it.validity.1.0])
+            .chain([now.0])
+            .map(|moment| moment.max(since.0).min(until.0))
+            .collect();
+        others.sort_by_key(|moment| moment.abs_diff(now.0));
+        std::iter::once(now.0).chain(others).map(UnixTime).find_map(|when| {
+            let used = self.verified(leaf, chain, when, None).ok()?;
+            Some((when, used))
+        })
+    }
+
+    /// The places in the chain of those that lead to one of them at that moment.
+    fn verified(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        when: UnixTime,
+        revocation: Option<webpki::RevocationOptions<'_>>,
+    ) -> Result<Vec<usize>, Error> {
+        let when = std::time::Duration::from_secs(u64::try_from(when.0).unwrap_or(0));
+        let leaf = EndEntityCert::try_from(leaf)?;
+        let path = leaf.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &self.0,
+            chain.get(1..).unwrap_or_default(),
+            rustls::pki_types::UnixTime::since_unix_epoch(when),
+            AnyPurpose,
+            revocation,
+            None,
+        )?;
+        let places = path.intermediate_certificates().filter_map(|used| {
+            let der = used.der();
+            chain.iter().position(|sent| *sent == der)
+        });
+        Ok(std::iter::once(0).chain(places).collect())
     }
 }
 
@@ -127,15 +172,6 @@ impl ExtendedKeyUsageValidator for AnyPurpose {
     fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
         Ok(())
     }
-}
-
-/// Now, or the nearest moment at which all of the chain is valid: an end is told by itself, and is not to hide
-/// what else is wrong.
-fn moment(readings: &[Reading], now: UnixTime) -> rustls::pki_types::UnixTime {
-    let since = readings.iter().map(|it| it.validity.0.0).max().unwrap_or(now.0);
-    let until = readings.iter().map(|it| it.validity.1.0).min().unwrap_or(now.0);
-    let seconds = u64::try_from(now.0.max(since).min(until)).unwrap_or(0);
-    rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds))
 }
 
 /// Whose name nobody knows: that of the last certificate's issuer, going up from the leaf.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::clusters::backends;
 use super::codes;
-use super::door::{Door, Filter, chains};
+use super::door::{Door, Filter, Route, chains};
 use super::findings::Findings;
 use super::plugin::{Plugin, Role};
 use super::shape::{at, has, items, list, text, typed};
@@ -115,9 +115,19 @@ pub(super) fn routes(door: &Door<'_>, ledger: &mut Ledger<'_>) {
             found.add(&codes::BEYOND, format!("route {} takes {beginning}", route.place));
         } else if !rewritten.is_empty() && !rewritten.starts_with(FEDERATION) {
             found.add(&codes::BEYOND, format!("route {} leads to {rewritten}", route.place));
+        } else if let Some(path) = replaced(route).filter(|path| !path.starts_with(FEDERATION)) {
+            found.add(&codes::BEYOND, format!("route {} leads to {path}", route.place));
         }
     }
     found.tell(ledger, claim, format!("{} routes", door.forwarding().count()));
+}
+
+/// What a regular expression puts in the place of a path's beginning; one that stands for a part within changes no
+/// beginning.
+fn replaced<'a>(route: &Route<'a>) -> Option<&'a str> {
+    let regex = text(route.action, "regex_rewrite/pattern/regex");
+    let is_at_beginning = regex.starts_with('^') || regex.contains(FEDERATION.trim_end_matches('/'));
+    is_at_beginning.then(|| text(route.action, "regex_rewrite/substitution"))
 }
 
 /// Looks for what leads to the same backends as the guarded doors, past the filter.
@@ -144,7 +154,16 @@ pub(super) fn ways_around(view: &View<'_>, doors: &[Door<'_>], ledger: &mut Ledg
     for (place, cluster) in tunnels(view).into_iter().filter(|(_, cluster)| is_ours(cluster)) {
         around.add(&codes::WAY_AROUND, format!("{place} leads to {cluster} by TCP"));
     }
-    around.tell(ledger, "no way leads around the filter", format!("{} listeners", view.listeners.len()));
+    let claim = "no way leads around the filter";
+    // Of a listener of its own, or of a guarded one, which says what is to be guarded.
+    let unread: Vec<_> =
+        doors.iter().filter(|door| door.routes.is_none()).map(|door| door.place.as_str()).collect();
+    if around.is_empty() && !unread.is_empty() {
+        let why = "the routes are not in the configuration, or are chosen by a matcher or a scope";
+        ledger.not_looked_at(claim, format!("of {} {why}", list(&unread)));
+    } else {
+        around.tell(ledger, claim, format!("{} listeners", view.listeners.len()));
+    }
     let mut missing = Findings::default();
     for door in doors.iter().filter(|door| door.gate().is_none()) {
         let is_late = |filter: &Filter<'_>| filter.is_missing && filter.name.contains("fedgate");

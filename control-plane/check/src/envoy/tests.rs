@@ -107,6 +107,50 @@ fn each_mistake_is_found_by_its_code_and_as_nothing_else() {
 }
 
 #[test]
+fn where_routes_are_not_known_nobody_says_that_no_way_leads_around() {
+    let unread = [
+        json!({"rds": {"route_config_name": "elsewhere"}}),
+        json!({"scoped_routes": {"name": "scopes"}}),
+        json!({"route_config": {"virtual_hosts": [{"name": "tree", "matcher": {"matcher_tree": {}}}]}}),
+    ];
+    for routes in unread {
+        let mut configuration = reference();
+        let resources = configuration.whole.pointer_mut("/static_resources/listeners").unwrap();
+        let manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+        let mut config = json!({"@type": manager});
+        config.as_object_mut().unwrap().extend(routes.as_object().unwrap().clone());
+        resources.as_array_mut().unwrap().push(json!({"name": "second", "filter_chains": [
+            {"filters": [{"name": "http", "typed_config": config}]}]}));
+        let report = look(&configuration);
+        let check =
+            report.checks.iter().find(|it| it.claim == "no way leads around the filter").unwrap();
+        assert!(
+            matches!(&check.outcome, crate::Outcome::NotLookedAt { because } if because.contains("second")),
+            "{check:?}"
+        );
+    }
+}
+
+#[test]
+fn a_rewrite_by_a_regular_expression_is_looked_at_too() {
+    for (regex, substitution, expected) in [
+        ("^/federation/brig/(.*)", "/i/\\1", true),
+        ("^/federation/brig/(.*)", "\\1", true),
+        ("/federation/(.*)", "/i/\\1", true),
+        ("^/federation/brig/(.*)", "/federation/\\1", false),
+        ("//+", "/", false),
+    ] {
+        let mut configuration = reference();
+        let place = "/static_resources/listeners/0/filter_chains/0/filters/1/typed_config/route_config/virtual_hosts/0/routes/0/route";
+        let route = configuration.whole.pointer_mut(place).unwrap();
+        route.as_object_mut().unwrap().remove("prefix_rewrite");
+        route["regex_rewrite"] = json!({"pattern": {"regex": regex}, "substitution": substitution});
+        let found = codes(&look(&configuration)).contains("route-beyond-federation");
+        assert_eq!(found, expected, "{regex} {substitution}");
+    }
+}
+
+#[test]
 fn every_code_has_a_mistake() {
     let made: BTreeSet<String> = mistakes().into_iter().map(|(code, ..)| code).collect();
     let codes: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();

@@ -46,8 +46,11 @@ codes! {
         "Remove one of them, when it suits.";
     // Our ingress.
     Error SRV_LEADS_ELSEWHERE "srv-leads-elsewhere":
-        "our SRV record leads to our ingress, which presents the certificate of the file";
+        "our SRV record leads to our ingress, whose certificate is for that name and leads to our trust bundle";
         "If the certificate was renewed, have Envoy read it; else mend our SRV record or the target's addresses.";
+    Info ANOTHER_CERTIFICATE "another-certificate":
+        "the certificate of the file, or another that is as good";
+        "Nothing, where the ingress has several; if the file's was renewed, have Envoy read it.";
     Error FORGED_ORIGIN_ANSWERED "forged-origin-answered":
         "a refusal of who claims a domain that its certificate does not prove";
         "Put Fedgate's filter into that listener, before the router; docs/envoy.md. Until then, the border is open.";

@@ -3,13 +3,16 @@
 //! ```text
 //!  files ─► our certificates, the bundle (pure)
 //!  peer::targets, as another backend would look at us ─► ingress: is it ours, does it refuse forged headers?
+//!  partners: in whose name those are forged, and whose clocks ours is compared with
 //! ```
 
 mod bundle;
+mod clock;
 mod codes;
 mod control_plane;
 mod files;
 mod ingress;
+mod partners;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +27,9 @@ pub use codes::CODES;
 pub use control_plane::{Answer, Stat, Status};
 pub use files::Pair;
 
+use clock::Asking;
 use files::Loaded;
+use ingress::Impostor;
 
 /// What is to be looked at. What is not named is not looked at.
 pub struct Question<'a> {
@@ -44,6 +49,9 @@ pub struct Question<'a> {
     pub control_plane: Answer,
     /// What Envoys say of their filters, by their admin interfaces.
     pub envoys: Vec<(String, Result<Vec<Stat>, String>)>,
+    /// Partners on our list, whom the gate does not spare (shadow), the best first; or why none is known, and how that
+    /// can be had.
+    pub partners: Result<Vec<Domain>, String>,
     /// When it is.
     pub now: UnixTime,
 }
@@ -54,7 +62,7 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
     let hosts = peer::own_hosts(ledger, dns, question.domain).await;
     ledger.section("trust bundle");
     let trust = bundle(ledger, question);
-    let trust = trust.as_ref();
+    let trust = trust.as_ref().map_err(|why| *why);
     ledger.section("server certificate");
     let server = pair(ledger, question, &hosts, trust, Role::OwnServer);
     ledger.section("client certificate");
@@ -69,6 +77,16 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
         ledger
             .not_looked_at("their filters hear one control plane", "none was named; use --envoy-admin");
     }
+    let partners = partners::known(dns, question).await;
+    let partners = partners.as_deref().map_err(String::as_str);
+    let asking = Asking {
+        dns,
+        partners,
+        identity: client.as_ref(),
+        domain: question.domain,
+        patience: question.patience,
+    };
+    clock::look(ledger, &asking).await;
     let Some(domain) = question.domain.filter(|_| !hosts.is_empty()) else {
         ledger.section("our ingress");
         return ledger.not_looked_at("it can be reached", "no SRV record says where it is");
@@ -85,26 +103,35 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
     };
     for presented in peer::targets(ledger, dns, &ours, &hosts, Role::OwnServer).await {
         ledger.section(presented.address.to_string());
-        ingress::ours(ledger, &presented, server.as_ref().map(|loaded| loaded.chain.as_slice()));
-        ingress::refuses(ledger, &presented, client.as_ref(), domain, question.patience).await;
+        let file = server.as_ref().and_then(|loaded| loaded.chain.first());
+        ingress::ours(ledger, &presented, file, &ours);
+        let impostor = client.as_ref().map(|identity| Impostor {
+            identity,
+            domain,
+            partners,
+            patience: question.patience,
+        });
+        ingress::refuses(ledger, &presented, impostor).await;
     }
 }
 
-fn bundle(ledger: &mut Ledger<'_>, question: &Question<'_>) -> Option<Trust> {
+/// The authorities in the bundle, or why they are not known.
+fn bundle(ledger: &mut Ledger<'_>, question: &Question<'_>) -> Result<Trust, &'static str> {
     let Some(path) = question.trust else {
         ledger.not_looked_at("the trust bundle is usable", "it was not named; use --trust");
-        return None;
+        return Err(certificate::NO_BUNDLE);
     };
-    let file = files::read(ledger, path)?;
+    let unusable = "the trust bundle cannot be used";
+    let file = files::read(ledger, path).ok_or(unusable)?;
     bundle::look(ledger, &file, question.now);
-    Trust::read(&file).ok()
+    Trust::read(&file).map_err(|_| unusable)
 }
 
 fn pair(
     ledger: &mut Ledger<'_>,
     question: &Question<'_>,
     hosts: &[HostName],
-    trust: Option<&Trust>,
+    trust: Result<&Trust, &'static str>,
     role: Role,
 ) -> Option<Loaded> {
     let (pair, flags) = match role {

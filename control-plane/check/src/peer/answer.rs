@@ -7,6 +7,7 @@ use fedgate_policy::{PeerError, legible};
 use super::admission::OF_CERTIFICATES;
 use super::visit::{Others, Talk, Welcome};
 use super::{Question, codes};
+use crate::certificate::Role;
 use crate::code::Code;
 use crate::ledger::Ledger;
 use crate::probe::{Answer, CallTrouble};
@@ -41,28 +42,44 @@ pub(super) fn look(ledger: &mut Ledger<'_>, talk: &Talk, question: &Question<'_>
 }
 
 /// Whether their clock goes as ours does.
-pub(super) fn clock(ledger: &mut Ledger<'_>, talk: &Talk) {
-    let claim = "its clock goes as ours does";
+pub(super) fn clock(ledger: &mut Ledger<'_>, talk: &Talk, role: Role) {
+    // Ours mostly is this very machine: that the two agree proves nothing about either.
+    let claim = match role {
+        Role::OwnServer => "its clock goes as this machine's does",
+        Role::Server | Role::Client => "its clock goes as ours does",
+    };
     let dated = answers(talk).find_map(|answer| Some((answer.date?, answer.received)));
     let Some((theirs, ours)) = dated else {
         return ledger.not_looked_at(claim, "no answer has a date");
     };
-    let (apart, seen) = apart(theirs, ours);
-    if apart >= WRONG {
-        ledger.found(claim, &codes::CLOCK_WRONG, seen);
-    } else if apart >= DIFFERS {
-        ledger.found(claim, &codes::CLOCK_DIFFERS, seen);
-    } else {
-        ledger.passed(claim, seen);
-    }
+    Gap::between(theirs, ours).tell(ledger, claim, "theirs");
 }
 
-fn apart(theirs: SystemTime, ours: SystemTime) -> (Duration, String) {
-    match theirs.duration_since(ours) {
-        Ok(ahead) => (ahead, format!("theirs is {} s ahead of ours", ahead.as_secs())),
-        Err(error) => {
-            let behind = error.duration();
-            (behind, format!("theirs is {} s behind ours", behind.as_secs()))
+/// How far another clock is from ours; the least is the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Gap {
+    apart: Duration,
+    is_ahead: bool,
+}
+
+impl Gap {
+    pub(crate) fn between(theirs: SystemTime, ours: SystemTime) -> Self {
+        match theirs.duration_since(ours) {
+            Ok(apart) => Self { apart, is_ahead: true },
+            Err(error) => Self { apart: error.duration(), is_ahead: false },
+        }
+    }
+
+    /// Tells whether it is too wide; `whose` is the other clock.
+    pub(crate) fn tell(self, ledger: &mut Ledger<'_>, claim: &str, whose: &str) {
+        let side = if self.is_ahead { "ahead of" } else { "behind" };
+        let seen = format!("{whose} is {} s {side} ours", self.apart.as_secs());
+        if self.apart >= WRONG {
+            ledger.found(claim, &codes::CLOCK_WRONG, seen);
+        } else if self.apart >= DIFFERS {
+            ledger.found(claim, &codes::CLOCK_DIFFERS, seen);
+        } else {
+            ledger.passed(claim, seen);
         }
     }
 }

@@ -63,6 +63,9 @@ codes! {
     Error TARGET_DEAD "target-dead":
         "one address at least takes a connection";
         "They start the ingress, open the firewall, or mend port or addresses in DNS.";
+    Warning TARGET_UNTRIED "target-untried":
+        "one address at least that this machine has a way to";
+        "Look from a machine that has the address family, usually IPv6; see that our Envoy's machine has it too.";
     Warning ADDRESS_DEAD "address-dead":
         "each address takes a connection";
         "They open it, or take it out of DNS; until then, callers lose time there.";
@@ -134,6 +137,9 @@ codes! {
     Warning CHAIN_DISORDERED "chain-disordered":
         "each certificate followed by that of its issuer";
         "Put them into order: leaf, then its issuer, and so on; some refuse another.";
+    Info CERTIFICATE_UNUSED "certificate-unused":
+        "the certificates that lead to the authority, and no others";
+        "Leave the others out, unless somebody needs them who trusts another root (cross-signing).";
     Info ROOT_SENT "root-sent":
         "the chain without the root, which the other side has";
         "Leave it out; it costs octets in each handshake.";

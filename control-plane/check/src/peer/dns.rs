@@ -58,6 +58,18 @@ impl Dns {
     pub async fn hosts(&self, domain: &Domain) -> Discovered {
         self.plain.discover(domain, Proof::AsSet).await
     }
+
+    /// Where their ingresses are, in their order; none where DNS names none.
+    pub(crate) async fn places(&self, domain: &Domain) -> Vec<Place> {
+        places(self.hosts(domain).await.targets)
+    }
+
+    /// The addresses of an ingress, IPv4 first; none where DNS says none.
+    pub(crate) async fn addresses(&self, (host, port): &Place) -> Vec<SocketAddr> {
+        let resolve = |family| self.plain.resolve(host, family);
+        let (v4, v6) = futures_util::future::join(resolve(Family::V4), resolve(Family::V6)).await;
+        v4.usable.into_iter().chain(v6.usable).map(|address| SocketAddr::new(address, *port)).collect()
+    }
 }
 
 /// Looks at the SRV records of a domain, and gives the places that they name, each once, in their order.
@@ -79,13 +91,7 @@ pub(super) async fn look(ledger: &mut Ledger<'_>, dns: &Dns, domain: &Domain) ->
     }
     records(ledger, &found);
     signed(ledger, dns, domain).await;
-    let mut places: Vec<Place> = Vec::new();
-    for target in found.targets.into_iter().filter(|target| target.port != 0) {
-        let place = (target.host, target.port);
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
+    let mut places = places(found.targets);
     if let Some(more) = places.len().checked_sub(MAX_TARGETS).filter(|more| *more > 0) {
         ledger.not_looked_at("the other targets", format!("there are {more} more"));
     }
@@ -93,11 +99,29 @@ pub(super) async fn look(ledger: &mut Ledger<'_>, dns: &Dns, domain: &Domain) ->
     places
 }
 
+/// The places of targets, each once; nobody connects to port 0.
+fn places(targets: Vec<Target>) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for target in targets.into_iter().filter(|target| target.port != 0) {
+        let place = (target.host, target.port);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
 const USABLE: &str = "the records are of use";
 const TTL: &str = "they live for as long as they should";
 const SIGNED: &str = "they are signed";
 
-async fn failed(dns: &Dns, domain: &Domain, found: &Discovered, label: FailureLabel) -> &'static Code {
+/// What it means that nobody is found who speaks for a domain.
+pub(super) async fn failed(
+    dns: &Dns,
+    domain: &Domain,
+    found: &Discovered,
+    label: FailureLabel,
+) -> &'static Code {
     match (label, found.certainty) {
         (FailureLabel::InvalidDomain | FailureLabel::FederationDenied, _) => {
             if dns.plain.declines(domain).await { &codes::SRV_UNAVAILABLE } else { &codes::SRV_MISSING }

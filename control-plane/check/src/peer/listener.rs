@@ -30,7 +30,8 @@ pub(super) fn reached(ledger: &mut Ledger<'_>, visits: &[Visit]) {
         }
     }
     if opened.is_empty() && dead.is_empty() {
-        return;
+        let seen = format!("none of its {} addresses could be tried from here", visits.len());
+        return ledger.found(claim, &codes::TARGET_UNTRIED, seen);
     }
     let told = |dead: &[(SocketAddr, &ConnectTrouble)]| {
         let each = dead.iter().map(|(address, trouble)| format!("{address}: {trouble}"));
@@ -132,5 +133,24 @@ fn failed(talk: &Talk, trouble: &TlsTrouble, with_certificate: bool) -> Option<&
         TlsTrouble::NotTls => Some(&codes::NOT_TLS),
         TlsTrouble::Silent(_) => Some(&codes::TLS_SILENT),
         TlsTrouble::Alert(_) | TlsTrouble::Closed | TlsTrouble::Other(_) => Some(&codes::TLS_FAILED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As of a peer with IPv6 alone, from a machine that has none.
+    #[test]
+    fn a_target_of_which_no_address_could_be_tried_is_not_passed_over() {
+        let trouble = ConnectTrouble::NoWay("Network is unreachable".to_owned());
+        let address = "[2001:db8::1]:443".parse().unwrap();
+        let mut ignore = |_: crate::Progress<'_>| ();
+        let mut ledger = Ledger::new(&mut ignore);
+        reached(&mut ledger, &[Visit { address, connected: Err(trouble), talk: None }]);
+        let report = ledger.close("a target");
+        let codes: Vec<_> = report.findings().map(|finding| finding.code.name).collect();
+        assert_eq!(codes, ["target-untried"]);
+        assert_eq!(report.exit_code(), 3);
     }
 }

@@ -25,10 +25,11 @@ use crate::certificate::{self, Expected, RevocationLists, Role, Trust};
 use crate::ledger::Ledger;
 use crate::probe::Identity;
 
+pub(crate) use answer::Gap;
 pub use codes::CODES;
 pub use dns::Dns;
+pub(crate) use dns::Place;
 
-use dns::Place;
 use visit::{Talk, Visit, visit};
 
 /// Addresses that are visited at the same time.
@@ -44,8 +45,8 @@ pub struct Question<'a> {
     pub own_domain: Option<&'a Domain>,
     /// The certificate that we show when we call.
     pub identity: Option<&'a Identity>,
-    /// Whom we trust.
-    pub trust: Option<&'a Trust>,
+    /// Whom we trust; or why that is not known.
+    pub trust: Result<&'a Trust, &'static str>,
     /// What is revoked.
     pub lists: &'a RevocationLists,
     /// For how long one step may take.
@@ -128,7 +129,7 @@ fn spoken(ledger: &mut Ledger<'_>, question: &Question<'_>, host: &HostName, tal
     certificate::look(ledger, &talk.seen.chain, &expected);
     admission::look(ledger, talk, question.identity);
     answer::look(ledger, talk, question);
-    answer::clock(ledger, talk);
+    answer::clock(ledger, talk, role);
 }
 
 /// The hosts that speak for us, as they will find them.
@@ -144,15 +145,16 @@ pub async fn own_hosts(
     };
     ledger.begins(claim);
     let found = dns.hosts(domain).await;
-    match (found.trouble(), &found.outcome) {
-        (_, Outcome::Hosts(hosts)) => {
+    match &found.outcome {
+        Outcome::Hosts(hosts) => {
             let texts: Vec<_> = hosts.iter().take(AT_ONCE).map(ToString::to_string).collect();
             ledger.passed(claim, texts.join(", "));
             return hosts.clone();
         }
-        (Some(failure), _) => ledger.not_looked_at(claim, format!("DNS fails: {}", failure.message)),
-        (None, Outcome::Failure(failure)) => {
-            ledger.found(claim, &codes::OWN_SRV_MISSING, &failure.message);
+        Outcome::Failure(failure) => {
+            let code = dns::failed(dns, domain, &found, failure.label).await;
+            let code = if *code == codes::SRV_MISSING { &codes::OWN_SRV_MISSING } else { code };
+            ledger.found(claim, code, &failure.message);
         }
     }
     Vec::new()

@@ -124,6 +124,17 @@ fn a_root_that_is_sent_is_told() {
 }
 
 #[test]
+fn a_cross_signed_intermediate_that_has_expired_is_good_to_know_at_most() {
+    let site = Site::new();
+    let below = site.authority.intermediate("below");
+    let old = Authority::root("an authority of before");
+    let mut identity = below.issue(&good());
+    identity.chain += &below.cross_signed("below", &old, -DAYS);
+    let told = site.told_of(&Ingress { identity, ..site.good() });
+    told.is_info("certificate-unused");
+}
+
+#[test]
 fn a_wrong_authority_is_found() {
     let site = Site::new();
     let other = Authority::root("another authority");

@@ -187,6 +187,21 @@ fn one_family_that_dns_does_not_know_is_found() {
 }
 
 #[test]
+fn our_own_srv_record_that_is_of_no_use_is_told_as_theirs_would_be() {
+    let site = Site::with(|address| {
+        vec![
+            srv(PORT, "infra.a.com."),
+            format!("infra.a.com. 600 IN A {address}"),
+            format!("{} 600 IN SRV 10 5 443 192.0.2.1.", service("d.com")),
+        ]
+    });
+    let _listening = site.serve(&site.good());
+    for (domain, expected) in [("broken.example", "srv-lookup-failed"), ("d.com", "srv-unusable")] {
+        site.check_alone(&["--own-domain", domain]).is(&[expected]);
+    }
+}
+
+#[test]
 fn our_own_missing_srv_record_is_found() {
     let site = Site::new();
     let _listening = site.serve(&site.good());
