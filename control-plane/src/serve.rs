@@ -120,6 +120,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
     let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let dnssec = config.dnssec.to_string();
     let tester = page::Tester::of(&config)?;
     let wire_open = config.wire_open;
     let crowds = Crowds::new(&Budget::secure());
@@ -135,6 +136,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         rates: Arc::default(),
         require_match,
         started,
+        dnssec,
         partners,
         brig: in_step.clone(),
         list_file: list_file.clone(),

@@ -120,7 +120,7 @@ fn one_screen_says_each_step_the_answer_and_the_cure() {
         "ok  allow list   a.com is listed since",
         "by admin",
         "SRV _wire-server-federator._tcp.a.com",
-        "not proven by DNSSEC",
+        "DNSSEC: not looked at, because dnssec is off",
         "target infra.a.com:443",
         "no  names        none of the domain names match the certificate",
         "DNS:*.infra.a.com is a wildcard, which stands for exactly one label",
