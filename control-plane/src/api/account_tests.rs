@@ -288,7 +288,7 @@ fn filters_that_have_not_heard_us_since_the_answer_changed_are_named() {
     assert!(details[0].contains("other control planes"), "{details:?}");
 }
 
-fn entry(members: &Value) -> Option<ListedDomain> {
+fn listed(members: &Value) -> ListedDomain {
     let mut all = json!({
         "domain": "a.com", "action": "allow", "note": "", "expires_at": null, "pinned_hosts": [],
         "dnssec": "inherit", "mode": "enforce", "search_policy": "exact_handle_search",
@@ -296,21 +296,27 @@ fn entry(members: &Value) -> Option<ListedDomain> {
         "updated_at": "", "updated_by": "", "owner": "operators",
     });
     all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    Some(serde_json::from_value(all).unwrap())
+    serde_json::from_value(all).unwrap()
 }
 
-fn discovery(hosts: &[&str]) -> Option<DiscoveryBody> {
+fn found_hosts(hosts: &[&str]) -> DiscoveryBody {
     let found = json!({
         "question": "_wire-server-federator._tcp.a.com", "servers": "192.0.2.53:53", "asked_at": "then",
         "tried_at": "later", "stands_until": "", "ttl_s": 9, "dnssec": "off", "proven": false,
         "hosts": hosts, "targets": [], "passed_over": [],
     });
-    Some(serde_json::from_value(found).unwrap())
+    serde_json::from_value(found).unwrap()
 }
+
+/// Strategy, entry, hosts that DNS names, refusal, a part of the cure, and the commands in it.
+type Cured<'a> =
+    (Strategy, Option<ListedDomain>, Option<&'a [&'a str]>, &'a str, &'a str, &'a [&'a str]);
 
 #[test]
 fn each_cure_does_something_about_what_denies_the_domain_and_its_commands_are_such() {
     const FILE: &str = "/etc/list.toml";
+    const DELV: &str = "delv @192.0.2.53 SRV _wire-server-federator._tcp.a.com";
+    const REFRESH: &str = "fedgate domain refresh a.com";
     const STRATEGY: &str = "fedgate strategy set allowDynamic";
     let (none, dynamic) = (Strategy::AllowNone, Strategy::AllowDynamic);
     let blocked = json!({"action": "block"});
@@ -318,17 +324,16 @@ fn each_cure_does_something_about_what_denies_the_domain_and_its_commands_are_su
     let of_file = |it: &Value| {
         let mut it = it.clone();
         it["owner"] = json!("file");
-        entry(&it)
+        Some(listed(&it))
     };
+    let entry = |it: &Value| Some(listed(it));
+    let nothing: Option<&[&str]> = Some(&[]);
+    let found: Option<&[&str]> = Some(&["one.a.com", "two.a.com"]);
     let pinned = json!({"pinned_hosts": ["old.a.com"]});
     let require = json!({"dnssec": "require"});
-    let nothing = || discovery(&[]);
     let denied = "federation-denied";
     let failing = "discovery-failure";
-    let found = || discovery(&["one.a.com", "two.a.com"]);
-    type Row<'a> =
-        (Strategy, Option<ListedDomain>, Option<DiscoveryBody>, &'a str, &'a str, &'a [&'a str]);
-    let table: &[Row<'_>] = &[
+    let table: &[Cured<'_>] = &[
         (dynamic, None, None, denied, "", &["fedgate domain add a.com"]),
         (none, None, None, denied, "", &["fedgate domain add a.com", STRATEGY]),
         (none, entry(&json!({})), None, denied, "", &[STRATEGY]),
@@ -341,68 +346,40 @@ fn each_cure_does_something_about_what_denies_the_domain_and_its_commands_are_su
         (
             dynamic,
             entry(&pinned),
-            found(),
+            found,
             failing,
             "whether they moved",
             &["fedgate domain set a.com --pin one.a.com --pin two.a.com"],
         ),
-        (dynamic, of_file(&pinned), found(), failing, FILE, &[]),
+        (dynamic, of_file(&pinned), found, failing, FILE, &[]),
         (
             dynamic,
             entry(&json!({})),
-            nothing(),
+            nothing,
             failing,
             "",
-            &["dig @192.0.2.53 SRV _wire-server-federator._tcp.a.com", "fedgate domain refresh a.com"],
+            &["dig @192.0.2.53 SRV _wire-server-federator._tcp.a.com", REFRESH],
         ),
         (
             dynamic,
             entry(&require),
-            nothing(),
+            nothing,
             "DNSSEC",
             "signed",
-            &[
-                "delv @192.0.2.53 SRV _wire-server-federator._tcp.a.com",
-                "fedgate domain refresh a.com",
-                "fedgate domain set a.com --dnssec inherit",
-            ],
+            &[DELV, REFRESH, "fedgate domain set a.com --dnssec inherit"],
         ),
-        (
-            dynamic,
-            of_file(&require),
-            nothing(),
-            "DNSSEC",
-            FILE,
-            &["delv @192.0.2.53 SRV _wire-server-federator._tcp.a.com", "fedgate domain refresh a.com"],
-        ),
-        (
-            dynamic,
-            entry(&json!({})),
-            nothing(),
-            "DNSSEC",
-            "discovery.dnssec",
-            &["delv @192.0.2.53 SRV _wire-server-federator._tcp.a.com", "fedgate domain refresh a.com"],
-        ),
-        (
-            dynamic,
-            entry(&json!({})),
-            nothing(),
-            "invalid-domain",
-            "SRV record",
-            &["fedgate domain refresh a.com"],
-        ),
+        (dynamic, of_file(&require), nothing, "DNSSEC", FILE, &[DELV, REFRESH]),
+        (dynamic, entry(&json!({})), nothing, "DNSSEC", "discovery.dnssec", &[DELV, REFRESH]),
+        (dynamic, entry(&json!({})), nothing, "invalid-domain", "SRV record", &[REFRESH]),
     ];
     for (strategy, entry, discovery, why, part, commands) in table {
-        let (label, message) = if *why == "DNSSEC" {
-            (failing, "DNS error: it has to be proven by DNSSEC, and has not been yet")
-        } else {
-            (*why, "why")
-        };
+        let message = if *why == "DNSSEC" { "it has to be proven by DNSSEC" } else { "why" };
+        let label = if *why == "DNSSEC" { failing } else { *why };
         let verdict = verdict(&json!({"failure": {"label": label, "message": message}}));
         let seen = Seen {
             strategy: *strategy,
             entry: entry.clone(),
-            discovery: discovery.as_ref().map(|it| serde_json::from_value(json!(it)).unwrap()),
+            discovery: discovery.map(found_hosts),
             list_file: Some(FILE.to_owned()),
             ..seen(&verdict, unlisted())
         };
@@ -419,8 +396,11 @@ fn each_cure_does_something_about_what_denies_the_domain_and_its_commands_are_su
 #[test]
 fn the_strategy_is_told_first_and_a_denial_of_its_own_is_not_laid_to_the_list() {
     let verdict = failure("federation-denied");
-    let seen =
-        Seen { strategy: Strategy::AllowNone, entry: entry(&json!({})), ..seen(&verdict, unlisted()) };
+    let seen = Seen {
+        strategy: Strategy::AllowNone,
+        entry: Some(listed(&json!({}))),
+        ..seen(&verdict, unlisted())
+    };
     let explained = seen.explain(&foreseen(&verdict), None);
     let row = &explained.steps[6];
     assert_eq!(row.text, "strategy allowNone allows nobody, listed or not");
@@ -435,14 +415,14 @@ fn what_nobody_looked_at_is_not_told_as_ok_or_as_missing() {
         let seen = Seen { discovery: Some(found), ..seen(&verdict, unlisted()) };
         seen.explain(&foreseen(&verdict), None).steps.remove(7)
     };
-    let silent = with(discovery(&[]).unwrap(), Some("SERVFAIL"));
+    let silent = with(found_hosts(&[]), Some("SERVFAIL"));
     assert_eq!((silent.state, &*silent.text), (StepState::NotLookedAt, "because DNS does not say"));
     let details = silent.details.join("\n");
     assert!(details.contains("DNSSEC: not looked at, because dnssec is off"), "{details}");
     assert!(details.contains("asked then of 192.0.2.53:53"), "{details}");
     assert!(details.contains("the last lookup, later, failed: SERVFAIL"), "{details}");
-    assert_eq!(with(discovery(&["infra.a.com"]).unwrap(), Some("SERVFAIL")).state, StepState::Ok);
-    let required = DiscoveryBody { dnssec: "require".to_owned(), ..discovery(&[]).unwrap() };
+    assert_eq!(with(found_hosts(&["infra.a.com"]), Some("SERVFAIL")).state, StepState::Ok);
+    let required = DiscoveryBody { dnssec: "require".to_owned(), ..found_hosts(&[]) };
     assert!(with(required, None).details.join("\n").contains("not proven by DNSSEC"));
 }
 
@@ -476,7 +456,7 @@ fn a_call_that_may_be_made_and_leads_nowhere_says_so() {
     let call = RemoteCall::parse(b"POST", b"/rpc/a.com/brig/api-version").unwrap();
     let verdict = hosts(&["infra.a.com"]);
     let account = Account::of_call(&call, Some(&verdict));
-    let mut found = discovery(&["infra.a.com"]).unwrap();
+    let mut found = found_hosts(&["infra.a.com"]);
     for (addresses, unreachable) in [(vec![], true), (vec!["192.0.2.1"], false)] {
         let target = json!({"host": "infra.a.com", "port": 443, "priority": 1, "weight": 1,
             "addresses": addresses, "problems": []});
