@@ -36,6 +36,7 @@ mod memory;
 mod moment;
 mod page;
 mod partners;
+mod pem;
 mod plain;
 mod portable;
 mod reload;

@@ -107,8 +107,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let judge = Verdicts::new(list.clone(), discovery.clone(), epoch, &identity);
     tracing::info!("to filters this is {}", judge.speaker());
     let listener = take_in(&judge, &memory).await?;
-    let keeper = tokio::spawn(keep(memory.clone()));
-    let refresher = tokio::spawn(refresh(judge.clone()));
+    let (keeper, refresher) = (tokio::spawn(keep(memory.clone())), tokio::spawn(refresh(judge.clone())));
     let guard = Guard::new(tokens.clone());
     let upkeep = Upkeep::start(&list, &guard, config.audit);
 
@@ -119,9 +118,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let streams = partners.streams.clone();
     let envoys = Xds::new(&judge, resolve, egress, guard.clone(), streams, stopped.clone());
     tell_ready(&config, [&admin, &verdicts, &xds], wire.as_ref())?;
-    let (certificates, require_match) = (config.tls.clone(), config.require_match);
+    let (certificates, dnssec) = (config.tls.clone(), config.dnssec.to_string());
     let tester = page::Tester::of(&config)?;
-    let wire_open = config.wire_open;
+    let (require_match, wire_open) = (config.require_match, config.wire_open);
     let crowds = Crowds::new(&Budget::secure());
     let reload = Reload::new(settings, config, tokens, set_filter, list_file.clone());
     let api = Api::from(Parts {
@@ -135,6 +134,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         rates: Arc::default(),
         require_match,
         started,
+        dnssec,
         partners,
         brig: in_step.clone(),
         list_file: list_file.clone(),

@@ -2,7 +2,9 @@
 //! [`identify`]'s and [`Claim::judge`](crate::Claim::judge)'s, and which rows were looked at follows from what they
 //! say, because the first row that refuses decides.
 
-use crate::certificate::{Certificate, UnixTime};
+use std::cmp::Ordering;
+
+use crate::certificate::{Certificate, Handshake, UnixTime};
 use crate::decision::{Peer, identify};
 use crate::name::Domain;
 use crate::refusal::Refusal;
@@ -39,8 +41,9 @@ pub enum Row {
 pub struct Facts<'a> {
     /// Who makes it; none where nobody says.
     pub peer: Option<&'a Peer>,
-    /// Whether it is only assumed that the peer's chain was validated.
-    pub is_trust_assumed: bool,
+    /// What the peer's certificate says of the handshake, where it is only assumed that Envoy has taken it; none where
+    /// Envoy has told.
+    pub handshake: Option<&'a Handshake>,
     /// As [`identify`] takes it.
     pub origin_header: Option<&'a [u8]>,
     /// When.
@@ -56,6 +59,8 @@ pub enum Judgement {
     Refusal(Refusal),
     /// The certificate decides, which nobody has shown; the refusal that is told in any case.
     Open(Option<Refusal>),
+    /// Envoy ends the handshake, for this reason: there is no request, and no answer.
+    Ended(&'static str),
 }
 
 /// What became of a row.
@@ -158,16 +163,21 @@ impl Facts<'_> {
 
     /// The account of a request from another backend.
     pub fn account(&self, verdict: Option<&Verdict>) -> Account {
-        let judged = match self.peer {
+        let peer = match (self.handshake, self.peer) {
+            (Some(Handshake::Ended(why)), Some(_)) => return Account::ended(why),
+            (Some(Handshake::Withheld(_)), Some(_)) => Some(&Peer::Anonymous),
+            (Some(Handshake::Fit) | None, peer) | (Some(_), peer @ None) => peer,
+        };
+        let judged = match peer {
             Some(peer) => identify(peer, self.origin_header, self.now)
                 .and_then(|claim| claim.judge(verdict))
                 .map(|permit| Judgement::Permit(permit.spared)),
             None => self.foresee(verdict).map(Judgement::Open),
         };
-        Account::new(judged.unwrap_or_else(Judgement::Refusal), |row| match self.peer {
+        Account::new(judged.unwrap_or_else(Judgement::Refusal), |row| match peer {
             None if row.needs_certificate() => Some(Unseen::NoCertificate),
             Some(Peer::Known(_) | Peer::Unreadable(_))
-                if row == Row::Trusted && self.is_trust_assumed =>
+                if row == Row::Trusted && self.handshake.is_some() =>
             {
                 Some(Unseen::TlsLayer)
             }
@@ -207,10 +217,21 @@ impl Account {
         })
     }
 
+    /// The account where there is no request.
+    fn ended(why: &'static str) -> Self {
+        let rows = Row::ALL.map(|row| match row.cmp(&Row::Trusted) {
+            Ordering::Less => (row, Looked::Passed),
+            Ordering::Equal => (row, Looked::Refused),
+            Ordering::Greater => (row, Looked::Not(Unseen::Behind(Row::Trusted))),
+        });
+        Self { judgement: Judgement::Ended(why), rows }
+    }
+
     fn new(judgement: Judgement, unseen: impl Fn(Row) -> Option<Unseen>) -> Self {
         let (refusal, mark) = match &judgement {
             Judgement::Permit(spared) | Judgement::Open(spared) => (spared.as_ref(), Looked::Spared),
             Judgement::Refusal(refusal) => (Some(refusal), Looked::Refused),
+            Judgement::Ended(_) => (None, Looked::Refused),
         };
         let (is_refused, decides) = (refusal.is_some(), refusal.and_then(Row::of));
         let rows = Row::ALL.map(|row| {

@@ -6,6 +6,8 @@
 
 mod frame;
 #[cfg(not(target_family = "wasm"))]
+mod handshake;
+#[cfg(not(target_family = "wasm"))]
 mod names;
 mod portrait;
 
@@ -24,6 +26,8 @@ use x509_parser::prelude::{ASN1Time, FromDer};
 use crate::name::HostName;
 use crate::san::PresentedIdentifier;
 
+#[cfg(not(target_family = "wasm"))]
+pub use handshake::Handshake;
 #[cfg(not(target_family = "wasm"))]
 pub use names::ShownName;
 pub use portrait::Portrait;

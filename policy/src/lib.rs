@@ -37,9 +37,9 @@ mod verdict;
 #[cfg(not(target_family = "wasm"))]
 pub use account::{Account, Facts, Judgement, Looked, Row, Unseen};
 pub use asker::{Asker, Room};
-#[cfg(not(target_family = "wasm"))]
-pub use certificate::ShownName;
 pub use certificate::{Certificate, CertificateError, ExtendedKeyUsage, Portrait, UnixTime};
+#[cfg(not(target_family = "wasm"))]
+pub use certificate::{Handshake, ShownName};
 pub use decision::{Claim, Peer, Permit, identify};
 pub use error_body::ErrorName;
 pub use feed::{FeedPage, MAX_PAGE, Speaker, Strategy, UnknownStrategy};

@@ -1,7 +1,8 @@
 //! An account says of each row what the decision made of it, and is the decision.
 
 use fedgate_policy::{
-    Account, Facts, Judgement, Looked, Peer, RemoteCall, Row, UnixTime, Unseen, Verdict, identify,
+    Account, Facts, Handshake, Judgement, Looked, Peer, Refusal, RemoteCall, Row, UnixTime, Unseen,
+    Verdict, identify,
 };
 use fedgate_tests::pki::{Authority, Leaf};
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ fn an_account_is_the_decision_that_the_filter_makes_and_its_row_is_the_refusals(
             HEADERS.iter().flat_map(|it| verdicts().into_iter().map(move |v| (*it, v)))
         {
             let now = now();
-            let facts = Facts { peer: Some(peer), is_trust_assumed: false, origin_header: header, now };
+            let facts = Facts { peer: Some(peer), handshake: None, origin_header: header, now };
             let account = facts.account(verdict.as_ref());
             let decided = identify(peer, header, now).and_then(|claim| claim.judge(verdict.as_ref()));
             let expected = match decided {
@@ -84,6 +85,7 @@ fn an_account_is_the_decision_that_the_filter_makes_and_its_row_is_the_refusals(
             let refusal = match &account.judgement {
                 Judgement::Permit(spared) | Judgement::Open(spared) => spared.as_ref(),
                 Judgement::Refusal(refusal) => Some(refusal),
+                Judgement::Ended(why) => panic!("{why}"),
             };
             assert_eq!(refused.map(|(row, _)| *row), refusal.and_then(Row::of), "{account:?}");
         }
@@ -95,12 +97,13 @@ fn without_a_certificate_that_alone_is_refused_which_a_good_one_would_not_mend()
     let good = &peers()[4];
     for (header, verdict) in HEADERS.iter().flat_map(|it| verdicts().into_iter().map(move |v| (*it, v)))
     {
-        let facts = |peer| Facts { peer, is_trust_assumed: true, origin_header: header, now: now() };
+        let facts =
+            |peer| Facts { peer, handshake: Some(&Handshake::Fit), origin_header: header, now: now() };
         let (with, without) =
             (facts(Some(good)).account(verdict.as_ref()), facts(None).account(verdict.as_ref()));
         let by_name = |judgement: &Judgement| match judgement {
             Judgement::Refusal(refusal) => Row::of(refusal) == Some(Row::Matched),
-            Judgement::Permit(_) | Judgement::Open(_) => false,
+            Judgement::Permit(_) | Judgement::Open(_) | Judgement::Ended(_) => false,
         };
         match (&with.judgement, &without.judgement) {
             (Judgement::Permit(_), Judgement::Open(_)) => {}
@@ -115,7 +118,8 @@ fn rows_behind_the_one_that_decides_are_not_looked_at() {
     let peers = peers();
     let known = verdicts();
     let mark = |peer: Option<&Peer>, header: &[u8], verdict: &Option<Verdict>| {
-        let facts = Facts { peer, is_trust_assumed: true, origin_header: Some(header), now: now() };
+        let facts =
+            Facts { peer, handshake: Some(&Handshake::Fit), origin_header: Some(header), now: now() };
         marks(&facts.account(verdict.as_ref()))
     };
     let [nobody, untrusted, unreadable, old, good] = &peers[..] else { panic!("five peers") };
@@ -142,6 +146,24 @@ fn rows_behind_the_one_that_decides_are_not_looked_at() {
     ] {
         assert_eq!(mark(peer, header.as_bytes(), verdict), expected, "{peer:?} {header} {verdict:?}");
     }
+}
+
+#[test]
+fn what_the_handshake_makes_of_a_certificate_comes_before_all_rows_of_a_request() {
+    let good = &peers()[4];
+    let verdict = verdict(json!({"domain": "a.com", "hosts": ["infra.a.com"], "ttl_ms": 9}));
+    let account = |peer, handshake: &Handshake| {
+        let origin_header = Some(&b"a.com"[..]);
+        Facts { peer, handshake: Some(handshake), origin_header, now: now() }.account(Some(&verdict))
+    };
+    let withheld = account(Some(good), &Handshake::Withheld("on P-521".to_owned()));
+    assert_eq!(withheld.judgement, Judgement::Refusal(Refusal::NoClientCertificate));
+    assert_eq!(marks(&withheld), "x.........");
+    let ended = account(Some(good), &Handshake::Ended("why"));
+    assert_eq!(ended.judgement, Judgement::Ended("why"));
+    assert_eq!(marks(&ended), "+x........");
+    let none = account(None, &Handshake::Ended("why"));
+    assert_eq!(none.judgement, Judgement::Open(None), "nobody has shown one");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub struct Caller {
     preface: Vec<u8>,
     identity: Option<Identity>,
     witness: Option<Witness>,
+    is_untrusted: bool,
 }
 
 /// One HTTP/1.1 connection.
@@ -80,7 +81,7 @@ impl Caller {
         let server_name = server_name.to_owned();
         let identity = identity.cloned();
         let (source, preface, witness) = (None, vec![], None);
-        Self { address, server_name, config, source, preface, identity, witness }
+        Self { address, server_name, config, source, preface, identity, witness, is_untrusted: false }
     }
 
     /// The same caller, at this address of its own.
@@ -108,6 +109,18 @@ impl Caller {
     #[must_use]
     pub fn unexplained(self, _because: &str) -> Self {
         self.explained_by(None)
+    }
+
+    /// The same caller, whose authority the listener does not trust, and lets pass for the filter to refuse.
+    #[must_use]
+    pub fn untrusted(mut self) -> Self {
+        self.is_untrusted = true;
+        self
+    }
+
+    /// Whether the listener trusts its authority, as the test has it.
+    pub fn is_untrusted(&self) -> bool {
+        self.is_untrusted
     }
 
     /// The certificate that it shows, if any.
@@ -196,7 +209,7 @@ impl ResolvesClientCert for Always {
 // === impl Http1 ===
 
 impl Http1 {
-    /// Sends raw bytes, and reads one answer. It is not compared.
+    /// Sends raw bytes, and reads one answer. It is not compared, because raw bytes may be no request.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer, CallError> {
         bounded(self.stream.write_all(request)).await?;
         read_answer(&mut self.stream).await

@@ -39,6 +39,8 @@ type Decision = Option<(u64, String, String)>;
 pub enum Question<'a> {
     /// A request from outside, by who shows this certificate.
     Incoming(Option<&'a Identity>, &'a [Header<'a>]),
+    /// The same, where an authority issued it that the listener does not trust, as the test has it.
+    Untrusted(&'a Identity, &'a [Header<'a>]),
     /// A call of our own services, by its path.
     Outgoing(&'a str),
 }
@@ -48,9 +50,10 @@ pub enum Question<'a> {
 /// Left out is what no control plane can know: a value that is no text, or has control characters or spaces around it,
 /// an answer that is not known to be the filter's decision, and a filter that cannot ask.
 pub fn inquiry(question: Question<'_>, answer: &Answer) -> Option<Value> {
-    let seen = seen(question, answer)?;
+    seen(question, answer)?;
     match question {
-        Question::Incoming(identity, headers) => incoming(identity, headers, seen.as_ref()),
+        Question::Incoming(identity, headers) => incoming(identity, headers, false),
+        Question::Untrusted(identity, headers) => incoming(Some(identity), headers, true),
         Question::Outgoing(path) => {
             let domain = path.strip_prefix("/rpc/")?.split('/').next()?;
             Some(json!({"domain": domain, "direction": "outgoing"}))
@@ -93,11 +96,7 @@ fn seen(question: Question<'_>, answer: &Answer) -> Option<Decision> {
 }
 
 /// The same facts, as the API takes them.
-fn incoming(
-    identity: Option<&Identity>,
-    headers: &[Header<'_>],
-    seen: Option<&(u64, String, String)>,
-) -> Option<Value> {
+fn incoming(identity: Option<&Identity>, headers: &[Header<'_>], is_untrusted: bool) -> Option<Value> {
     let named = |name: &'static str| headers.iter().filter(move |it| it.0.eq_ignore_ascii_case(name));
     // What `Connection` names does not pass (RFC 9110 §7.6.1).
     let is_dropped = named("connection").any(|it| it.1.eq_ignore_ascii_case(ORIGIN.as_bytes()));
@@ -105,17 +104,17 @@ fn incoming(
     // Spaces around a value are taken away from it over HTTP/1.1, and not over HTTP/2.
     let is_plain = |text: &&str| !text.contains(CONTROL) && text.trim_matches(' ') == *text;
     let origins: Option<Vec<_>> = origins.map(|it| str::from_utf8(it.1).ok().filter(is_plain)).collect();
-    let label = seen.map(|(_, label, _)| label.as_str());
-    // A certificate whose kind of key Envoy does not ask for is not shown; and what it thinks of a chain, it alone knows.
-    let identity = identity.filter(|_| label != Some("no-client-certificate"));
-    let trusted = label != Some("untrusted-certificate");
-    Some(json!({
+    let mut asked = json!({
         "domain": "a.com",
         "origin": origins?.join(","),
         "certificate": identity.map(|it| it.chain.as_str()),
         "anonymous": identity.is_none(),
-        "trusted": trusted,
-    }))
+    });
+    // What Envoy thinks of a chain, it alone knows; else it is to be foretold.
+    if is_untrusted {
+        asked["trusted"] = json!(false);
+    }
+    Some(asked)
 }
 
 fn ask(url: &str, token: &str, asked: &Value) -> Result<Value, String> {

@@ -76,7 +76,8 @@ impl Local {
         self.runtime.block_on(async { self.connect().await?.send(method, path, &headers, body).await })
     }
 
-    /// Sends a request with this body, and gives the answer as it comes. It is not compared.
+    /// Sends a request with this body, and gives the answer as it comes. It is not compared, because whoever asks reads it
+    /// piece by piece.
     pub fn open(
         &self,
         method: &str,

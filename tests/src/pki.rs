@@ -300,6 +300,15 @@ impl Leaf {
 // === impl Identity ===
 
 impl Identity {
+    /// Whether its validity is over.
+    pub fn has_expired(&self) -> bool {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(self.chain.as_bytes()).expect("a file");
+        let mut check = Command::new("openssl");
+        let check = check.args(["x509", "-noout", "-checkend", "0", "-in"]).arg(file.path());
+        !check.output().expect("openssl runs").status.success()
+    }
+
     fn serial(&self) -> SerialNumber {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(self.chain.as_bytes()).expect("a file");

@@ -299,7 +299,11 @@ impl Play<'_> {
             "call-invalid-endpoint",
             "brig at a.com asks its egress for what is no call",
             (403, "invalid-endpoint"),
-            |play| Local::new(play.stage.egress(Side::A)).request("POST", "/users/search", &[]),
+            |play| {
+                Local::new(play.stage.egress(Side::A))
+                    .unexplained("what is no call is about no domain")
+                    .request("POST", "/users/search", &[])
+            },
         );
     }
 

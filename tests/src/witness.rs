@@ -1,6 +1,7 @@
 //! Each answer of a filter's is held against what its control plane says of the same request. Callers do so for
 //! whatever they are answered; a test that cannot have it says so, and why (`unexplained`).
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is called when the filter is asked again: no procedure that a test looks for.
 const AGAIN: &str = "asked-again";
+
+/// How many answers disagreed at first, in this run: a worker that is wrong now and then shows here.
+static DISAGREED: AtomicUsize = AtomicUsize::new(0);
 
 /// A control plane that can be asked what it says of a request.
 #[derive(Clone, Debug)]
@@ -104,12 +108,18 @@ impl Witness {
 #[derive(Clone)]
 struct Asked {
     identity: Option<Identity>,
+    is_untrusted: bool,
     headers: Vec<(String, Vec<u8>)>,
     /// Of a call of our own services.
     path: Option<String>,
 }
 
 impl Asked {
+    /// Whether the certificate's validity is over.
+    fn has_expired(&self) -> bool {
+        self.identity.as_ref().is_some_and(Identity::has_expired)
+    }
+
     fn headers(&self) -> Vec<Header<'_>> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
     }
@@ -117,7 +127,10 @@ impl Asked {
     fn question<'a>(&'a self, headers: &'a [Header<'a>]) -> Question<'a> {
         match &self.path {
             Some(path) => Question::Outgoing(path),
-            None => Question::Incoming(self.identity.as_ref(), headers),
+            None => match &self.identity {
+                Some(identity) if self.is_untrusted => Question::Untrusted(identity, headers),
+                identity => Question::Incoming(identity.as_ref(), headers),
+            },
         }
     }
 }
@@ -132,22 +145,35 @@ impl Beside {
         answer: &'a Answer,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let (identity, path) = match &self.door {
-                Door::Http1(caller) | Door::Http2(caller) => (caller.identity().cloned(), None),
-                Door::Egress(_) => (None, Some(path.to_owned())),
+            let (identity, is_untrusted, path) = match &self.door {
+                Door::Http1(caller) | Door::Http2(caller) => {
+                    (caller.identity().cloned(), caller.is_untrusted(), None)
+                }
+                Door::Egress(_) => (None, false, Some(path.to_owned())),
             };
             let owned = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
-            let asked = Asked { identity, headers: owned.collect(), path };
+            let asked = Asked { identity, is_untrusted, headers: owned.collect(), path };
             let deadline = Instant::now() + PATIENCE;
             let mut answer = answer.clone();
+            let mut has_disagreed = false;
             while self.witness.is_present() && inquiry(asked.question(headers), &answer).is_some() {
                 let Some(difference) = self.witness.difference(&asked, answer).await else { return };
+                if !has_disagreed {
+                    has_disagreed = true;
+                    let count = DISAGREED.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    // Past what a test that passes hides. That nobody reads it is no failure.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "explain: {count} first answers of this run disagreed; now: {difference}"
+                    );
+                }
                 assert!(Instant::now() < deadline, "{difference}");
                 spawn_blocking(pause).await.expect("a pause ends");
                 match self.again(&asked, headers).await {
                     Ok(next) => answer = next,
-                    // Nobody decides any more, as where a certificate has expired meanwhile.
-                    Err(_) => return,
+                    // Nobody decides any more.
+                    Err(_) if asked.has_expired() => return,
+                    Err(error) => panic!("{difference}, and when it was asked again: {}", error.0),
                 }
             }
         })

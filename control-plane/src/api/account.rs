@@ -1,23 +1,25 @@
 //! The account of a decision in words: pure, of what was seen.
 
-use std::time::{Duration, Instant};
+mod certificate;
+mod cure;
+mod filters;
+
+use std::time::Instant;
 
 use fedgate_allow_list::terms::{Action, Mode, Proof};
 use fedgate_policy::{
-    Account, Certificate, Domain, ExtendedKeyUsage, Judgement, Looked, Outcome, Portrait, Refusal, Row,
-    ShownName, Strategy, Unseen, Verdict,
+    Account, Domain, Handshake, Judgement, Looked, Outcome, Refusal, Row, Strategy, Unseen, Verdict,
 };
 use serde_json::Value;
 
 use crate::contract::{
-    CertificateBody, DecisionBody, Direction, DiscoveryBody, Explained, FiltersBody, Judged,
-    ListedDomain, NameBody, StepBody, StepState,
+    CertificateBody, DecisionBody, Direction, DiscoveryBody, Explained, Judged, ListedDomain, StepBody,
+    StepState,
 };
-use crate::moment;
+use crate::partners::{Home, Worker};
 use crate::verdicts::Told;
-
-/// How many names of a certificate are shown.
-const NAMES: usize = 64;
+use cure::{Case, Denial};
+use filters::Filters;
 
 /// What was seen.
 pub(super) struct Seen<'a> {
@@ -28,9 +30,19 @@ pub(super) struct Seen<'a> {
     pub(super) discovery: Option<DiscoveryBody>,
     /// DER, where it may be believed.
     pub(super) certificate: Option<&'a [u8]>,
+    /// What it says of the handshake.
+    pub(super) handshake: &'a Handshake,
     /// By which was decided.
     pub(super) verdict: &'a Verdict,
     pub(super) told: Told,
+    /// Filters' workers that report.
+    pub(super) workers: Vec<(Home, Worker)>,
+    /// Whether other control planes share the store.
+    pub(super) is_shared: bool,
+    /// Who is asked.
+    pub(super) servers: &'a str,
+    /// The file that owns entries, where there is one.
+    pub(super) list_file: Option<String>,
     pub(super) origin: Option<&'a [u8]>,
     pub(super) at: Instant,
 }
@@ -52,6 +64,7 @@ fn refusal(judgement: &Judgement) -> Option<&Refusal> {
     match judgement {
         Judgement::Refusal(refusal) => Some(refusal),
         Judgement::Permit(spared) | Judgement::Open(spared) => spared.as_ref(),
+        Judgement::Ended(_) => None,
     }
 }
 
@@ -60,13 +73,13 @@ fn refusal(judgement: &Judgement) -> Option<&Refusal> {
 impl Seen<'_> {
     /// The account in words.
     pub(super) fn explain(self, account: &Account, body: Option<Value>) -> Explained {
-        let certificate = self.certificate.and_then(|der| self.shown(der));
+        let certificate = self.certificate.and_then(|der| certificate::shown(der, self.verdict));
         let steps = account.rows.iter().filter(|(_, looked)| *looked != Looked::Not(Unseen::OwnCall));
         let steps = steps.map(|(row, looked)| self.step(*row, *looked, account, certificate.as_ref()));
         Explained {
             decision: self.decision(&account.judgement, body),
             steps: steps.collect(),
-            filters: self.filters(),
+            filters: self.filters().body(),
             domain: self.domain,
             direction: self.direction,
             strategy: self.strategy,
@@ -76,12 +89,47 @@ impl Seen<'_> {
         }
     }
 
+    fn filters(&self) -> Filters<'_> {
+        let (told, workers, verdict) = (&self.told, self.workers.as_slice(), self.verdict);
+        Filters {
+            told,
+            workers,
+            is_shared: self.is_shared,
+            strategy: self.strategy,
+            verdict,
+            at: self.at,
+        }
+    }
+
+    fn case(&self) -> Case<'_> {
+        Case {
+            domain: &self.domain,
+            strategy: self.strategy,
+            entry: self.entry.as_ref(),
+            discovery: self.discovery.as_ref(),
+            servers: self.servers,
+            list_file: self.list_file.as_deref(),
+        }
+    }
+
     fn decision(&self, judgement: &Judgement, body: Option<Value>) -> DecisionBody {
+        if let Judgement::Ended(why) = judgement {
+            return DecisionBody {
+                outcome: Judged::NoRequest,
+                message: Some(ended(why)),
+                cure: Some("they have the certificate issued anew, for this use".to_owned()),
+                see: Some("docs/errors.md#handshakes-that-fail".to_owned()),
+                ..DecisionBody::default()
+            };
+        }
+        let unreachable = self.is_unreachable(judgement);
+        let nowhere = |text: &str| unreachable.then(|| text.to_owned());
         let refusal = refusal(judgement);
         let (outcome, spared) = match judgement {
             Judgement::Permit(spared) => (Judged::Permit, spared.is_some()),
             Judgement::Refusal(_) => (Judged::Refusal, false),
             Judgement::Open(spared) => (Judged::Open, spared.is_some()),
+            Judgement::Ended(_) => (Judged::NoRequest, false),
         };
         DecisionBody {
             outcome,
@@ -90,9 +138,23 @@ impl Seen<'_> {
             message: refusal.map(ToString::to_string),
             body,
             spared,
-            cure: refusal.map(|it| cure(it, &self.domain)),
-            see: refusal.map(|it| format!("docs/errors.md#{}", it.label())),
+            unreachable,
+            cure: refusal
+                .map(|it| self.case().cure(it))
+                .or_else(|| nowhere("see what is wrong with each target, above")),
+            see: refusal
+                .map(|it| format!("docs/errors.md#{}", it.label()))
+                .or_else(|| nowhere("docs/errors.md#targets")),
         }
+    }
+
+    /// Whether a call may be made, and cannot, because no target has an address.
+    fn is_unreachable(&self, judgement: &Judgement) -> bool {
+        let may_be_made =
+            self.direction == Direction::Outgoing && matches!(judgement, Judgement::Permit(_));
+        let found = self.discovery.as_ref();
+        may_be_made
+            && found.is_some_and(|it| it.targets.iter().all(|target| target.addresses.is_empty()))
     }
 
     fn step(
@@ -104,19 +166,22 @@ impl Seen<'_> {
     ) -> StepBody {
         let told = || refusal(&account.judgement).map(ToString::to_string).unwrap_or_default();
         let (state, text) = match looked {
+            Looked::Passed if row == Row::Federates && self.is_dns_silent() => {
+                (StepState::NotLookedAt, "because DNS does not say".to_owned())
+            }
             Looked::Passed => (StepState::Ok, self.passed(row, certificate)),
-            Looked::Refused => (StepState::No, told()),
+            Looked::Refused => (StepState::No, self.refused(row, &account.judgement, told())),
             Looked::Spared => (StepState::Shadow, format!("{}; it passes, in shadow", told())),
             Looked::Not(unseen) => (StepState::NotLookedAt, why(unseen)),
         };
         let details = match row {
-            Row::Trusted => certificate.map(purposes).unwrap_or_default(),
             Row::Allowed => self.terms(),
             Row::Federates => self.records(),
             Row::Matched if matches!(looked, Looked::Passed | Looked::Refused | Looked::Spared) => {
-                certificate.map(comparisons).unwrap_or_default()
+                certificate.map(certificate::comparisons).unwrap_or_default()
             }
             Row::Presented
+            | Row::Trusted
             | Row::Readable
             | Row::Valid
             | Row::Claimed
@@ -125,6 +190,34 @@ impl Seen<'_> {
             | Row::Matched => Vec::new(),
         };
         StepBody { row: number(row), name: name(row).to_owned(), state, text, details }
+    }
+
+    /// Why a row refuses: in words of our own where the answer's say less, or what is not so.
+    fn refused(&self, row: Row, judgement: &Judgement, told: String) -> String {
+        match (row, judgement) {
+            (_, Judgement::Ended(why)) => ended(why),
+            (Row::Presented, _) => match self.handshake {
+                Handshake::Withheld(kind) => {
+                    format!(
+                        "its key is {kind}, for which Envoy does not ask: their side shows no certificate"
+                    )
+                }
+                Handshake::Fit | Handshake::Ended(_) => told,
+            },
+            (Row::Allowed, _) => match Denial::of(self.strategy, self.entry.as_ref()) {
+                Denial::Strategy => "strategy allowNone allows nobody, listed or not".to_owned(),
+                Denial::Expired => "its entry has expired, and counts as absent".to_owned(),
+                Denial::Blocked | Denial::Unlisted | Denial::Nothing => told,
+            },
+            _ => told,
+        }
+    }
+
+    /// Whether nobody knows if there are SRV records.
+    fn is_dns_silent(&self) -> bool {
+        let is_silent = |it: &DiscoveryBody| it.hosts.is_empty() && it.trouble.is_some();
+        matches!(self.verdict.outcome, Outcome::Failure(_))
+            && self.discovery.as_ref().is_none_or(is_silent)
     }
 
     /// What was seen where a row does not refuse.
@@ -148,8 +241,8 @@ impl Seen<'_> {
             },
             Row::Allowed => self.listed(),
             Row::Federates => match &self.discovery {
-                Some(it) => format!("{} has SRV records, or DNS does not say", it.question),
-                None => is("nothing says that it has no federator"),
+                Some(it) => format!("{} has SRV records", it.question),
+                None => is("it has SRV records"),
             },
             Row::Discovered => format!("served by {}", hosts(&self.verdict.outcome).join(", ")),
             Row::Matched => is("a name in the certificate is that of an infrastructure domain"),
@@ -171,13 +264,20 @@ impl Seen<'_> {
         }
     }
 
-    /// Strategy and entry, as far as they are unusual.
+    /// The strategy; and the entry, as far as it is unusual.
     fn terms(&self) -> Vec<String> {
+        let rule = match self.strategy {
+            Strategy::AllowNone => "nobody may federate, listed or not",
+            Strategy::AllowDynamic => "listed domains may federate that are not blocked",
+            Strategy::AllowAll => "all domains may federate that are not blocked",
+        };
+        let mut lines = vec![format!("strategy {}: {rule}", self.strategy.name())];
         let Some(entry) = &self.entry else {
-            return vec![format!("strategy {}; the domain is not listed", self.strategy.name())];
+            lines.push("the domain is not listed".to_owned());
+            return lines;
         };
         let terms = &entry.terms;
-        let mut lines = vec![format!("changed {}{}", entry.updated_at, by(&entry.updated_by))];
+        lines.push(format!("changed {}{}", entry.updated_at, by(&entry.updated_by)));
         lines.extend(match terms.action {
             Action::Allow => None,
             Action::Block => Some("action: block, whatever the strategy".to_owned()),
@@ -212,13 +312,19 @@ impl Seen<'_> {
                 if self.verdict.is_denial() { "it is not allowed" } else { "there is no answer yet" };
             return vec![format!("DNS: not looked at, because {why}")];
         };
-        let proof = if found.proven { "proven by DNSSEC" } else { "not proven by DNSSEC" };
+        let proof = match (found.proven, &*found.dnssec) {
+            (true, _) => "proven by DNSSEC",
+            (false, "off") => "DNSSEC: not looked at, because dnssec is off",
+            (false, "opportunistic") => "DNSSEC: not refuted, and a proof is not demanded",
+            (false, _) => "not proven by DNSSEC",
+        };
         let mut lines = vec![
             format!("SRV {}", found.question),
             format!("asked {} of {}; {proof}", found.asked_at, found.servers),
             format!("holds for {} s, until {}", found.ttl_s, found.stands_until),
         ];
-        lines.extend(found.trouble.as_ref().map(|why| format!("the last lookup failed: {why}")));
+        let trouble = found.trouble.as_ref();
+        lines.extend(trouble.map(|why| format!("the last lookup, {}, failed: {why}", found.tried_at)));
         for target in &found.targets {
             let addresses = target.addresses.join(" ");
             lines.push(format!(
@@ -230,99 +336,14 @@ impl Seen<'_> {
         lines.extend(found.passed_over.iter().map(|it| format!("passed over: {it}")));
         lines
     }
-
-    /// What a certificate says, compared with the hosts of the verdict.
-    fn shown(&self, der: &[u8]) -> Option<CertificateBody> {
-        let certificate = Certificate::parse(der).ok()?;
-        let Portrait { subject, issuer, .. } = Portrait::read(der).ok()?;
-        let (names, names_in_all) = ShownName::read(der, NAMES).ok()?;
-        let (not_before, not_after) = certificate.validity();
-        let (client_auth, server_auth) = match certificate.extended_key_usage() {
-            ExtendedKeyUsage::Any => (true, true),
-            ExtendedKeyUsage::Only { client_auth, server_auth } => (client_auth, server_auth),
-        };
-        let names = names.iter().map(|name| self.compared(name)).collect();
-        Some(CertificateBody {
-            subject,
-            issuer,
-            not_before: not_before.to_string(),
-            not_after: not_after.to_string(),
-            client_auth,
-            server_auth,
-            names,
-            names_in_all,
-        })
-    }
-
-    fn compared(&self, name: &ShownName) -> NameBody {
-        let hosts = match &self.verdict.outcome {
-            Outcome::Hosts(hosts) => hosts.as_slice(),
-            Outcome::Failure(_) => &[],
-        };
-        let misses: Vec<_> = hosts.iter().map(|host| (host, name.mismatch(host))).collect();
-        let matched = misses.iter().filter(|(_, miss)| miss.is_none());
-        let stands_for: Vec<_> = matched.map(|(host, _)| host.to_string()).collect();
-        // The reason that says most: of a wildcard that is near, that.
-        let why_not =
-            misses.iter().filter_map(|(_, miss)| *miss).max_by_key(|miss| miss.contains("exactly"));
-        let why_not = name.counts.as_ref().err().copied().or(why_not);
-        let why_not = why_not.filter(|_| stands_for.is_empty()).map(str::to_owned);
-        NameBody { name: name.text.clone(), stands_for, why_not }
-    }
-
-    /// What the filters hold.
-    fn filters(&self) -> FiltersBody {
-        let Told { verdict, waiting } = &self.told;
-        let waiting = *waiting;
-        let Some((told, since)) = verdict else {
-            let life = Duration::from_millis(self.verdict.ttl_ms).as_secs();
-            let text = format!(
-                "they are told nothing, because it is not listed: they ask when a request comes, and hold what they \
-                 hear until it ends; of this, {life} s are left"
-            );
-            return FiltersBody { verdict: None, told_at: None, waiting, differs: false, text };
-        };
-        let told_at = moment::of(*since, self.at);
-        // A verdict without a life tells them to ask.
-        let differs = told.outcome != self.verdict.outcome || told.shadow != self.verdict.shadow;
-        let text = if told.ttl_ms == 0 {
-            format!("they were told {told_at} to ask when a request comes; {waiting} wait for changes")
-        } else if differs {
-            format!("they were told something else {told_at}: {}", said(told))
-        } else {
-            format!("they were told the same {told_at}; {waiting} wait for changes")
-        };
-        let differs = differs && told.ttl_ms > 0;
-        FiltersBody { verdict: Some(told.clone()), told_at: Some(told_at), waiting, differs, text }
-    }
 }
 
 fn by(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" by {name}") }
 }
 
-fn said(verdict: &Verdict) -> String {
-    match &verdict.outcome {
-        Outcome::Hosts(_) => format!("served by {}", hosts(&verdict.outcome).join(", ")),
-        Outcome::Failure(failure) => failure.message.clone(),
-    }
-}
-
-fn purposes(certificate: &CertificateBody) -> Vec<String> {
-    let lacks =
-        "it is not for clients of TLS: Envoy fails the handshake, and the filter sees nothing of it";
-    if certificate.client_auth { Vec::new() } else { vec![lacks.to_owned()] }
-}
-
-fn comparisons(certificate: &CertificateBody) -> Vec<String> {
-    let line = |name: &NameBody| match &name.why_not {
-        Some(why) => format!("{} {why}", name.name),
-        None => format!("{} stands for {}", name.name, name.stands_for.join(", ")),
-    };
-    let mut lines: Vec<_> = certificate.names.iter().map(line).collect();
-    let rest = certificate.names_in_all.saturating_sub(lines.len());
-    lines.extend((rest > 0).then(|| format!("and {rest} more names")));
-    lines
+fn ended(why: &str) -> String {
+    format!("{why}: Envoy ends the handshake, and the filter sees no request")
 }
 
 fn why(unseen: Unseen) -> String {
@@ -363,40 +384,5 @@ fn name(row: Row) -> &'static str {
         Row::Federates => "SRV record",
         Row::Discovered => "discovery",
         Row::Matched => "names",
-    }
-}
-
-/// Who mends it, and how, in one sentence; docs/errors.md has more.
-fn cure(refusal: &Refusal, domain: &Domain) -> String {
-    use fedgate_policy::FailureLabel::{DiscoveryFailure, FederationDenied, InvalidDomain};
-    match refusal {
-        Refusal::NoClientCertificate => {
-            "they give their federator its client certificate, with a key on P-256 or P-384, or of RSA"
-                .to_owned()
-        }
-        Refusal::UntrustedCertificate => {
-            "we see that the listener validates chains, and resumes no sessions".to_owned()
-        }
-        Refusal::CertificateParseError(_) => "they have the certificate issued anew".to_owned(),
-        Refusal::CertificateExpired { .. } => {
-            "they renew the certificate and connect anew; or our clock is wrong".to_owned()
-        }
-        Refusal::NoOriginDomain | Refusal::DomainParseError { .. } => {
-            "they send their one backend domain as Wire-Origin-Domain".to_owned()
-        }
-        Refusal::Failure(failure) => match failure.label {
-            FederationDenied => format!("we allow it, if it should be: `fedgate domain add {domain}`"),
-            InvalidDomain => format!("they add the SRV record _wire-server-federator._tcp.{domain}"),
-            DiscoveryFailure => format!(
-                "ask DNS as we do: `dig SRV _wire-server-federator._tcp.{domain}`; then `fedgate domain refresh {domain}`"
-            ),
-        },
-        Refusal::AuthenticationFailure { .. } => {
-            "they change their certificate or their SRV record, so that one names the other".to_owned()
-        }
-        Refusal::VerdictUnavailable(_) | Refusal::TooManyQuestions { .. } => {
-            "we see that the control plane can be asked".to_owned()
-        }
-        Refusal::InvalidEndpoint => "our service asks for /rpc/DOMAIN/COMPONENT/PROCEDURE".to_owned(),
     }
 }

@@ -6,9 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use fedgate_policy::{Account, Asker, Domain, Facts, Peer, RemoteCall, UnixTime, Verdict};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use fedgate_allow_list::terms::Proof;
+use fedgate_policy::{Account, Asker, Domain, Facts, Handshake, Peer, RemoteCall, UnixTime, Verdict};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,8 +15,10 @@ use super::Api;
 use super::account::{self, Seen};
 use super::extract::CertificateJson;
 use super::problem::Problem;
-use crate::contract::{Details, Direction, DiscoveryBody, Explain, Explained, Kind, TargetBody};
-use crate::{moment, spelling};
+use crate::contract::{
+    Details, Direction, DiscoveryBody, Explain, Explained, Kind, ListedDomain, TargetBody,
+};
+use crate::{moment, pem, spelling};
 
 /// The component and procedure of the call that is explained: one that changes nothing.
 const CALL: &str = "brig/api-version";
@@ -46,6 +47,10 @@ async fn explain(
 
 /// What would become of that.
 pub(crate) async fn account_of(api: &Api, asked: &Explain) -> Result<Explained, Problem> {
+    let texts = [Some(&asked.domain), asked.origin.as_ref()];
+    if texts.into_iter().flatten().any(|text| pem::holds_key(text)) {
+        return Err(unusable(pem::HOLDS_KEY));
+    }
     let domain = domain(&asked.domain)?;
     match asked.direction {
         Direction::Incoming => incoming(api, domain, asked).await,
@@ -54,7 +59,7 @@ pub(crate) async fn account_of(api: &Api, asked: &Explain) -> Result<Explained, 
 }
 
 async fn incoming(api: &Api, domain: Domain, asked: &Explain) -> Result<Explained, Problem> {
-    let der = asked.certificate.as_deref().map(certificate).transpose()?;
+    let der = asked.certificate.as_deref().map(pem::leaf).transpose().map_err(|why| unusable(&why))?;
     if asked.anonymous && der.is_some() {
         return Err(unusable("a caller who is anonymous shows no certificate"));
     }
@@ -63,9 +68,10 @@ async fn incoming(api: &Api, domain: Domain, asked: &Explain) -> Result<Explaine
         None => asked.anonymous.then_some(Peer::Anonymous),
     };
     let origin = asked.origin.as_deref().unwrap_or(domain.as_str()).as_bytes().to_owned();
+    let handshake = der.as_deref().map_or(Handshake::Fit, Handshake::of);
     let facts = Facts {
         peer: peer.as_ref(),
-        is_trust_assumed: asked.trusted.is_none(),
+        handshake: asked.trusted.is_none().then_some(&handshake),
         origin_header: Some(&origin),
         now: now(),
     };
@@ -74,7 +80,11 @@ async fn incoming(api: &Api, domain: Domain, asked: &Explain) -> Result<Explaine
     let verdict = api.verdicts.verdict(domain.clone(), Asker::Ours).await;
     let account = facts.account(Some(&verdict));
     let body = account::body(&account, |refusal| refusal.to_json(None));
-    let found = Found { verdict, certificate: der.filter(|_| asked.trusted != Some(false)) };
+    let found = Found {
+        verdict,
+        certificate: der.filter(|_| asked.trusted != Some(false)),
+        handshake: handshake.clone(),
+    };
     Ok(found.explained(api, domain, Direction::Incoming, &account, body, Some(&origin)).await)
 }
 
@@ -91,7 +101,7 @@ async fn outgoing(api: &Api, domain: Domain, asked: &Explain) -> Result<Explaine
     let verdict = api.verdicts.verdict(domain.clone(), Asker::Ours).await;
     let account = Account::of_call(&call, Some(&verdict));
     let body = account::body(&account, |refusal| call.refusal_json(refusal, None));
-    let found = Found { verdict, certificate: None };
+    let found = Found { verdict, certificate: None, handshake: Handshake::Fit };
     Ok(found.explained(api, domain, Direction::Outgoing, &account, body, None).await)
 }
 
@@ -99,6 +109,7 @@ async fn outgoing(api: &Api, domain: Domain, asked: &Explain) -> Result<Explaine
 struct Found {
     verdict: Verdict,
     certificate: Option<Vec<u8>>,
+    handshake: Handshake,
 }
 
 impl Found {
@@ -111,8 +122,13 @@ impl Found {
         body: Option<serde_json::Value>,
         origin: Option<&[u8]>,
     ) -> Explained {
-        let discovery = discovery(api, &domain).await;
+        let now = Instant::now();
+        let mut discovery = discovery(api, &domain).await;
         let entry = api.list.entry(&domain).map(|entry| super::domains::listed(domain.clone(), &entry));
+        let is_to_be_proven = |entry: &ListedDomain| entry.terms.dnssec == Proof::Require;
+        if let Some(found) = discovery.as_mut().filter(|_| entry.as_ref().is_some_and(is_to_be_proven)) {
+            "require".clone_into(&mut found.dnssec);
+        }
         let seen = Seen {
             domain,
             direction,
@@ -120,10 +136,15 @@ impl Found {
             entry,
             discovery,
             certificate: self.certificate.as_deref(),
+            handshake: &self.handshake,
             verdict: &self.verdict,
             told: api.verdicts.told(&self.verdict.domain),
+            workers: api.partners.workers(now),
+            is_shared: api.verdicts.age().is_some(),
+            servers: api.verdicts.servers(),
+            list_file: api.list_file.as_ref().map(|it| it.report().path.display().to_string()),
             origin,
-            at: Instant::now(),
+            at: now,
         };
         seen.explain(account, body)
     }
@@ -137,9 +158,11 @@ async fn discovery(api: &Api, domain: &Domain) -> Option<DiscoveryBody> {
     Some(DiscoveryBody {
         question: format!("_wire-server-federator._tcp.{domain}"),
         servers: api.verdicts.servers().to_owned(),
-        asked_at: moment::of(known.tried_at, now),
+        asked_at: moment::of(known.found_at, now),
+        tried_at: moment::of(known.tried_at, now),
         stands_until: moment::of(known.expires_at, now),
         ttl_s: known.expires_at.saturating_duration_since(now).as_secs(),
+        dnssec: api.dnssec.clone(),
         proven: known.is_proven,
         hosts: account::hosts(&known.outcome),
         trouble: known.trouble.as_ref().map(|failure| failure.message.clone()),
@@ -152,27 +175,6 @@ fn domain(text: &str) -> Result<Domain, Problem> {
     spelling::domain(text).map_err(|misspelt| unusable(&misspelt.of(text)))
 }
 
-/// The first certificate of some PEM text, or one that is DER in base64. Whether it can be read as one is for the
-/// decision to say.
-fn certificate(text: &str) -> Result<Vec<u8>, Problem> {
-    let text = text.trim();
-    let is_pem = text.contains("-----BEGIN");
-    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b.is_ascii_whitespace() || b"+/=".contains(&b);
-    let pem = if is_pem {
-        text.to_owned()
-    } else if text.bytes().all(is_base64) {
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    } else {
-        return Err(unusable("the certificate is neither PEM nor DER in base64"));
-    };
-    let der = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| unusable("the certificate is neither PEM nor DER in base64"))?;
-    if der.is_empty() {
-        return Err(unusable("the certificate is empty"));
-    }
-    Ok(der.to_vec())
-}
-
 fn unusable(detail: &str) -> Problem {
     Problem::new(Kind::UnprocessableContent, detail)
 }
@@ -180,28 +182,4 @@ fn unusable(detail: &str) -> Problem {
 fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_pem_or_der_in_base64_and_nothing_else() {
-        let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-        for (text, expected) in [
-            (pem.to_owned(), Some(&[0x30, 0][..])),
-            (format!("subject=CN = a\n{pem}{pem}"), Some(&[0x30, 0])),
-            ("MAA=".to_owned(), Some(&[0x30, 0])),
-            (" MA\nA=\n".to_owned(), Some(&[0x30, 0])),
-            (String::new(), None),
-            ("-----BEGIN".to_owned(), None),
-            ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".to_owned(), None),
-            ("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n".to_owned(), None),
-            ("\u{202e}".to_owned(), None),
-        ] {
-            let read = certificate(&text).ok();
-            assert_eq!(read.as_deref(), expected, "{}", text.escape_debug());
-        }
-    }
 }

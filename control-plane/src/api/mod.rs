@@ -95,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) started: Instant,
     /// The listeners' own.
     pub(crate) certificates: Certificates,
+    /// The value of `discovery.dnssec`.
+    pub(crate) dnssec: String,
     /// What filters tell of partners.
     pub(crate) partners: Partners,
     /// Keeps our list in step with brig's, where that is wanted.

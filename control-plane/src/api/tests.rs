@@ -87,6 +87,7 @@ fn parts(list: AllowList, told: std::sync::Arc<Told>, refresher: AbortHandle) ->
         crowds: Crowds::new(&crate::listener::Budget::secure()),
         started: Instant::now(),
         certificates: Certificates::default(),
+        dnssec: "off".to_owned(),
         partners,
         brig: None,
         list_file: None,

@@ -10,6 +10,7 @@ use super::client::Client;
 use super::store::FileError;
 use super::{Error, OneDomain, print, table};
 use crate::contract::{DecisionBody, Direction, Explain, Explained, Judged, StepBody, StepState};
+use crate::pem;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -19,17 +20,15 @@ Examples:
   fedgate explain company-a.com --outgoing            may our own services call it, and where?
 
 Marks: ok, no (it refuses), shadow (it would refuse, and passes), - (not looked at, and why).
-Exit codes: 0 it would pass, or the certificate decides and none was given; 1 it would be refused; 2 wrong use.";
-
-/// The longest certificate file that is read, in bytes.
-const MAX_FILE: u64 = 256 << 10;
+Exit codes: 0 it would pass, or the certificate decides and none was given; 1 it would be refused,
+or not even begin, or lead nowhere; 2 wrong use.";
 
 /// What is to be explained.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     which: OneDomain,
-    /// The client certificate, in PEM
+    /// The client certificate, in PEM or DER. Of PEM the first is sent, and never a key
     #[arg(long, value_name = "FILE", conflicts_with_all = ["outgoing", "anonymous"])]
     cert: Option<PathBuf>,
     /// The caller shows no certificate
@@ -63,7 +62,11 @@ pub(super) async fn run(args: &ExplainArgs, json: bool) -> Result<(), Error> {
         lines(&explained, table::width()).iter().try_for_each(print::line)?;
     }
     match explained.decision.outcome {
+        Judged::Permit if explained.decision.unreachable => {
+            Err(Error::Refused(format!("{}: no target can be reached", explained.domain)))
+        }
         Judged::Permit | Judged::Open => Ok(()),
+        Judged::NoRequest => Err(Error::Refused(format!("{}: no handshake", explained.domain))),
         Judged::Refusal => {
             let label = explained.decision.label.unwrap_or_default();
             Err(Error::Refused(format!("{}: {label}", explained.domain)))
@@ -72,14 +75,13 @@ pub(super) async fn run(args: &ExplainArgs, json: bool) -> Result<(), Error> {
 }
 
 fn read(path: &PathBuf) -> Result<String, Error> {
-    let unreadable = |cause: String| Error::File(FileError::Unusable { path: path.clone(), cause });
-    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut text = String::new();
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
-    if !text.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unreadable("it holds no certificate in PEM".to_owned()));
-    }
-    Ok(text)
+    let unusable = |cause: String| Error::File(FileError::Unusable { path: path.clone(), cause });
+    let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
+    let mut octets = Vec::new();
+    // One more than may be, which is an error then.
+    let most = u64::try_from(pem::LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut octets).map_err(|error| unusable(error.to_string()))?;
+    pem::of_file(&octets).map_err(unusable)
 }
 
 /// One line for each step, and below it what led there; then the answer.
@@ -92,6 +94,9 @@ fn lines(explained: &Explained, room: Option<usize>) -> Vec<String> {
     };
     let decision = &explained.decision;
     row("filters", &explained.filters.text);
+    for detail in &explained.filters.details {
+        row("", &format!("  {detail}"));
+    }
     row("answer", &answer(decision));
     row("body", &decision.body.as_ref().map(ToString::to_string).unwrap_or_default());
     row("cure", decision.cure.as_deref().unwrap_or_default());
@@ -121,7 +126,11 @@ fn answer(decision: &DecisionBody) -> String {
         format!("{} {}: {}", status.unwrap_or_default(), text(label), text(message))
     };
     match (decision.outcome, decision.spared) {
+        (Judged::Permit, _) if decision.unreachable => {
+            "it may be made, but no target can be reached".to_owned()
+        }
         (Judged::Permit, false) => "it passes".to_owned(),
+        (Judged::NoRequest, _) => decision.message.clone().unwrap_or_default(),
         (Judged::Permit, true) => format!("it passes, in shadow; else {}", refused()),
         (Judged::Refusal, _) => refused(),
         (Judged::Open, false) => "the certificate decides, and none was given".to_owned(),
@@ -142,7 +151,7 @@ mod tests {
             "domain": "a.com", "direction": "incoming", "decision": decision,
             "steps": [step("certificate", "ok", &[]), step("chain", "not-looked-at", &[]), step("names", "no", &["x\u{202e}"])],
             "strategy": "allowDynamic", "entry": null, "discovery": null, "certificate": null,
-            "filters": {"verdict": null, "waiting": 0, "differs": false, "text": "nothing"},
+            "filters": {"verdict": null, "waiting": 0, "reporting": 0, "differs": false, "text": "nothing"},
         }))
         .unwrap()
     }
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn each_step_is_a_line_with_a_mark_and_nothing_is_shown_that_is_not_seen() {
         let refused = json!({
-            "outcome": "refusal", "status": 403, "label": "l", "message": "m", "spared": false,
+            "outcome": "refusal", "status": 403, "label": "l", "message": "m", "spared": false, "unreachable": false,
             "body": {"code": 403}, "cure": "c", "see": "s",
         });
         assert_eq!(
@@ -169,6 +178,7 @@ mod tests {
     #[test]
     fn what_is_open_or_spared_says_so() {
         for (outcome, spared, expected) in [
+            ("no-request", false, "m"),
             ("permit", false, "it passes"),
             ("permit", true, "it passes, in shadow; else 403 l: m"),
             ("refusal", false, "403 l: m"),
@@ -176,6 +186,7 @@ mod tests {
         ] {
             let decision = json!({
                 "outcome": outcome, "status": 403, "label": "l", "message": "m", "spared": spared,
+                "unreachable": false,
             });
             assert_eq!(answer(&explained(&decision).decision), expected);
         }

@@ -311,6 +311,13 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
     }
 }
 
+/// Whether the command line takes these words.
+#[cfg(test)]
+pub(crate) fn takes(words: &str) -> Result<(), String> {
+    let parsed = Cli::try_parse_from(words.split(' '));
+    parsed.map(|_| ()).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,14 +127,29 @@ async fn put_one(
     match (expired, terms.action) {
         (true, _) => {
             print::line(format_args!("{domain} counts as absent, for its end has come{terms_are}"))?;
+            remind(demand, domain, "has expired", "--expires never");
         }
-        (false, Action::Block) => print::line(format_args!("{domain} is forbidden{terms_are}"))?,
+        (false, Action::Block) => {
+            print::line(format_args!("{domain} is forbidden{terms_are}"))?;
+            if change.action != Some(Action::Block) {
+                remind(demand, domain, "is blocked", "--allow");
+            }
+        }
         (false, Action::Allow) => {
             print::line(format_args!("{domain} is on the allow list{terms_are}"))?;
             print::line(finding(await_verdict(client, domain).await.as_ref()))?;
         }
     }
     Ok(())
+}
+
+/// Whoever adds a domain wants it allowed: what of its entry stands against that, and how it is taken back.
+fn remind(demand: Demand, domain: &Domain, is: &str, flags: &str) {
+    if demand != Demand::Listed {
+        print::remark(format_args!(
+            "{domain} was listed before, {is}, and may not federate: `fedgate domain set {domain} {flags}`"
+        ));
+    }
 }
 
 async fn put_all(

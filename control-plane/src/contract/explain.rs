@@ -20,14 +20,16 @@ pub(crate) struct Explain {
     /// Who calls: another backend (`incoming`), or a service of ours (`outgoing`).
     #[serde(default)]
     pub(crate) direction: Direction,
-    /// The client certificate: PEM, the first one counts; or DER in base64. Without it, what it decides stays open.
+    /// The client certificate: PEM, of which the first section counts; or DER in base64. Without it, what it decides stays
+    /// open. A text with a private key in it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 400_000)]
     pub(crate) certificate: Option<String>,
     /// Whether the caller shows no certificate at all.
     #[serde(default)]
     pub(crate) anonymous: bool,
-    /// Whether Envoy validated the certificate's chain, where that is known; taken for granted where it is not.
+    /// Whether Envoy validated the certificate's chain, where that is known; taken for granted where it is not, if key and
+    /// purposes are such as Envoy takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trusted: Option<bool>,
     /// The value of `Wire-Origin-Domain`; empty where there is none. The domain, where this is left out.
@@ -69,9 +71,9 @@ pub(crate) struct Explained {
 }
 
 /// What comes of the request.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct DecisionBody {
-    /// `permit`; `refusal`; `open`: the certificate decides, which was not given.
+    /// `permit`; `refusal`; `open`: the certificate decides, which was not given; `no-request`: Envoy ends the handshake.
     pub(crate) outcome: Outcome,
     /// The status of the answer, where it is refused; or where it would be, but for shadow, which `spared` says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +93,8 @@ pub(crate) struct DecisionBody {
     pub(crate) body: Option<Value>,
     /// Whether the refusal is only told, and the request passes, because the entry is in shadow.
     pub(crate) spared: bool,
+    /// Whether a call of ours may be made, and no target of theirs has an address.
+    pub(crate) unreachable: bool,
     /// Who mends it, and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -102,13 +106,15 @@ pub(crate) struct DecisionBody {
 }
 
 /// What comes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = JudgedOutcome)]
 pub(crate) enum Outcome {
     Permit,
     Refusal,
+    #[default]
     Open,
+    NoRequest,
 }
 
 /// One step of the decision.
@@ -147,12 +153,17 @@ pub(crate) struct DiscoveryBody {
     /// Who is asked.
     #[schema(example = "192.0.2.53:53")]
     pub(crate) servers: String,
-    /// When the last lookup ended. RFC 3339, as the following.
+    /// When that was found which is known. RFC 3339, as the following.
     pub(crate) asked_at: String,
+    /// When the last lookup ended, whether or not it came to something.
+    pub(crate) tried_at: String,
     /// Until when that holds which is known.
     pub(crate) stands_until: String,
     /// For how many seconds that still is.
     pub(crate) ttl_s: u64,
+    /// How far that is proven by DNSSEC: `off`: nobody looks; `opportunistic`; `require`, also by the entry.
+    #[schema(example = "off")]
+    pub(crate) dnssec: String,
     /// Whether DNSSEC proves it; `false` also where nobody has looked.
     pub(crate) proven: bool,
     /// The infrastructure domains that DNS names, before pins.
@@ -181,7 +192,7 @@ pub(crate) struct CertificateBody {
     pub(crate) client_auth: bool,
     /// Whether it may be used by a server of TLS.
     pub(crate) server_auth: bool,
-    /// Its names, in their order; the first 64.
+    /// Its names, 64 at most: those that stand for an infrastructure domain first, else in their order.
     pub(crate) names: Vec<NameBody>,
     /// How many names it has.
     pub(crate) names_in_all: usize,
@@ -200,20 +211,25 @@ pub(crate) struct NameBody {
     pub(crate) why_not: Option<String>,
 }
 
-/// What filters hold of a domain, as far as we have told them.
+/// What filters hold of a domain, as far as we have told them, and they have told us.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct FiltersBody {
-    /// What the feed tells; null where the domain is not on the list, so that filters ask.
+    /// What the feed tells; null where it has them ask, or the domain is not on the list.
     #[schema(value_type = Option<VerdictSchema>)]
     pub(crate) verdict: Option<Verdict>,
-    /// Since when it tells that. RFC 3339.
+    /// Since when it tells that, but for how long it holds. RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2030-01-31T12:00:00Z")]
     pub(crate) told_at: Option<String>,
     /// How many workers wait for the next change: each of them has heard of all before.
     pub(crate) waiting: usize,
-    /// Whether that differs from what the steps say.
+    /// How many workers report what they do.
+    pub(crate) reporting: usize,
+    /// Whether there are filters that may decide otherwise than the steps say.
     pub(crate) differs: bool,
-    /// The same in words.
+    /// What they are told, in words.
     pub(crate) text: String,
+    /// Who is not known to have heard it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) details: Vec<String>,
 }

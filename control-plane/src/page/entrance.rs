@@ -41,10 +41,10 @@ pub(super) async fn enter(
         return Err(outside(&request, None));
     };
     let is_reading = [Method::GET, Method::HEAD].contains(request.method());
-    // Whoever may read may also leave.
-    let is_leaving = request.uri().path() == "/page/logout";
+    // Whoever may read may also leave, and ask what changes nothing.
+    let changes_nothing = ["/page/logout", "/page/explain"].contains(&request.uri().path());
     let roles: &[Role] =
-        if is_reading || is_leaving { &[Role::Viewer, Role::Admin] } else { &[Role::Admin] };
+        if is_reading || changes_nothing { &[Role::Viewer, Role::Admin] } else { &[Role::Admin] };
     let peer = request.extensions().get::<Peer>().cloned();
     let admitted = pages.api.guard.admit_again(&visitor.caller, roles, peer.as_ref()).await;
     if let Err(refused) = admitted {

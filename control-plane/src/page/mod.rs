@@ -128,7 +128,7 @@ fn screens() -> Router<Pages> {
         .route("/page/add/send", get(add::send))
         .route("/page/add/watch", get(add::watch))
         .route("/page/refusals", get(refusals::refusals))
-        .route("/page/explain", get(explain::explain))
+        .route("/page/explain", get(explain::explain).post(explain::ask))
         .route("/page/checks", get(check::form).post(check::begin))
         .route("/page/checks/{id}", get(check::report))
         .route("/page/list", get(list::list))

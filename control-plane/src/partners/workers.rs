@@ -115,6 +115,14 @@ impl Worker {
 }
 
 #[cfg(test)]
+impl Worker {
+    /// One that heard us then, by what it said last.
+    pub(crate) fn of(heard: Option<Instant>, last: Instant) -> Self {
+        Self { version: "1".to_owned(), heard, is_whole: true, first: last, last }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

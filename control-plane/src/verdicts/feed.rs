@@ -10,18 +10,20 @@
 mod cursor;
 mod history;
 mod log;
+mod told;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use fedgate_allow_list::{AllowList, Change, Entry, State};
-use fedgate_policy::{Domain, FeedPage, Speaker, Verdict};
+use fedgate_policy::{Domain, FeedPage, Speaker};
 use tokio::sync::watch;
 
 use super::binding::Binding;
 use super::known::Known;
 use log::{Log, Urgency};
+pub(crate) use told::{Said, Told};
 
 use crate::telemetry;
 
@@ -50,15 +52,6 @@ pub(super) struct Feed {
     resets: AtomicU64,
 }
 
-/// What filters are told of a domain.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    /// The verdict, and since when it is told; none where the domain is not on the list.
-    pub(crate) verdict: Option<(Verdict, Instant)>,
-    /// How many wait for the next change, and so have heard of all before.
-    pub(crate) waiting: usize,
-}
-
 /// What those who wait are woken by.
 #[derive(Clone, Copy, Debug)]
 struct Published {
@@ -77,7 +70,7 @@ impl Feed {
         // Where several say the same, which of them says it is no matter.
         let control_plane = list.age().is_none().then(|| format!("{epoch:016x}"));
         let speaker = Speaker { store: Some(store.to_owned()), control_plane };
-        let mut log = Log::new(epoch);
+        let mut log = Log::new(epoch, Instant::now());
         log.rests_on(basis);
         let feed = Arc::new(Self::new(list.clone(), log, basis.to_owned(), speaker));
         let follower = {
@@ -176,8 +169,8 @@ impl Feed {
 
     /// What filters are told of a domain.
     pub(super) fn told(&self, domain: &Domain) -> Told {
-        let verdict = self.log().told(domain, Instant::now());
-        Told { verdict, waiting: self.published.receiver_count() }
+        let (said, since) = self.log().told(domain, Instant::now());
+        Told { said, since, waiting: self.published.receiver_count() }
     }
 
     /// Takes in what is known of a domain, if it is listed and this is news.
@@ -214,7 +207,7 @@ impl Feed {
             Change::Put(domain, _) | Change::Remove(domain, _) | Change::Lapse(domain) => {
                 log.remove(domain, Instant::now())
             }
-            Change::Strategy(strategy, _) => log.set_strategy(*strategy),
+            Change::Strategy(strategy, _) => log.set_strategy(*strategy, Instant::now()),
             Change::Token(_) | Change::Revoke(..) => false,
         };
         let sequence = log.sequence();

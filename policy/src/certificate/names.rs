@@ -19,16 +19,16 @@ pub struct ShownName {
 // === impl ShownName ===
 
 impl ShownName {
-    /// The first names of a certificate, in their order, and how many it has in all.
-    pub fn read(bytes: &[u8], most: usize) -> Result<(Vec<Self>, usize), CertificateError> {
+    /// The names of a certificate, in their order.
+    pub fn read(bytes: &[u8]) -> Result<Vec<Self>, CertificateError> {
         let der = der(bytes)?;
         let certificate = read(&der)?;
         let names: Option<SubjectAlternativeName<'_>> =
             extension(certificate.extensions(), &OID_X509_EXT_SUBJECT_ALT_NAME, |_| true)?;
         let names = names.map(|names| names.general_names).unwrap_or_default();
-        let shown = names.iter().take(most);
-        let shown = shown.map(|name| Self { text: portrait::general(name), counts: counts(name) });
-        Ok((shown.collect(), names.len()))
+        let shown =
+            names.iter().map(|name| Self { text: portrait::general(name), counts: counts(name) });
+        Ok(shown.collect())
     }
 
     /// Why it does not stand for this host; none where it does.
@@ -95,10 +95,7 @@ mod tests {
         let (names, expected): (Vec<_>, Vec<_>) = names.into_iter().unzip();
         let identity = Authority::root("an authority").issue(&Leaf { names, ..Leaf::default() });
         let host = HostName::parse(b"infra.a.com").unwrap();
-        let (shown, all) = ShownName::read(identity.chain.as_bytes(), 100).unwrap();
+        let shown = ShownName::read(identity.chain.as_bytes()).unwrap();
         assert_eq!(shown.iter().map(|name| name.mismatch(&host)).collect::<Vec<_>>(), expected);
-        assert_eq!(all, expected.len());
-        let (first, all) = ShownName::read(identity.chain.as_bytes(), 1).unwrap();
-        assert_eq!((first.as_slice(), all), (&shown[..1], expected.len()));
     }
 }

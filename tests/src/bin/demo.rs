@@ -169,7 +169,8 @@ fn rare_certificates(world: &World, tell: &mut dyn FnMut(Scenario)) {
             (403, "untrusted-certificate"),
             (|_, stranger| {
                 let lenient = accept_untrusted(World::builder().allow(&["a.com"])).start();
-                call(&lenient, stranger)
+                let caller = lenient.caller(stranger).untrusted();
+                lenient.run(async { caller.call("search-users", &FROM_A).await })
             }) as fn(&World, &Identity) -> Result<Answer, CallError>,
         ),
         (

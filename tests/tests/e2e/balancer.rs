@@ -112,7 +112,8 @@ fn another_name_at_the_same_balancer_goes_elsewhere() {
     let identity = world.identity(&["infra.a.com"]);
     let web = SocketAddr::from((world.ip(), WEB));
     let peer = Peer::echo(web, "web", &world.identity(&["www.b.com"]), world.authority.pem());
-    let caller = Caller::new(nginx.address, "www.b.com", world.authority.pem(), Some(&identity));
+    let caller = Caller::new(nginx.address, "www.b.com", world.authority.pem(), Some(&identity))
+        .unexplained("a web server answers");
     let answer = world.run(async { caller.call("elsewhere", &[origin("a.com")]).await }).unwrap();
     assert_eq!((answer.status, &answer.json()["peer"]), (200, &"web".into()));
     check(&world, &nginx.caller(&world, Some(&identity)), "here", &[origin("a.com")], Permit("a.com"));

@@ -2,14 +2,18 @@
 //! all tests, is one.
 
 use std::fs;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::AssertUnwindSafe;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VIEWER_TOKEN};
+use fedgate_tests::control_plane::{ADMIN_TOKEN, FILTER_TOKEN, VERDICTS_PORT, VIEWER_TOKEN};
 use fedgate_tests::dns::srv;
 use fedgate_tests::explain::{self, Question};
-use fedgate_tests::pki::{Leaf, San};
-use fedgate_tests::process::http;
+use fedgate_tests::pki::{Key, Leaf, San};
+use fedgate_tests::process::{eventually, http};
 use fedgate_tests::{World, artifacts};
 use serde_json::{Value, json};
 
@@ -120,7 +124,7 @@ fn one_screen_says_each_step_the_answer_and_the_cure() {
         "ok  allow list   a.com is listed since",
         "by admin",
         "SRV _wire-server-federator._tcp.a.com",
-        "not proven by DNSSEC",
+        "DNSSEC: not looked at, because dnssec is off",
         "target infra.a.com:443",
         "no  names        none of the domain names match the certificate",
         "DNS:*.infra.a.com is a wildcard, which stands for exactly one label",
@@ -174,6 +178,122 @@ fn a_domain_that_may_not_federate_is_not_looked_up() {
     }
     let (_, explained) = post(&world, VIEWER_TOKEN, r#"{"domain":"unlisted.com"}"#);
     assert_eq!(explained["discovery"], Value::Null);
+}
+
+#[test]
+fn a_certificate_that_envoy_does_not_ask_for_or_does_not_take_does_not_pass() {
+    let world = shared();
+    let names = || Leaf::of(["infra.a.com"]);
+    let no_client = Leaf { purposes: vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth], ..names() };
+    for (name, leaf, parts) in [
+        (
+            "p521",
+            Leaf { key: Key::P521, ..names() },
+            ["its key is on P-521", "403 no-client-certificate"],
+        ),
+        ("purpose", no_client, ["no  chain", "Envoy ends the handshake"]),
+    ] {
+        let file = world.dir().join(format!("explain-{name}.pem"));
+        let identity = world.authority.issue(&leaf);
+        fs::write(&file, format!("{}{}", identity.key, identity.chain)).unwrap();
+        let output = fedgate(&world, &["a.com", "--cert", file.to_str().unwrap()]);
+        let shown = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        for part in parts {
+            assert!(shown.contains(part), "{part}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_private_key_is_refused_and_written_nowhere() {
+    let world = World::builder().start();
+    let identity = world.identity(&["infra.a.com"]);
+    let body = json!({"domain": "a.com", "certificate": format!("{}{}", identity.chain, identity.key)});
+    let (status, problem) = post(&world, VIEWER_TOKEN, &body.to_string());
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("private key"), "{problem}");
+    let secret = identity.key.lines().nth(1).unwrap();
+    let log = world.control_plane.as_ref().unwrap().log();
+    assert!(!problem.to_string().contains(secret) && !log.contains(secret), "{log}");
+}
+
+/// What stands between Envoy and the control plane: passes on octets, until it is cut.
+struct Relay {
+    at: SocketAddr,
+    open: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Relay {
+    fn start(at: SocketAddr, to: SocketAddr) -> Self {
+        let (listener, open) = (TcpListener::bind(at).unwrap(), Arc::new(Mutex::new(Some(Vec::new()))));
+        let relay = Self { at, open: open.clone() };
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let mut open = open.lock().unwrap();
+                let Some(streams) = open.as_mut() else { break };
+                let Ok(far) = TcpStream::connect(to) else { continue };
+                let near = near.unwrap();
+                for (from, into) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut into) = (from.try_clone().unwrap(), into.try_clone().unwrap());
+                    thread::spawn(move || {
+                        // However it ends, so does the other direction.
+                        let _ = std::io::copy(&mut from, &mut into);
+                        let _ = into.shutdown(Shutdown::Both);
+                    });
+                }
+                streams.extend([near, far]);
+            }
+        });
+        relay
+    }
+
+    /// Ends all connections, and takes no others.
+    fn cut(&self) {
+        for stream in self.open.lock().unwrap().take().into_iter().flatten() {
+            // Some have ended already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // So that it looks up, and ends.
+        let _ = TcpStream::connect(self.at);
+    }
+}
+
+#[test]
+fn a_filter_that_is_cut_off_and_permits_what_is_blocked_is_named_with_the_time_since_when() {
+    const PORT: u16 = 8611;
+    let world = World::builder()
+        .records([srv("a.com", 3600, "infra.a.com.")])
+        .allow(&["a.com"])
+        .edit(&format!("port_value: {VERDICTS_PORT}"), &format!("port_value: {PORT}"))
+        .start();
+    let relay = Relay::start((world.ip(), PORT).into(), (world.ip(), VERDICTS_PORT).into());
+    let caller = world.caller(&world.identity(&["infra.a.com"])).unexplained("its filter is cut off");
+    let status =
+        |rpc: &str| world.run(async { caller.call(rpc, &[origin("a.com")]).await }).unwrap().status;
+    eventually("the filter permits", || (status("before") == 200).then_some(()));
+    let explained = || post(&world, VIEWER_TOKEN, r#"{"domain":"a.com"}"#).1;
+    let filters = || explained()["filters"].clone();
+    // It reports each 30 s.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while filters()["reporting"] == 0 {
+        assert!(Instant::now() < deadline, "no worker reports: {}", filters());
+        thread::yield_now();
+    }
+    assert_eq!(filters()["differs"], false, "{}", filters());
+    relay.cut();
+    eventually("nobody waits any more", || (filters()["waiting"] == 0).then_some(()));
+    world.control_plane.as_ref().unwrap().cli(&["domain", "block", "a.com"]).unwrap();
+    let told = explained();
+    assert_eq!(told["decision"]["label"], "federation-denied", "{told}");
+    assert_eq!(status("after"), 200, "the filter holds what it was told before");
+    let filters = &told["filters"];
+    assert_eq!(filters["differs"], true, "{filters}");
+    let details = filters["details"].to_string();
+    let (_, heard) = details.split_once("workers heard us last ").unwrap();
+    let (heard, rest) = heard.split_once(',').unwrap();
+    assert!(heard <= filters["told_at"].as_str().unwrap(), "before the change: {filters}");
+    assert!(rest.contains("they decide by what they were told before"), "{filters}");
 }
 
 #[test]

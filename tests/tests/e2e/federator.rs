@@ -184,7 +184,8 @@ fn an_authority_of_those_whom_we_call_is_none_of_those_who_call_us() {
     });
     let stranger = public.issue(&Leaf::of(["infra.a.com"]));
     let trust = world.authority.pem();
-    let caller = Caller::new(world.envoy.address(), "infra.a.com", trust, Some(&stranger));
+    let caller = Caller::new(world.envoy.address(), "infra.a.com", trust, Some(&stranger))
+        .explained_by(world.witness());
     check(&world, &caller, "public", &[origin("a.com")], Fail);
     world.announce(&world.dns);
     let partner = world.caller(&world.identity(&["infra.a.com"]));

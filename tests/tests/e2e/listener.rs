@@ -208,12 +208,14 @@ fn rotated_certificates_count_from_the_next_connection_on() {
         "infra.b.com",
         next.pem(),
         Some(&next.issue(&Leaf::of(["infra.a.com"]))),
-    );
+    )
+    .explained_by(world.witness());
     eventually("the new certificate and trust are in force", || {
         let answer = world.run(async { next_caller.call("next", &[origin("a.com")]).await });
         answer.is_ok_and(|answer| answer.status == 200).then_some(())
     });
-    let old = Caller::new(world.envoy.address(), "infra.b.com", next.pem(), Some(&identity));
+    let old = Caller::new(world.envoy.address(), "infra.b.com", next.pem(), Some(&identity))
+        .explained_by(world.witness());
     let answer = world.run(async { old.call("old-authority", &[origin("a.com")]).await });
     assert!(answer.is_err(), "the old authority is no longer trusted: {answer:?}");
     let answer = world.run(open.call("open-connection", &[origin("a.com")])).unwrap();

@@ -1,5 +1,6 @@
 //! What is changed by the page: with scripts and without, and in the audit by the session's token.
 
+use fedgate_tests::pki::{Authority, Leaf};
 use fedgate_tests::process::eventually;
 use serde_json::json;
 
@@ -299,6 +300,31 @@ fn what_is_explained_and_checked_can_be_linked() {
         other.assert_reads("the role admin is needed");
         tab.assert_clean();
         other.assert_clean();
+    }
+}
+
+#[test]
+fn a_certificate_is_explained_to_viewers_and_stands_in_no_address_and_a_key_is_not_sent_back() {
+    let site = Site::start(&["_wire-server-federator._tcp.a.com. 3600 IN SRV 10 10 1 infra.a.com."]);
+    site.control_plane.add(&["a.com"]);
+    let identity = Authority::root("an authority").issue(&Leaf::of(["infra.a.com"]));
+    for has_script in [true, false] {
+        let tab = site.tab(fedgate_tests::control_plane::VIEWER_TOKEN, has_script);
+        tab.go("/page/explain");
+        tab.fill("Backend domain", "a.com");
+        tab.fill("Their client certificate", &identity.chain);
+        tab.click_at("document.querySelector('main form button')");
+        tab.assert_reads("It passes.");
+        assert_eq!(tab.path(), "/page/explain");
+        tab.press("document.querySelector('[name=unclaimed]')");
+        tab.click_at("document.querySelector('main form button')");
+        tab.assert_reads("no-origin-domain");
+        tab.fill("Their client certificate", &identity.key);
+        tab.click_at("document.querySelector('main form button')");
+        tab.assert_reads("there is a private key in it");
+        let secret = identity.key.lines().nth(1).unwrap();
+        let page = tab.ask("document.documentElement.outerHTML");
+        assert!(!page.as_str().unwrap().contains(secret) && tab.path() == "/page/explain");
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::binding::Binding;
 use super::super::known::Known;
 use super::cursor::Cursor;
 use super::history::{History, Place};
+use super::told::{Rule, Said};
 
 /// Bytes of JSON that a page holds, unless a single verdict is longer. A filter applies a page while
 /// its worker does nothing else, so this stays far below what a page may be at most.
@@ -30,7 +31,7 @@ pub(super) struct Log {
     sequence: u64,
     /// The number of the last removal that has been forgotten.
     floor: u64,
-    strategy: Strategy,
+    rule: Rule,
     entries: HashMap<Domain, Entry>,
     /// Every entry, by the number of its last change.
     order: BTreeMap<u64, Domain>,
@@ -44,7 +45,7 @@ pub(super) struct Log {
 
 struct Entry {
     sequence: u64,
-    /// When it changed last.
+    /// Since when filters are told what they are, but for how long it holds.
     since: Instant,
     cause: Cause,
     /// Its number when the list changed it last.
@@ -99,16 +100,37 @@ impl Entry {
     }
 }
 
+// === impl Standing ===
+
+impl Standing {
+    /// What filters are told by it.
+    fn said(&self, domain: &Domain, now: Instant) -> Said {
+        match self {
+            Self::Listed(listed) => {
+                standing_verdict(domain, listed, now).map_or(Said::Ask, Said::Verdict)
+            }
+            Self::Removed => Said::Unlisted,
+        }
+    }
+
+    /// When that came to its end which was known.
+    fn ended(&self, now: Instant) -> Option<Instant> {
+        let Self::Listed(Listed { known: Some(known), binding }) = self else { return None };
+        let end = binding.as_ref().map_or(known.expires_at, |binding| binding.applied(known).expires_at);
+        Some(end).filter(|end| is_word(known) && *end <= now)
+    }
+}
+
 // === impl Log ===
 
 impl Log {
     /// A log of nothing. `epoch` tells it from those of other processes.
-    pub(super) fn new(epoch: u64) -> Self {
+    pub(super) fn new(epoch: u64, now: Instant) -> Self {
         Self {
             epoch,
             sequence: 0,
             floor: 0,
-            strategy: Strategy::default(),
+            rule: Rule::new(now),
             entries: HashMap::new(),
             order: BTreeMap::new(),
             removals: BTreeSet::new(),
@@ -124,7 +146,7 @@ impl Log {
         listed: impl Iterator<Item = (&'a Domain, Option<Binding>)>,
         now: Instant,
     ) {
-        self.set_strategy(strategy);
+        self.set_strategy(strategy, now);
         for (domain, binding) in listed {
             self.put(domain, binding, now);
         }
@@ -174,7 +196,7 @@ impl Log {
             age_ms: None,
             reset: false,
             more: false,
-            strategy: self.strategy,
+            strategy: self.rule.strategy,
             verdicts: Vec::new(),
             removed: Vec::new(),
         }
@@ -241,10 +263,10 @@ impl Log {
     }
 
     /// Sets the strategy, which every page carries. Whether that is a change.
-    pub(super) fn set_strategy(&mut self, strategy: Strategy) -> bool {
-        let changed = self.strategy != strategy;
+    pub(super) fn set_strategy(&mut self, strategy: Strategy, now: Instant) -> bool {
+        let changed = self.rule.strategy != strategy;
         if changed {
-            self.strategy = strategy;
+            self.rule.set(strategy, now);
             self.sequence = self.sequence.saturating_add(1);
         }
         changed
@@ -263,10 +285,11 @@ impl Log {
             (None, _) if !is_word(known) => Urgency::None,
             (None, _) => Urgency::Soon,
         };
-        listed.known = Some(known.clone());
-        if urgency != Urgency::None {
-            let listed = listed.clone();
-            self.stamp(domain, Cause::Finding, Standing::Listed(listed), now);
+        let news = Listed { known: Some(known.clone()), binding: listed.binding.clone() };
+        if urgency == Urgency::None {
+            *listed = news;
+        } else {
+            self.stamp(domain, Cause::Finding, Standing::Listed(news), now);
         }
         urgency
     }
@@ -319,13 +342,16 @@ impl Log {
         FeedPage { reset: place.is_none(), more, verdicts, removed, ..self.envelope(cursor.to_string()) }
     }
 
-    /// What is told of a domain, and since when; none where it is not on the list.
-    pub(super) fn told(&self, domain: &Domain, now: Instant) -> Option<(Verdict, Instant)> {
-        let entry = self.entries.get(domain)?;
-        match &entry.standing {
-            Standing::Listed(listed) => Some((told(domain, listed, now), entry.since)),
-            Standing::Removed => None,
-        }
+    /// What is told of a domain, and since when.
+    pub(super) fn told(&self, domain: &Domain, now: Instant) -> (Said, Instant) {
+        let Some(entry) = self.entries.get(domain) else {
+            return (Said::Unlisted, self.rule.since(false));
+        };
+        let (said, since) = (entry.standing.said(domain, now), entry.since);
+        // It came to its end by itself.
+        let ended = entry.standing.ended(now).filter(|_| said == Said::Ask);
+        let is_listed = said != Said::Unlisted;
+        (said, ended.map_or(since, |ended| ended.max(since)).max(self.rule.since(is_listed)))
     }
 
     /// Reads a cursor; none where this log cannot go on from it.
@@ -345,6 +371,9 @@ impl Log {
     fn stamp(&mut self, domain: &Domain, cause: Cause, standing: Standing, now: Instant) {
         self.sequence = self.sequence.saturating_add(1);
         let before = self.entries.remove(domain);
+        let is_same =
+            |before: &&Entry| before.standing.said(domain, now).is_alike(&standing.said(domain, now));
+        let since = before.as_ref().filter(is_same).map_or(now, |before| before.since);
         let listed = match (cause, &before) {
             (Cause::Finding, Some(before)) => before.listed,
             (Cause::Finding | Cause::List, _) => self.sequence,
@@ -353,7 +382,7 @@ impl Log {
             self.order.remove(&before.sequence);
             self.removals.remove(&before.sequence);
         }
-        let entry = Entry { sequence: self.sequence, since: now, cause, listed, standing };
+        let entry = Entry { sequence: self.sequence, since, cause, listed, standing };
         self.entries.insert(domain.clone(), entry);
         self.order.insert(self.sequence, domain.clone());
     }
@@ -382,17 +411,25 @@ fn is_word(known: &Known) -> bool {
 /// That takes nothing away from what a filter holds, except where terms bind: then that may be more than they
 /// allow.
 fn told(domain: &Domain, listed: &Listed, now: Instant) -> Verdict {
-    let Listed { known, binding } = listed;
+    standing_verdict(domain, listed, now).unwrap_or_else(|| {
+        let message = "nothing is known of it at the moment".to_owned();
+        let ttl_ms = u64::from(listed.binding.is_some());
+        Verdict::failed(domain.clone(), FailureLabel::DiscoveryFailure, message, ttl_ms)
+    })
+}
+
+/// The verdict on a listed domain, where there is one that holds.
+fn standing_verdict(
+    domain: &Domain,
+    Listed { known, binding }: &Listed,
+    now: Instant,
+) -> Option<Verdict> {
     let verdict = match (binding, known) {
         (Some(binding), known) => binding.standing_verdict(domain, known.as_deref(), now),
         (None, Some(known)) if is_word(known) => Some(known.verdict(domain.clone(), now)),
         (None, Some(_) | None) => None,
     };
-    verdict.filter(|verdict| verdict.ttl_ms > 0).unwrap_or_else(|| {
-        let message = "nothing is known of it at the moment".to_owned();
-        let ttl_ms = u64::from(binding.is_some());
-        Verdict::failed(domain.clone(), FailureLabel::DiscoveryFailure, message, ttl_ms)
-    })
+    verdict.filter(|verdict| verdict.ttl_ms > 0)
 }
 
 /// The bytes that a verdict takes in a page, or a few more.

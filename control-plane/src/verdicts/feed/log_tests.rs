@@ -30,7 +30,7 @@ fn known(outcome: Outcome, tried_at: Instant, life: Duration) -> Arc<Known> {
 }
 
 fn listing(names: &[&str]) -> Log {
-    let mut log = Log::new(7);
+    let mut log = Log::new(7, Instant::now());
     let names: Vec<_> = names.iter().map(|name| domain(name)).collect();
     log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
     log
@@ -90,7 +90,7 @@ fn a_new_filter_gets_the_whole_table_and_then_only_what_changes() {
 
 #[test]
 fn an_empty_table_is_one_page() {
-    let page = Log::new(7).page("", Instant::now());
+    let page = Log::new(7, Instant::now()).page("", Instant::now());
     assert!(page.reset && !page.more && page.verdicts.is_empty() && page.removed.is_empty());
 }
 
@@ -117,8 +117,8 @@ fn a_change_of_strategy_is_a_page_without_domains() {
     let now = Instant::now();
     let mut log = listing(&["a.com"]);
     let before = log.page("", now);
-    assert!(log.set_strategy(Strategy::AllowNone));
-    assert!(!log.set_strategy(Strategy::AllowNone));
+    assert!(log.set_strategy(Strategy::AllowNone, Instant::now()));
+    assert!(!log.set_strategy(Strategy::AllowNone, Instant::now()));
     let after = log.page(&before.cursor, now);
     assert_eq!((after.strategy, after.reset), (Strategy::AllowNone, false));
     assert!(after.cursor != before.cursor && after.verdicts.is_empty());
@@ -206,7 +206,7 @@ fn what_is_learned_of_a_domain_that_has_gone_is_passed_over() {
 fn a_cursor_of_another_log_begins_anew() {
     let now = Instant::now();
     let log = listing(&["a.com"]);
-    let other = Log::new(8).page("", now).cursor;
+    let other = Log::new(8, Instant::now()).page("", now).cursor;
     for cursor in ["", "x", "0000000000000007.2", "0000000000000007.0.2", &other] {
         assert_eq!(log.awaits(cursor), None, "nobody waits to hear that");
         assert!(log.page(cursor, now).reset, "{cursor}");
@@ -236,7 +236,7 @@ fn who_has_missed_a_forgotten_removal_begins_anew() {
 #[test]
 fn a_table_in_pages_is_whole_whatever_changes_between_them() {
     let now = Instant::now();
-    let mut log = Log::new(7);
+    let mut log = Log::new(7, Instant::now());
     let names: Vec<_> = (0..2000).map(numbered).collect();
     log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
     log.remove(&names[1999], Instant::now());
@@ -274,7 +274,7 @@ fn a_table_in_pages_is_whole_whatever_changes_between_them() {
 #[test]
 fn no_page_is_longer_than_it_may_be() {
     let now = Instant::now();
-    let mut log = Log::new(7);
+    let mut log = Log::new(7, Instant::now());
     let names: Vec<_> = (0..300).map(numbered).collect();
     log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), Instant::now());
     let longest = format!("{}.example", ["x".repeat(60).as_str(); 4].join("."));
@@ -307,7 +307,7 @@ fn the_weight_of_a_verdict_is_never_below_its_json() {
 
 /// A log of one of several control planes that share a store, which has this list at a write of this name.
 fn sharing(epoch: u64, names: &[&str], revision: i64, seal: &str, now: Instant) -> Log {
-    let mut log = Log::new(epoch);
+    let mut log = Log::new(epoch, Instant::now());
     let names: Vec<Domain> = names.iter().map(|name| domain(name)).collect();
     log.fill(Strategy::AllowDynamic, names.iter().map(|name| (name, None)), now);
     log.at(revision);
@@ -423,4 +423,41 @@ fn a_finding_tells_nobody_of_a_domain_that_he_has_not_heard_is_listed() {
     let told = |page: &FeedPage| page.verdicts.iter().any(|verdict| verdict.domain == domain("c.com"));
     let page = after.page(&cursor, now);
     assert!(!page.reset && told(&page), "{page:?}");
+}
+
+#[test]
+fn since_when_is_since_the_answer_changed_and_not_since_it_was_looked_up_again() {
+    let start = Instant::now();
+    let at = |seconds: u32| start + seconds * SECOND;
+    let mut log = Log::new(7, start);
+    let a_com = domain("a.com");
+    log.fill(Strategy::AllowDynamic, [(&a_com, None)].into_iter(), start);
+    let since = |log: &Log, now| (log.told(&a_com, now).1 - start).as_secs();
+    log.learn(&a_com, &known(hosts("one.a.com"), at(10), 60 * SECOND), at(10));
+    assert_eq!(since(&log, at(11)), 10);
+    log.learn(&a_com, &known(hosts("one.a.com"), at(50), 60 * SECOND), at(50));
+    assert_eq!(since(&log, at(51)), 10, "it was only looked up again");
+    log.learn(&a_com, &known(hosts("two.a.com"), at(60), 60 * SECOND), at(60));
+    assert_eq!(since(&log, at(61)), 60, "the hosts are others");
+    assert_eq!(log.told(&a_com, at(130)), (Said::Ask, at(120)), "it has ended by itself");
+    log.learn(&a_com, &known(hosts("two.a.com"), at(140), 600 * SECOND), at(140));
+    assert_eq!(since(&log, at(141)), 140, "and is found again");
+    log.set_strategy(Strategy::AllowAll, at(150));
+    assert_eq!(since(&log, at(151)), 140, "listed domains may federate as before");
+    assert_eq!(log.told(&domain("b.com"), at(151)), (Said::Unlisted, at(150)), "others may since then");
+    log.set_strategy(Strategy::AllowNone, at(160));
+    assert_eq!(since(&log, at(161)), 160);
+    log.remove(&a_com, at(170));
+    assert_eq!(log.told(&a_com, at(171)), (Said::Unlisted, at(170)));
+}
+
+#[test]
+fn terms_under_which_nothing_is_known_have_filters_ask() {
+    let now = Instant::now();
+    let mut log = Log::new(7, now);
+    let pinned = serde_json::from_str(r#"{"pinned_hosts":["one.a.com"]}"#).unwrap();
+    let binding = Binding::of(&Arc::new(pinned), now, std::time::SystemTime::now());
+    log.fill(Strategy::AllowDynamic, [(&domain("a.com"), binding)].into_iter(), now);
+    assert_eq!(log.told(&domain("a.com"), now).0, Said::Ask);
+    assert_eq!(log.page("", now).verdicts[0].ttl_ms, 1, "which takes away what they hold");
 }

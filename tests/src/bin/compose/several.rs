@@ -53,13 +53,14 @@ impl Several<'_> {
 
     /// a.com calls at both Envoys, and is called through both: the first answer that is not as expected, or the last.
     fn ask(&self, identity: &Identity, expected: Expected) -> Result<Answer, CallError> {
+        const BECAUSE: &str = "each of several control planes may have heard of the change first";
         let doors = self.stage.project.machines().into_iter().zip(self.stage.machines);
         let answers = doors.flat_map(|(ingress, egress)| {
             let (name, trust) = (Side::B.infrastructure(), self.stage.authority().pem());
-            let caller = Caller::new(ingress, name, trust, Some(identity));
+            let caller = Caller::new(ingress, name, trust, Some(identity)).unexplained(BECAUSE);
             let headers = [("wire-origin-domain", Side::A.domain().as_bytes())];
             let received = self.stage.runtime().block_on(caller.call("search-users", &headers));
-            [received, Local::new(egress).call(Side::A.domain(), "search-users")]
+            [received, Local::new(egress).unexplained(BECAUSE).call(Side::A.domain(), "search-users")]
         });
         let is_expected = |answer: &Result<Answer, CallError>| {
             answer.as_ref().is_ok_and(|answer| is(answer, expected))
