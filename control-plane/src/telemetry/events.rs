@@ -28,6 +28,7 @@ type Counts<const N: usize> = Family<Labels<N>, Counter>;
 struct Events {
     started_at: SystemTime,
     calls: Times<4>,
+    call_errors: Counts<1>,
     verdicts: Counts<1>,
     lookups: Times<2>,
     store: Times<1>,
@@ -99,6 +100,14 @@ impl Telemetry {
             ("status", class.into()),
         ];
         self.0.calls.get_or_create(&labels).observe(took.as_secs_f64());
+        if status >= 500 {
+            self.0.call_errors.get_or_create(&[("listener", listener.into())]).inc();
+        }
+    }
+
+    /// Calls may come at this listener: its count of errors is there before the first of them.
+    pub(crate) fn listens(&self, listener: &'static str) {
+        let _ = self.0.call_errors.get_or_create(&[("listener", listener.into())]);
     }
 
     /// A filter was told this of a domain that it asked about: `hosts`, or the label of a failure.
@@ -116,9 +125,8 @@ impl Telemetry {
     pub(crate) fn stored(&self, operation: Operation, is_done: bool, took: Duration) {
         let labels = [("operation", operation.name().into())];
         self.0.store.get_or_create(&labels).observe(took.as_secs_f64());
-        let failures = self.0.store_failures.get_or_create(&labels);
         if !is_done {
-            failures.inc();
+            self.0.store_failures.get_or_create(&labels).inc();
         }
     }
 
@@ -134,11 +142,18 @@ impl Telemetry {
 
     /// Under their names.
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Events { calls, verdicts, lookups, store, store_failures, audit_records, .. } = &*self.0;
+        let Events {
+            calls, call_errors, verdicts, lookups, store, store_failures, audit_records, ..
+        } = &*self.0;
         registry.register(
             "http_request_duration_seconds",
             "Calls of the APIs, but for waiting polls of the feed, by the template of their route",
             calls.clone(),
+        );
+        registry.register(
+            "http_errors",
+            "Calls of the APIs that were answered with 5xx",
+            call_errors.clone(),
         );
         registry.register(
             "verdicts",
@@ -162,13 +177,19 @@ impl Telemetry {
 
 impl Default for Events {
     fn default() -> Self {
+        // A count that is born with its first failure shows no rise to whoever watches: so these are there from the start.
+        let store_failures = Counts::default();
+        for operation in Operation::ALL {
+            let _ = store_failures.get_or_create(&[("operation", operation.name().into())]);
+        }
         Self {
             started_at: SystemTime::now(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL)),
+            call_errors: Family::default(),
             verdicts: Family::default(),
             lookups: Family::new_with_constructor(|| Histogram::new(LOOKUP)),
             store: Family::new_with_constructor(|| Histogram::new(STORE)),
-            store_failures: Family::default(),
+            store_failures,
             audit_records: Counter::default(),
         }
     }
@@ -197,6 +218,8 @@ impl Lookup {
 }
 
 impl Operation {
+    const ALL: [Self; 5] = [Self::Write, Self::Read, Self::Upkeep, Self::Backup, Self::Check];
+
     fn name(self) -> &'static str {
         match self {
             Self::Write => "write",
