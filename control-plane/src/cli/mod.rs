@@ -312,6 +312,9 @@ fn dispatch(command: Command, json: bool) -> Result<(), Error> {
 }
 
 #[cfg(test)]
+mod documented_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
