@@ -34,6 +34,7 @@ struct Events {
     store: Times<1>,
     store_failures: Counts<1>,
     audit_records: Counter,
+    spans: Counts<1>,
 }
 
 /// What DNS is asked for.
@@ -56,6 +57,19 @@ pub(crate) enum Lookup {
     None,
     /// No answer, or none that counts.
     Failed,
+}
+
+/// What becomes of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpanEnd {
+    /// The collector has it.
+    Sent,
+    /// The collector took the request, and did not want this one.
+    Rejected,
+    /// The collector did not take the request.
+    Failed,
+    /// There was no room for it to wait.
+    Dropped,
 }
 
 /// What the store is to do.
@@ -135,6 +149,11 @@ impl Telemetry {
         self.0.audit_records.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
+    /// This became of so many spans.
+    pub(crate) fn traced(&self, end: SpanEnd, spans: u64) {
+        self.0.spans.get_or_create(&[("outcome", end.name().into())]).inc_by(spans);
+    }
+
     /// When it began, and the process with it.
     pub(super) fn started_at(&self) -> SystemTime {
         self.0.started_at
@@ -143,7 +162,15 @@ impl Telemetry {
     /// Under their names.
     pub(super) fn register(&self, registry: &mut Registry) {
         let Events {
-            calls, call_errors, verdicts, lookups, store, store_failures, audit_records, ..
+            calls,
+            call_errors,
+            verdicts,
+            lookups,
+            store,
+            store_failures,
+            audit_records,
+            spans,
+            ..
         } = &*self.0;
         registry.register(
             "http_request_duration_seconds",
@@ -172,6 +199,7 @@ impl Telemetry {
             "Records that were added to the audit",
             audit_records.clone(),
         );
+        registry.register("trace_spans", "What became of spans that were sampled", spans.clone());
     }
 }
 
@@ -182,6 +210,10 @@ impl Default for Events {
         for operation in Operation::ALL {
             let _ = store_failures.get_or_create(&[("operation", operation.name().into())]);
         }
+        let spans = Counts::default();
+        for end in SpanEnd::ALL {
+            let _ = spans.get_or_create(&[("outcome", end.name().into())]);
+        }
         Self {
             started_at: SystemTime::now(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL)),
@@ -191,11 +223,12 @@ impl Default for Events {
             store: Family::new_with_constructor(|| Histogram::new(STORE)),
             store_failures,
             audit_records: Counter::default(),
+            spans,
         }
     }
 }
 
-// === impl Kind, Lookup, Operation ===
+// === impl Kind, Lookup, SpanEnd, Operation ===
 
 impl Kind {
     fn name(self) -> &'static str {
@@ -213,6 +246,19 @@ impl Lookup {
             Self::Found => "found",
             Self::None => "none",
             Self::Failed => "failed",
+        }
+    }
+}
+
+impl SpanEnd {
+    const ALL: [Self; 4] = [Self::Sent, Self::Rejected, Self::Failed, Self::Dropped];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
         }
     }
 }

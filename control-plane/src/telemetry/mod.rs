@@ -17,7 +17,7 @@ mod process;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-pub(crate) use events::{Kind, Lookup, Operation, Telemetry};
+pub(crate) use events::{Kind, Lookup, Operation, SpanEnd, Telemetry};
 pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, ListFile, Xds};
 pub(crate) use partners::{Partner, Partners};
 

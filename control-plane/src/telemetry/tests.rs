@@ -72,6 +72,7 @@ fn told() -> Telemetry {
     telemetry.stored(Operation::Write, true, Duration::from_millis(1));
     telemetry.stored(Operation::Write, false, Duration::from_millis(1));
     telemetry.recorded(2);
+    telemetry.traced(SpanEnd::Dropped, 3);
     telemetry
 }
 
@@ -159,6 +160,8 @@ fn the_page_is_in_prometheus_format_and_says_what_is() {
         (r#"fedgate_store_duration_seconds_count{operation="write"}"#, 2.0),
         (r#"fedgate_store_failures_total{operation="write"}"#, 1.0),
         ("fedgate_audit_records_total", 2.0),
+        (r#"fedgate_trace_spans_total{outcome="dropped"}"#, 3.0),
+        (r#"fedgate_trace_spans_total{outcome="sent"}"#, 0.0),
         (r#"fedgate_brig_mode{mode="push"}"#, 1.0),
         (r#"fedgate_partner_state{domain="d1001.com",state="refused"}"#, 1.0),
         (r#"fedgate_partner_state{domain="d999.com",state="ok"}"#, 1.0),
