@@ -96,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) log: EnvFilter,
     /// Where traces go, if there are any.
     pub(crate) otlp_endpoint: Option<Url>,
+    /// Spans that may wait for their way there.
+    pub(crate) waiting_spans: usize,
 }
 
 /// How log lines look.
@@ -164,7 +166,7 @@ impl Config {
         let (wire, wire_open) = brig::read_wire(&mut settings, &mut file, &mut reader);
         let list_file = reader.list_file(either(&mut settings.list_file, &mut file.kept_in));
         let page = page::read(&mut settings, &mut file, &mut reader);
-        let otlp_endpoint = telemetry::read(&mut settings, &mut file, &mut reader);
+        let (otlp_endpoint, waiting_spans) = telemetry::read(&mut settings, &mut file, &mut reader);
         // An empty value, as `FEDGATE_TOKENS=` in a unit file makes one, is none.
         let given = |flag: Option<String>| flag.filter(|text| !text.trim().is_empty());
         let one = |flag: Option<String>, file: Option<String>, default: &str| {
@@ -244,6 +246,7 @@ impl Config {
             log_format,
             log,
             otlp_endpoint,
+            waiting_spans,
         })
     }
 }

@@ -80,7 +80,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut signals = Signals::listen()?;
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
-    let traces = Traces::start(config.otlp_endpoint.as_ref()).map_err(ServeError::Traces)?;
+    let telemetry = Telemetry::default();
+    let collector = config.otlp_endpoint.as_ref();
+    let traces = Traces::start(collector, config.waiting_spans, telemetry.clone());
+    let traces = traces.map_err(ServeError::Traces)?;
     for warning in startup::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -89,7 +92,6 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let xds = bind("xds", config.xds).await?;
     let wire = bind_wire(config.wire).await?;
 
-    let telemetry = Telemetry::default();
     let (place, told) = (config.store.clone(), telemetry.clone());
     let (store, identity, list) = blocking(move || open(&place, told)).await??;
     let follower = tokio::spawn(follow_store(list.clone()));

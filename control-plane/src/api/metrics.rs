@@ -92,10 +92,14 @@ async fn partners(api: &Api) -> telemetry::Partners {
         *sum = sum.saturating_add(count);
     }
     walk(api, None, |of| {
-        let domain = of.domain.as_str();
         let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
-        told.certificates.extend(certificate.map(|(it, _)| (domain.to_owned(), it.not_after.0)));
-        told.states.push((domain.to_owned(), of.judged().state.name()));
+        let (certificate, state) = (certificate.map(|(it, _)| it.not_after.0), of.judged().state);
+        told.listed.push(telemetry::Partner {
+            domain: of.domain.as_str().to_owned(),
+            state: state.name(),
+            is_trouble: state.is_trouble(),
+            certificate,
+        });
         true
     })
     .await;

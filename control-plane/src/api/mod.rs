@@ -130,6 +130,7 @@ pub(crate) fn admin(api: Api, beside: Router<Api>) -> Router {
     let guarded = admin::guarded().merge(tokens::guarded()).merge(audit::guarded());
     let guarded = guarded.merge(brig::guarded()).merge(store::guarded()).merge(metrics::guarded());
     let guarded = guarded.merge(partners::guarded()).merge(status::guarded());
+    api.telemetry.listens(Listener::Admin.name());
     let traced = from_fn_with_state(Listener::Admin, traced::trace);
     let reading = from_fn_with_state(api.guard.clone(), guard::authorize_reading);
     let reading =
@@ -150,6 +151,7 @@ pub(crate) fn verdicts(api: Api) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), Listener::Verdicts), guard::authorize);
     let number = from_fn_with_state(Listener::Verdicts, number::number);
     let traced = from_fn_with_state(Listener::Verdicts, traced::trace);
+    api.telemetry.listens(Listener::Verdicts.name());
     let at_once = verdicts::guarded().route_layer(traced).merge(reports::guarded());
     let at_once = at_once.route_layer(guard.clone()).merge(health::open());
     let at_once = at_once.layer(from_fn_with_state((api.telemetry.clone(), Listener::Verdicts), time));
@@ -164,6 +166,7 @@ pub(crate) fn verdicts(api: Api) -> Router {
 pub(crate) fn wire(api: Api, open: bool) -> Router {
     let guard = from_fn_with_state((api.guard.clone(), open), wire::authorize);
     let traced = from_fn_with_state(Listener::Wire, traced::trace);
+    api.telemetry.listens(Listener::Wire.name());
     let (router, openapi) = OpenApiRouter::with_openapi(describe::about(Listener::Wire))
         .merge(within(TIME_LIMIT, wire::guarded().route_layer(traced).route_layer(guard)))
         .split_for_parts();

@@ -1,4 +1,5 @@
-//! Calls as spans: those that the guard has let in, so that no stranger makes any.
+//! Calls as spans: those that the guard has let in by a token, so that no stranger makes any, and nobody fills the
+//! queue who needs none (`wire_list.open`).
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -12,6 +13,7 @@ use crate::traces::{Span, number, text};
 /// Does a call as a span.
 pub(crate) async fn trace(State(listener): State<Listener>, request: Request, next: Next) -> Response {
     let (method, extensions) = (request.method(), request.extensions());
+    let Some(caller) = extensions.get::<Caller>() else { return next.run(request).await };
     let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let span = Span::serve(request.headers(), format!("{method} {route}"), || {
         let mut about = vec![
@@ -22,7 +24,7 @@ pub(crate) async fn trace(State(listener): State<Listener>, request: Request, ne
             text("fedgate.listener", listener.name()),
         ];
         about.extend(extensions.get::<Number>().map(|it| text("fedgate.request_id", &it.0)));
-        about.extend(extensions.get::<Caller>().map(|it| text("fedgate.by", &it.0)));
+        about.push(text("fedgate.by", &caller.0));
         about
     });
     let response = span.around(next.run(request)).await;

@@ -319,6 +319,9 @@ pub(crate) fn takes(words: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
+mod documented_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

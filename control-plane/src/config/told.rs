@@ -42,6 +42,8 @@ impl Config {
             log_format,
             log,
             otlp_endpoint,
+            // Of the environment alone, which no file changes.
+            waiting_spans: _,
         } = self;
         let text = |value: &dyn Display| Some(value.to_string());
         let time = |value: Duration| Some(format_duration(value).to_string());

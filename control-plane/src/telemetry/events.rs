@@ -28,11 +28,13 @@ type Counts<const N: usize> = Family<Labels<N>, Counter>;
 struct Events {
     started_at: SystemTime,
     calls: Times<4>,
+    call_errors: Counts<1>,
     verdicts: Counts<1>,
     lookups: Times<2>,
     store: Times<1>,
     store_failures: Counts<1>,
     audit_records: Counter,
+    spans: Counts<1>,
 }
 
 /// What DNS is asked for.
@@ -55,6 +57,19 @@ pub(crate) enum Lookup {
     None,
     /// No answer, or none that counts.
     Failed,
+}
+
+/// What becomes of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpanEnd {
+    /// The collector has it.
+    Sent,
+    /// The collector took the request, and did not want this one.
+    Rejected,
+    /// The collector did not take the request.
+    Failed,
+    /// There was no room for it to wait.
+    Dropped,
 }
 
 /// What the store is to do.
@@ -99,6 +114,14 @@ impl Telemetry {
             ("status", class.into()),
         ];
         self.0.calls.get_or_create(&labels).observe(took.as_secs_f64());
+        if status >= 500 {
+            self.0.call_errors.get_or_create(&[("listener", listener.into())]).inc();
+        }
+    }
+
+    /// Calls may come at this listener: its count of errors is there before the first of them.
+    pub(crate) fn listens(&self, listener: &'static str) {
+        let _ = self.0.call_errors.get_or_create(&[("listener", listener.into())]);
     }
 
     /// A filter was told this of a domain that it asked about: `hosts`, or the label of a failure.
@@ -116,15 +139,19 @@ impl Telemetry {
     pub(crate) fn stored(&self, operation: Operation, is_done: bool, took: Duration) {
         let labels = [("operation", operation.name().into())];
         self.0.store.get_or_create(&labels).observe(took.as_secs_f64());
-        let failures = self.0.store_failures.get_or_create(&labels);
         if !is_done {
-            failures.inc();
+            self.0.store_failures.get_or_create(&labels).inc();
         }
     }
 
     /// So many records were added to the audit.
     pub(crate) fn recorded(&self, records: usize) {
         self.0.audit_records.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// This became of so many spans.
+    pub(crate) fn traced(&self, end: SpanEnd, spans: u64) {
+        self.0.spans.get_or_create(&[("outcome", end.name().into())]).inc_by(spans);
     }
 
     /// When it began, and the process with it.
@@ -134,11 +161,26 @@ impl Telemetry {
 
     /// Under their names.
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Events { calls, verdicts, lookups, store, store_failures, audit_records, .. } = &*self.0;
+        let Events {
+            calls,
+            call_errors,
+            verdicts,
+            lookups,
+            store,
+            store_failures,
+            audit_records,
+            spans,
+            ..
+        } = &*self.0;
         registry.register(
             "http_request_duration_seconds",
             "Calls of the APIs, but for waiting polls of the feed, by the template of their route",
             calls.clone(),
+        );
+        registry.register(
+            "http_errors",
+            "Calls of the APIs that were answered with 5xx",
+            call_errors.clone(),
         );
         registry.register(
             "verdicts",
@@ -157,24 +199,36 @@ impl Telemetry {
             "Records that were added to the audit",
             audit_records.clone(),
         );
+        registry.register("trace_spans", "What became of spans that were sampled", spans.clone());
     }
 }
 
 impl Default for Events {
     fn default() -> Self {
+        // A count that is born with its first failure shows no rise to whoever watches: so these are there from the start.
+        let store_failures = Counts::default();
+        for operation in Operation::ALL {
+            let _ = store_failures.get_or_create(&[("operation", operation.name().into())]);
+        }
+        let spans = Counts::default();
+        for end in SpanEnd::ALL {
+            let _ = spans.get_or_create(&[("outcome", end.name().into())]);
+        }
         Self {
             started_at: SystemTime::now(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL)),
+            call_errors: Family::default(),
             verdicts: Family::default(),
             lookups: Family::new_with_constructor(|| Histogram::new(LOOKUP)),
             store: Family::new_with_constructor(|| Histogram::new(STORE)),
-            store_failures: Family::default(),
+            store_failures,
             audit_records: Counter::default(),
+            spans,
         }
     }
 }
 
-// === impl Kind, Lookup, Operation ===
+// === impl Kind, Lookup, SpanEnd, Operation ===
 
 impl Kind {
     fn name(self) -> &'static str {
@@ -196,7 +250,22 @@ impl Lookup {
     }
 }
 
+impl SpanEnd {
+    const ALL: [Self; 4] = [Self::Sent, Self::Rejected, Self::Failed, Self::Dropped];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 impl Operation {
+    const ALL: [Self; 5] = [Self::Write, Self::Read, Self::Upkeep, Self::Backup, Self::Check];
+
     fn name(self) -> &'static str {
         match self {
             Self::Write => "write",

@@ -17,9 +17,9 @@ mod process;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-pub(crate) use events::{Kind, Lookup, Operation, Telemetry};
+pub(crate) use events::{Kind, Lookup, Operation, SpanEnd, Telemetry};
 pub(crate) use facts::{Brig, Cache, Connections, Facts, Feed, ListFile, Xds};
-pub(crate) use partners::Partners;
+pub(crate) use partners::{Partner, Partners};
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,14 @@ pub(crate) fn page(events: &Telemetry, facts: Facts, format: Format) -> String {
 // === impl Format ===
 
 impl Format {
-    /// The one that the header `Accept` asks for: OpenMetrics where it is named, as Prometheus does.
+    /// The one that the header `Accept` would rather have (RFC 9110, section 12.5.1): OpenMetrics where it is named, and
+    /// weighs as much as the other at least, as Prometheus has it.
     pub(crate) fn accepted(accept: Option<&str>) -> Self {
-        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
-        }
+        let accept = accept.unwrap_or_default();
+        let weight = |names: &[&str]| names.iter().find_map(|name| weight(accept, name));
+        let open = weight(&["application/openmetrics-text"]).unwrap_or(0.0);
+        let plain = weight(&["text/plain", "text/*", "*/*"]).unwrap_or(0.0);
+        if open > 0.0 && open >= plain { Self::OpenMetrics } else { Self::Prometheus }
     }
 
     /// The type of the text.
@@ -65,6 +66,19 @@ impl Format {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
+}
+
+/// How much a type weighs in `Accept`, from 0 to 1: the most, if it is there several times; none if it is not.
+fn weight(accept: &str, name: &str) -> Option<f64> {
+    let weights = accept.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next()?.eq_ignore_ascii_case(name);
+        let told =
+            parts.filter_map(|part| part.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case("q"));
+        // What is no weight is no wish.
+        is_it.then(|| told.map_or(1.0, |(_, weight)| weight.parse().unwrap_or(0.0)))
+    });
+    weights.reduce(f64::max)
 }
 
 #[cfg(test)]

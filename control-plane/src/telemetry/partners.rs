@@ -18,10 +18,8 @@ const OTHER: &str = "other";
 /// What there is to tell.
 #[derive(Debug, Default)]
 pub(crate) struct Partners {
-    /// Each listed domain's, in alphabetical order.
-    pub(crate) states: Vec<(String, &'static str)>,
-    /// When the certificate ends that a listed domain presented last, in seconds since 1970.
-    pub(crate) certificates: BTreeMap<String, i64>,
+    /// Each listed domain.
+    pub(crate) listed: Vec<Partner>,
     /// Since the start, as the following.
     pub(crate) reports: u64,
     /// Requests that were refused, by label; of all domains.
@@ -34,23 +32,38 @@ pub(crate) struct Partners {
     pub(crate) feed_age: Option<u64>,
 }
 
+/// How we stand with one.
+#[derive(Debug)]
+pub(crate) struct Partner {
+    pub(crate) domain: String,
+    pub(crate) state: &'static str,
+    /// Whether that is trouble.
+    pub(crate) is_trouble: bool,
+    /// When the certificate ends that it presented last, in seconds since 1970.
+    pub(crate) certificate: Option<i64>,
+}
+
 // === impl Partners ===
 
 impl Partners {
     pub(super) fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
-        let mut states: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-        for (number, (domain, state)) in self.states.iter().enumerate() {
-            let domain = if number < DOMAINS { domain } else { OTHER };
-            let count = states.entry((domain, state)).or_default();
+        // Who is in trouble is told by name, then whose certificate ends first.
+        let mut listed: Vec<_> = self.listed.iter().collect();
+        listed.sort_by_key(|it| (!it.is_trouble, it.certificate.unwrap_or(i64::MAX), &it.domain));
+        let (named, others) = listed.split_at(listed.len().min(DOMAINS));
+        let mut counts: BTreeMap<_, i64> = BTreeMap::new();
+        for other in others {
+            let count = counts.entry(other.state).or_default();
             *count = count.saturating_add(1);
         }
-        let states = states.into_iter().map(|((domain, state), count)| {
-            ([("domain", domain.to_owned()), ("state", state.to_owned())], count)
-        });
+        let states = named.iter().map(|it| (it.domain.as_str(), it.state, 1));
+        let states = states.chain(counts.into_iter().map(|(state, count)| (OTHER, state, count)));
+        let states =
+            states.map(|(domain, state, count)| ([("domain", domain), ("state", state)], count));
         let help = "1 for the state of a listed domain; beyond a thousand, how many are in it";
         page.gauge("partner_state", help, states)?;
-        let ends = self.certificates.iter().take(DOMAINS);
-        let ends = ends.map(|(domain, end)| ([("domain", domain.clone())], *end));
+        let ends =
+            named.iter().filter_map(|it| Some(([("domain", it.domain.as_str())], it.certificate?)));
         let help = "When the client certificate ends that a listed domain presented last";
         page.gauge("partner_certificate_not_after_timestamp_seconds", help, ends)?;
         page.counter("reports", "Reports of filters", self.reports)?;

@@ -23,8 +23,7 @@ fn facts(brig: Option<Brig>, dns_failing: Option<SystemTime>) -> Facts {
             .into(),
         certificates: [("admin", 1_900_000_000)].into(),
         partners: Partners {
-            states: (0..1002).map(|n| (format!("d{n}.com"), "ok")).collect(),
-            certificates: [("d0.com".to_owned(), 1_900_000_000)].into(),
+            listed: (0..1002).map(partner).collect(),
             reports: 5,
             refusals: [("federation-denied", 6)].into(),
             failed_calls: [("federation-tls-error", 7)].into(),
@@ -33,6 +32,17 @@ fn facts(brig: Option<Brig>, dns_failing: Option<SystemTime>) -> Facts {
         },
         brig,
         list_file: Some(ListFile { is_up: false, conflicts: 2 }),
+    }
+}
+
+/// Of many: the last two are in trouble, and the one before shows a certificate.
+fn partner(number: usize) -> Partner {
+    let is_trouble = number >= 1000;
+    Partner {
+        domain: format!("d{number}.com"),
+        state: if is_trouble { "refused" } else { "ok" },
+        is_trouble,
+        certificate: (number >= 999).then_some(1_900_000_000),
     }
 }
 
@@ -53,6 +63,7 @@ fn brig(last_success: Option<SystemTime>) -> Brig {
 /// Telemetry that was told something of each kind.
 fn told() -> Telemetry {
     let telemetry = Telemetry::default();
+    telemetry.listens("admin");
     telemetry.called("admin", "GET", Some("/v1/domains/{domain}"), 404, Duration::from_millis(3));
     telemetry.called("admin", "other", None, 405, Duration::from_millis(3));
     telemetry.answered("hosts");
@@ -61,6 +72,7 @@ fn told() -> Telemetry {
     telemetry.stored(Operation::Write, true, Duration::from_millis(1));
     telemetry.stored(Operation::Write, false, Duration::from_millis(1));
     telemetry.recorded(2);
+    telemetry.traced(SpanEnd::Dropped, 3);
     telemetry
 }
 
@@ -148,10 +160,20 @@ fn the_page_is_in_prometheus_format_and_says_what_is() {
         (r#"fedgate_store_duration_seconds_count{operation="write"}"#, 2.0),
         (r#"fedgate_store_failures_total{operation="write"}"#, 1.0),
         ("fedgate_audit_records_total", 2.0),
+        (r#"fedgate_trace_spans_total{outcome="dropped"}"#, 3.0),
+        (r#"fedgate_trace_spans_total{outcome="sent"}"#, 0.0),
         (r#"fedgate_brig_mode{mode="push"}"#, 1.0),
+        (r#"fedgate_partner_state{domain="d1001.com",state="refused"}"#, 1.0),
         (r#"fedgate_partner_state{domain="d999.com",state="ok"}"#, 1.0),
         (r#"fedgate_partner_state{domain="other",state="ok"}"#, 2.0),
-        (r#"fedgate_partner_certificate_not_after_timestamp_seconds{domain="d0.com"}"#, 1_900_000_000.0),
+        (
+            r#"fedgate_partner_certificate_not_after_timestamp_seconds{domain="d1001.com"}"#,
+            1_900_000_000.0,
+        ),
+        (
+            r#"fedgate_partner_certificate_not_after_timestamp_seconds{domain="d999.com"}"#,
+            1_900_000_000.0,
+        ),
         ("fedgate_reports_total", 5.0),
         (r#"fedgate_reported_refusals_total{label="federation-denied"}"#, 6.0),
         (r#"fedgate_reported_failed_calls_total{label="federation-tls-error"}"#, 7.0),
@@ -166,6 +188,8 @@ fn the_page_is_in_prometheus_format_and_says_what_is() {
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample} in {samples:#?}");
     }
+    let named = samples.keys().filter(|it| it.starts_with("fedgate_partner_state")).count();
+    assert_eq!(named, 1001, "a thousand, and the rest");
     assert!(samples["process_resident_memory_bytes"] > 1_000_000.0);
     assert!(samples["process_open_fds"] > 0.0);
     assert!(samples["process_start_time_seconds"] > 1_700_000_000.0);
@@ -186,12 +210,51 @@ fn what_there_is_not_has_no_value() {
 }
 
 #[test]
-fn open_metrics_is_for_those_who_ask_for_it() {
+fn counts_of_failures_are_there_before_the_first_so_that_it_is_seen() {
+    let telemetry = Telemetry::default();
+    telemetry.listens("wire");
+    let (_, samples) = read(&page(&telemetry, facts(None, None), Format::Prometheus));
+    for operation in ["write", "read", "upkeep", "backup", "check"] {
+        let failures = format!(r#"fedgate_store_failures_total{{operation="{operation}"}}"#);
+        assert_eq!(samples.get(&failures), Some(&0.0), "{failures}");
+    }
+    let errors = |telemetry: &Telemetry| {
+        let (_, samples) = read(&page(telemetry, facts(None, None), Format::Prometheus));
+        samples.get(r#"fedgate_http_errors_total{listener="wire"}"#).copied()
+    };
+    assert_eq!(errors(&telemetry), Some(0.0));
+    for (status, count) in [(499, 0.0), (500, 1.0), (507, 2.0)] {
+        telemetry.called("wire", "GET", None, status, Duration::ZERO);
+        assert_eq!(errors(&telemetry), Some(count), "{status}");
+    }
+}
+
+#[test]
+fn open_metrics_is_for_those_who_would_rather_have_it() {
     let page = |accept| page(&told(), facts(None, None), Format::accepted(accept));
-    assert!(
-        page(Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")).ends_with("\n# EOF\n")
-    );
-    for accept in [None, Some("*/*"), Some("text/plain;version=0.0.4")] {
+    for accept in [
+        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+        "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        "text/plain;q=0.3 , Application/OpenMetrics-Text; Q=0.5",
+        "application/openmetrics-text",
+        "application/openmetrics-text;q=0.5,*/*;q=0.1",
+    ] {
+        assert!(page(Some(accept)).ends_with("\n# EOF\n"), "{accept}");
+    }
+    for accept in [
+        None,
+        Some(""),
+        Some("*/*"),
+        Some("text/plain;version=0.0.4"),
+        Some("application/openmetrics-text;q=0"),
+        Some("application/openmetrics-text;q=0,*/*"),
+        Some("application/openmetrics-text;q=0.2,text/plain;q=0.9"),
+        Some("text/plain,application/openmetrics-text;q=0.9"),
+        Some("application/openmetrics-text;q=0.2,text/*;q=0.3"),
+        Some("application/openmetrics-text;q=0.2,*/*;q=0.3"),
+        Some("application/openmetrics-text;q=much"),
+        Some("application/openmetrics-texts"),
+    ] {
         assert!(!page(accept).contains("# EOF"), "{accept:?}");
     }
 }

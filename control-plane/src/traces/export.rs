@@ -1,7 +1,8 @@
-//! Spans on their way to the collector. It may be away, slow or ill: nobody waits for it, what does not fit into the
-//! queue is lost, and the log says when that begins and when it is over.
+//! Spans on their way to the collector. It may be away, slow or ill, or not want them: nobody waits for it, what it does
+//! not take is lost and counted, and the log says when that begins and when it is over. What waits is `queue.rs`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,18 +10,25 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use prost::Message;
 use reqwest::{Client, Url, redirect};
 use tokio::runtime::Handle;
 
 use super::TRACER;
+use super::queue::Queue;
 use crate::startup;
+use crate::telemetry::Telemetry;
 
 /// The longest that one request to the collector may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that the last spans may keep us from ending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The most of an answer that is read, in octets.
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// Sends spans, if they are wanted.
 pub(crate) struct Traces(Option<SdkTracerProvider>);
@@ -33,21 +41,29 @@ struct Collector {
     runtime: Handle,
     url: Url,
     is_away: AtomicBool,
+    /// Spans of the last request that it did not want; whoever counts them takes them.
+    rejected: Arc<AtomicU64>,
+    rejects: AtomicBool,
 }
 
 // === impl Traces ===
 
 impl Traces {
-    /// From now on there are spans, for the collector below `base`; none without it.
-    pub(crate) fn start(base: Option<&Url>) -> Result<Self, String> {
+    /// From now on there are spans, for the collector below `base`; none without it. So many may wait.
+    pub(crate) fn start(
+        base: Option<&Url>,
+        places: usize,
+        telemetry: Telemetry,
+    ) -> Result<Self, String> {
         let Some(base) = base else { return Ok(Self(None)) };
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "traces"]);
         }
+        let rejected = Arc::default();
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Collector::new(url.clone())?)
+            .with_http_client(Collector::new(url.clone(), Arc::clone(&rejected))?)
             .with_endpoint(url.as_str())
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(TIMEOUT)
@@ -55,8 +71,9 @@ impl Traces {
             .map_err(|error| error.to_string())?;
         let us = Resource::builder().with_service_name("fedgate");
         let us = us.with_attribute(KeyValue::new("service.version", startup::VERSION));
+        let queue = Queue::new(exporter, places, rejected, telemetry);
         let provider =
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(us.build()).build();
+            SdkTracerProvider::builder().with_span_processor(queue).with_resource(us.build()).build();
         // There is one process, which starts once.
         let _ = TRACER.set(provider.tracer("fedgate"));
         tracing::info!(%url, "traces are sent");
@@ -76,14 +93,15 @@ impl Traces {
 // === impl Collector ===
 
 impl Collector {
-    fn new(url: Url) -> Result<Self, String> {
+    fn new(url: Url, rejected: Arc<AtomicU64>) -> Result<Self, String> {
         // Already installed is as good as installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(TIMEOUT);
         // Without TLS, a small container image needs no authorities.
         let http = if url.scheme() == "http" { http.tls_certs_only([]) } else { http };
         let http = http.build().map_err(|error| error.to_string())?;
-        Ok(Self { http, runtime: Handle::current(), url, is_away: AtomicBool::new(false) })
+        let (is_away, rejects) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { http, runtime: Handle::current(), url, is_away, rejected, rejects })
     }
 
     /// Tells of news only.
@@ -98,6 +116,23 @@ impl Collector {
             Some(_) | None => {}
         }
     }
+
+    /// It took a request, and says how many of its spans it did not want. Its words are its own; the log has none of them.
+    fn answered(&self, body: &[u8]) {
+        // Whoever answers something else has taken all, as far as anybody knows.
+        let partial = ExportTraceServiceResponse::decode(body).ok().and_then(|it| it.partial_success);
+        let rejected = partial.map_or(0, |it| u64::try_from(it.rejected_spans).unwrap_or_default());
+        self.rejected.store(rejected, Ordering::Relaxed);
+        let did = self.rejects.swap(rejected > 0, Ordering::Relaxed);
+        if rejected > 0 && !did {
+            tracing::warn!(
+                url = %self.url, rejected,
+                "the collector does not want all traces: some are lost; its own log says why"
+            );
+        } else if rejected == 0 && did {
+            tracing::info!(url = %self.url, "the collector wants all traces again");
+        }
+    }
 }
 
 #[async_trait]
@@ -107,23 +142,32 @@ impl HttpClient for Collector {
         let request = http.request(head.method, self.url.clone()).headers(head.headers).body(body);
         let sent = self.runtime.spawn(async {
             let mut answer = request.send().await?;
-            // Nobody wants to know its words; but a connection whose answer was read is used again.
-            let _ = answer.chunk().await;
-            Ok::<_, reqwest::Error>(answer.status())
+            let mut body = Vec::new();
+            // A connection whose answer was read is used again.
+            while let Ok(Some(part)) = answer.chunk().await
+                && body.len().saturating_add(part.len()) <= MAX_ANSWER
+            {
+                body.extend_from_slice(&part);
+            }
+            Ok::<_, reqwest::Error>((answer.status(), body))
         });
         let sent = match sent.await {
-            Ok(Ok(status)) => Ok(status),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(crate::brig::innermost(&error)),
             Err(error) => Err(error.to_string()),
         };
         let trouble = match &sent {
-            Ok(status) if status.is_success() => None,
-            Ok(status) => Some(format!("status {}", status.as_u16())),
+            Ok((status, _)) if status.is_success() => None,
+            Ok((status, _)) => Some(format!("status {}", status.as_u16())),
             Err(cause) => Some(cause.clone()),
         };
         self.heard(trouble.as_deref());
+        let (status, body) = sent?;
+        if status.is_success() {
+            self.answered(&body);
+        }
         let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = sent?;
+        *answer.status_mut() = status;
         Ok(answer)
     }
 }

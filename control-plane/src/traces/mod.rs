@@ -10,6 +10,8 @@
 
 mod export;
 mod lookups;
+mod queue;
+mod variables;
 mod writes;
 
 use std::borrow::Cow;
@@ -30,6 +32,7 @@ use crate::plain::Plain;
 pub(crate) use export::Traces;
 pub(crate) use lookups::{addresses, discovery};
 pub(crate) use opentelemetry::trace::SpanKind;
+pub(crate) use variables::read as read_variables;
 pub(crate) use writes::write;
 
 /// The longest text of an attribute, in characters.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use fedgate_tests::World;
 use fedgate_tests::address::Address;
-use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN};
+use fedgate_tests::artifacts;
+use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN, VIEWER_TOKEN};
 use fedgate_tests::dns::srv;
 use fedgate_tests::process::{eventually, http};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -43,6 +47,8 @@ type Shared = Arc<Mutex<Seen>>;
 struct Seen {
     /// What it answers; 200 where it is 0.
     status: u16,
+    /// How many spans of each request it does not want.
+    rejected: i64,
     bodies: Vec<Bytes>,
     spans: Vec<Span>,
     /// Of the last request.
@@ -80,14 +86,19 @@ fn lock(seen: &Shared) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn take(State(seen): State<Shared>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(seen): State<Shared>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
     let told = ExportTraceServiceRequest::decode(body.clone()).unwrap();
     let mut seen = lock(&seen);
     let scopes = told.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     seen.spans.extend(scopes.flat_map(|scope| scope.spans));
     seen.bodies.push(body);
     seen.headers = headers;
-    StatusCode::from_u16(seen.status).unwrap_or(StatusCode::OK)
+    let partial_success = (seen.rejected > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: seen.rejected,
+        error_message: "words of its own".to_owned(),
+    });
+    let answer = ExportTraceServiceResponse { partial_success };
+    (StatusCode::from_u16(seen.status).unwrap_or(StatusCode::OK), answer.encode_to_vec())
 }
 
 async fn rows(State(seen): State<Shared>, headers: HeaderMap) -> Json<serde_json::Value> {
@@ -267,5 +278,120 @@ fn a_collector_that_is_away_or_hangs_keeps_nobody_waiting_not_even_at_the_end() 
         let started = Instant::now();
         control_plane.terminate();
         assert!(started.elapsed() < Duration::from_secs(8), "{address}: {:?}", started.elapsed());
+    }
+}
+
+/// How many spans came to this, by the control plane's metrics.
+fn came_to(control_plane: &ControlPlane, outcome: &str) -> u64 {
+    let request = http().get(format!("{}/metrics", control_plane.url()));
+    let mut answer = request.header("authorization", format!("Bearer {VIEWER_TOKEN}")).call().unwrap();
+    let page = answer.body_mut().read_to_string().unwrap();
+    let sample = format!("fedgate_trace_spans_total{{outcome=\"{outcome}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&sample)).unwrap().parse().unwrap()
+}
+
+#[test]
+fn spans_that_a_collector_does_not_want_are_counted_and_told_once() {
+    let collector = Collector::start();
+    let (control_plane, _address, _dir) = alone(&collector.url);
+    let control_plane = &control_plane;
+    put(control_plane, "c.com");
+    eventually("some are sent", || (came_to(control_plane, "sent") > 0).then_some(()));
+    assert_eq!(came_to(control_plane, "rejected"), 0);
+    collector.seen().rejected = 1;
+    for n in 0..3 {
+        put(control_plane, &format!("d{n}.com"));
+        eventually("it is counted", || (came_to(control_plane, "rejected") > n).then_some(()));
+    }
+    collector.seen().rejected = 0;
+    put(control_plane, "well.com");
+    eventually("its end is told", || {
+        control_plane.log().contains("wants all traces again").then_some(())
+    });
+    let log = control_plane.log();
+    assert_eq!(log.matches("does not want all traces").count(), 1, "{log}");
+    assert!(!log.contains("words of its own"), "{log}");
+}
+
+#[test]
+fn spans_that_find_no_room_are_counted_and_told_once_and_come_again_when_there_is() {
+    // Its port is ours, and what comes there waits.
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hanging.local_addr().unwrap());
+    let (address, dir) = (Address::claim(), tempfile::tempdir().unwrap());
+    let launcher = [&launcher()[..], &["OTEL_BSP_MAX_QUEUE_SIZE=4".to_owned()]].concat();
+    let control_plane = ControlPlane::launch(
+        &launcher,
+        address.ip(),
+        dir.path(),
+        &[address.dns()],
+        &configuration(&url),
+    );
+    let mut number = 0;
+    eventually("some find no room", || {
+        number += 1;
+        put(&control_plane, &format!("d{number}.com"));
+        (came_to(&control_plane, "dropped") > 0).then_some(())
+    });
+    eventually("it is told", || {
+        control_plane.log().contains("does not fit into the queue").then_some(())
+    });
+    eventually("others fail", || (came_to(&control_plane, "failed") > 0).then_some(()));
+    drop(hanging);
+    eventually("there is room again", || {
+        control_plane.log().contains("traces fit into the queue again").then_some(())
+    });
+}
+
+#[test]
+fn whoever_calls_wires_api_without_a_token_makes_no_span() {
+    let collector = Collector::start();
+    let (address, dir) = (Address::claim(), tempfile::tempdir().unwrap());
+    let wire = format!("{}:8603", address.ip());
+    let more = format!("[wire_list]\nopen = true\n{}", configuration(&collector.url));
+    let control_plane =
+        ControlPlane::launch(&launcher(), address.ip(), dir.path(), &[address.dns()], &more);
+    control_plane.configure("[listen]\n", &format!("[listen]\nwire = \"{wire}\"\n"));
+    let mut control_plane = control_plane;
+    control_plane.terminate();
+    control_plane.restart();
+    let call = |path: &str, token: Option<&str>| {
+        let request = http().get(format!("http://{wire}/i/federation/remotes{path}"));
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        assert_eq!(request.call().unwrap().status(), 200);
+    };
+    call("/nameless.com/teams", None);
+    call("/named.com/teams", Some(VIEWER_TOKEN));
+    let path = |span: &Span| said(span).get("url.path").cloned().unwrap_or_default();
+    collector.span("that of the one with a token", |span| path(span).contains("/named.com/teams"));
+    let seen = collector.seen();
+    assert!(!seen.spans.iter().any(|span| path(span).contains("nameless")), "{:?}", seen.spans);
+}
+
+#[test]
+fn variables_that_cannot_be_used_are_refused_by_name_at_the_start_and_when_the_configuration_is_checked()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fedgate.toml");
+    std::fs::write(&file, configuration("http://127.0.0.1:9")).unwrap();
+    for more in [&["--check-config"][..], &[]] {
+        let told = Command::new(artifacts::fedgate())
+            .args(["serve", "--config"])
+            .arg(&file)
+            .args(more)
+            .current_dir(dir.path())
+            .env("OTEL_TRACES_SAMPLER", "s3cret-sampler")
+            .env("OTEL_EXPORTER_OTLP_HEADERS", "s3cret-key")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&told.stderr);
+        assert_eq!(told.status.code(), Some(2), "{text}");
+        for name in ["OTEL_TRACES_SAMPLER: is none of", "OTEL_EXPORTER_OTLP_HEADERS: its part 1 "] {
+            assert!(text.contains(name), "{text}");
+        }
+        assert!(!text.contains("s3cret"), "{text}");
     }
 }
