@@ -16,7 +16,7 @@ use super::partners::walk;
 use crate::auth::{Accepted, Source};
 use crate::brig::{Kind as Differs, Report};
 use crate::listener::Listener;
-use crate::partners::{Sense, Side, Totals};
+use crate::partners::{Sense, Severity, Side, Totals};
 use crate::telemetry::{self, Facts, Format};
 use crate::{moment, startup};
 
@@ -93,11 +93,11 @@ async fn partners(api: &Api) -> telemetry::Partners {
     }
     walk(api, None, |of| {
         let certificate = of.seen.as_ref().and_then(|seen| seen.certificate.as_ref());
-        let (certificate, state) = (certificate.map(|(it, _)| it.not_after.0), of.judged().state);
+        let (certificate, judged) = (certificate.map(|(it, _)| it.not_after.0), of.judged());
         told.listed.push(telemetry::Partner {
             domain: of.domain.as_str().to_owned(),
-            state: state.name(),
-            is_trouble: state.is_trouble(),
+            state: judged.state.name(),
+            is_trouble: judged.severity() == Some(Severity::Trouble),
             certificate,
         });
         true

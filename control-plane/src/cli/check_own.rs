@@ -24,6 +24,8 @@ const CLIENT: [&str; 2] = ["/etc/fedgate/tls/client.pem", "/etc/fedgate/tls/clie
 const TRUST: &str = "/etc/fedgate/tls/trust.pem";
 /// So many partners are asked for, to find some that the gate does not spare.
 const MAX_PARTNERS: usize = 8;
+/// Who called within this time calls again soon, and is refused no more in `fedgate status`.
+const LATELY: Duration = Duration::from_secs(3600);
 
 /// What only our own side has.
 #[derive(Debug, Args)]
@@ -40,8 +42,8 @@ pub(super) struct OwnArgs {
     #[arg(long, value_name = "URL", requires = "own")]
     envoy_admin: Vec<Url>,
     /// A partner on our list, in whose name our ingress is to refuse our certificate, and whose clock ours is
-    /// compared with; said again, one more; without it,
-    /// the control plane names some
+    /// compared with; said again, one more; without it, the control plane names some, and for the first those alone who
+    /// called within the hour
     #[arg(long, value_name = "DOMAIN", value_parser = spelling::domain, requires = "own")]
     partner: Vec<Domain>,
     #[command(flatten)]
@@ -59,6 +61,10 @@ impl PeerArgs {
         for url in &own.envoy_admin {
             envoys.push((check_envoy::without_password(url), statistics(url, self.timeout).await));
         }
+        let (partners, callers) = match partners(own).await {
+            Ok((partners, callers)) => (Ok(partners), callers),
+            Err(why) => (Err(why), Vec::new()),
+        };
         let question = own::Question {
             domain: self.own_domain.as_ref(),
             server: pair(own.server_certificate.as_deref(), own.server_key.as_deref(), SERVER),
@@ -68,7 +74,8 @@ impl PeerArgs {
             patience: self.timeout,
             control_plane: status(&own.remote).await,
             envoys,
-            partners: partners(own).await,
+            partners,
+            callers,
             now: now(),
         };
         own::look(ledger, &dns, &question).await;
@@ -96,10 +103,11 @@ async fn status(remote: &Remote) -> own::Answer {
     }
 }
 
-/// Partners whom the gate refuses what their certificate does not prove; who called last, first.
-async fn partners(own: &OwnArgs) -> Result<Vec<Domain>, String> {
+/// Partners whom the gate refuses what their certificate does not prove, who called last first; and those of them in
+/// whose name that may be tried.
+async fn partners(own: &OwnArgs) -> Result<(Vec<Domain>, Vec<Domain>), String> {
     if !own.partner.is_empty() {
-        return Ok(own.partner.clone());
+        return Ok((own.partner.clone(), own.partner.clone()));
     }
     let told = |why: &dyn Display| format!("{why}; use --partner, or --url and a token");
     let client = Client::new(&own.remote).map_err(|error| told(&error))?;
@@ -107,19 +115,27 @@ async fn partners(own: &OwnArgs) -> Result<Vec<Domain>, String> {
     let page = client.send(request).await.and_then(|answer| answer.read());
     let PartnerPage { mut partners, .. } = page.map_err(|error| told(&error))?;
     partners.sort_by(|one, other| other.last_request.cmp(&one.last_request));
-    let mut named = Vec::new();
-    for PartnerInList { domain, .. } in partners.into_iter().take(MAX_PARTNERS) {
+    let (mut named, mut callers) = (Vec::new(), Vec::new());
+    for PartnerInList { domain, last_request, .. } in partners.into_iter().take(MAX_PARTNERS) {
         let shown = client.get(&["partners", domain.as_str()]).await.and_then(|answer| answer.read());
         let ShownPartner { entry, .. } = shown.map_err(|error| told(&error))?;
         if entry.is_some_and(|entry| entry.terms.mode != Mode::Shadow) {
+            if last_request.is_some_and(|at| is_lately(&at)) {
+                callers.push(domain.clone());
+            }
             named.push(domain);
         }
     }
     if named.is_empty() {
         Err(told(&"the list allows nobody whom the gate does not spare"))
     } else {
-        Ok(named)
+        Ok((named, callers))
     }
+}
+
+fn is_lately(at: &str) -> bool {
+    let at = humantime::parse_rfc3339(at).ok();
+    at.is_some_and(|at| at.elapsed().is_ok_and(|ago| ago <= LATELY))
 }
 
 /// What an Envoy says of our filters.

@@ -21,6 +21,7 @@ use rcgen::ExtendedKeyUsagePurpose as Purpose;
 use serde_json::Value;
 
 use crate::check_peer::site::{Ingress, PORT, Site, Told, answering, srv};
+use crate::claim::origin;
 
 const DAYS: i64 = 86_400;
 
@@ -362,8 +363,8 @@ fn a_gate_as_the_reference_has_it_is_in_order_and_one_without_the_filter_is_foun
 const WRONG_NAME: &str = "it refuses a domain that the certificate does not prove";
 
 /// What came of a claim about a world's ingress.
-fn outcome(world: &World, claim: &str) -> Value {
-    let output = at_home(world, &at_the_gate(world)).output().unwrap();
+fn outcome(world: &World, more: &[&str], claim: &str) -> Value {
+    let output = at_home(world, &at_the_gate(world)).args(more).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut checks = report["checks"].as_array().unwrap().iter();
     checks.find(|it| it["claim"] == claim).unwrap_or_else(|| panic!("{claim}: {report:#}")).clone()
@@ -373,12 +374,21 @@ fn outcome(world: &World, claim: &str) -> Value {
 fn the_gates_own_refusals_are_what_counts() {
     let world =
         World::builder().records([record("a.com", 600, "infra.a.com.")]).allow(&["a.com"]).start();
+    // Nobody is tried who has not called.
+    let quiet = outcome(&world, &[], WRONG_NAME);
+    assert_eq!(quiet["outcome"], "not-looked-at", "{quiet:#}");
+    let caller = world.caller(&world.authority.issue(&Leaf::of(["infra.a.com"])));
+    let answer = world.run(caller.call("api-version", &[origin("a.com")])).unwrap();
+    assert_eq!(answer.status, 200);
+    eventually("its call is reported", || {
+        (outcome(&world, &[], WRONG_NAME)["outcome"] == "passed").then_some(())
+    });
     for (claim, seen) in [
         (WRONG_NAME, "403 authentication-failure"),
         ("it refuses a domain with a port", "domain-parse-error"),
         ("it refuses two domains at once", "domain-parse-error"),
     ] {
-        let outcome = outcome(&world, claim);
+        let outcome = outcome(&world, &[], claim);
         let text = outcome["seen"].as_str().unwrap_or_default();
         assert!(
             outcome["outcome"] == "passed" && text.ends_with(seen.split(' ').next_back().unwrap()),
@@ -390,7 +400,7 @@ fn the_gates_own_refusals_are_what_counts() {
 #[test]
 fn without_a_partner_nobody_knows_whether_names_are_compared() {
     let world = World::builder().start();
-    let outcome = outcome(&world, WRONG_NAME);
+    let outcome = outcome(&world, &[], WRONG_NAME);
     assert_eq!(outcome["outcome"], "not-looked-at", "{outcome:#}");
     assert!(outcome["because"].as_str().unwrap().contains("--partner"), "{outcome:#}");
 }
@@ -406,9 +416,10 @@ fn an_envoy_that_looks_at_the_list_and_not_at_the_certificate_is_found() {
         .allow(&["a.com"])
         .edit("          - name: fedgate\n", &rbac)
         .start();
-    let found = check_world(&world, &at_the_gate(&world));
+    let words = [at_the_gate(&world), vec!["--partner".to_owned(), "a.com".to_owned()]].concat();
+    let found = check_world(&world, &words);
     assert!(found.iter().any(|code| code == "forged-origin-answered"), "{found:?}");
-    let other = outcome(&world, "it refuses a domain with a port");
+    let other = outcome(&world, &[], "it refuses a domain with a port");
     assert_eq!(other["outcome"], "not-looked-at", "{other:#}");
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Impostor<'a> {
     pub(super) domain: &'a Domain,
     /// Whose names it does not prove, though the list has them; or why there are none.
     pub(super) partners: Result<&'a [Partner], &'a str>,
+    /// Those of them in whose name one may try.
+    pub(super) callers: &'a [Domain],
     /// For how long one step may take.
     pub(super) patience: Duration,
 }
@@ -106,13 +108,19 @@ enum Reception {
 impl Impostor<'_> {
     /// Claims to be a partner. Where none is known, a stranger's domain may show that nobody looks at all.
     async fn name(&self, presented: &Presented) -> Reception {
-        let strange = |partners: Result<&[Partner], &str>| match partners {
+        let strange = |partners: Result<&[Partner], &str>| {
+            match partners {
             Err(why) => format!("no listed partner is known in whose name to try it: {why}"),
-            Ok(_) => "our certificate is for the hosts of all partners that were tried".to_owned(),
+            Ok(_) => "no partner that our certificate is not for has called within the hour, and in another's name a \
+                      refusal would stand; use --partner"
+                .to_owned(),
+        }
         };
         let partners = self.partners.unwrap_or_default();
         let mut last = None;
-        for partner in partners.iter().filter(|partner| !partner.is_proven_by(self.identity)) {
+        let is_callers = |partner: &&Partner| self.callers.contains(&partner.domain);
+        let strangers = partners.iter().filter(|partner| !partner.is_proven_by(self.identity));
+        for partner in strangers.filter(is_callers) {
             match self.tries(presented, &[partner.domain.as_str()], WRONG_NAME).await {
                 Reception::Unclear(why) => {
                     last = Some(format!("in the name of {}, {why}", partner.domain));

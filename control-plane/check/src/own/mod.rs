@@ -52,6 +52,8 @@ pub struct Question<'a> {
     /// Partners on our list, whom the gate does not spare (shadow), the best first; or why none is known, and how that
     /// can be had.
     pub partners: Result<Vec<Domain>, String>,
+    /// Those of them in whose name a call may be refused: where they call often, that is soon over.
+    pub callers: Vec<Domain>,
     /// When it is.
     pub now: UnixTime,
 }
@@ -109,6 +111,7 @@ pub async fn look(ledger: &mut Ledger<'_>, dns: &Dns, question: &Question<'_>) {
             identity,
             domain,
             partners,
+            callers: &question.callers,
             patience: question.patience,
         });
         ingress::refuses(ledger, &presented, impostor).await;
