@@ -81,9 +81,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut config = Config::load(&settings)?;
     let set_filter = logging::start(config.log_format, config.log.clone());
     let telemetry = Telemetry::default();
-    let collector = config.otlp_endpoint.as_ref();
-    let traces = Traces::start(collector, config.waiting_spans, telemetry.clone());
-    let traces = traces.map_err(ServeError::Traces)?;
+    let traces = Traces::start(&config, telemetry.clone()).map_err(ServeError::Traces)?;
     for warning in startup::warnings(&config) {
         tracing::warn!("{warning}");
     }

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 
 use super::TRACER;
 use super::queue::Queue;
+use crate::config::Config;
 use crate::startup;
 use crate::telemetry::Telemetry;
 
@@ -49,13 +50,9 @@ struct Collector {
 // === impl Traces ===
 
 impl Traces {
-    /// From now on there are spans, for the collector below `base`; none without it. So many may wait.
-    pub(crate) fn start(
-        base: Option<&Url>,
-        places: usize,
-        telemetry: Telemetry,
-    ) -> Result<Self, String> {
-        let Some(base) = base else { return Ok(Self(None)) };
+    /// From now on there are spans, for the collector that is configured; none without one.
+    pub(crate) fn start(config: &Config, telemetry: Telemetry) -> Result<Self, String> {
+        let Some(base) = &config.otlp_endpoint else { return Ok(Self(None)) };
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "traces"]);
@@ -71,7 +68,7 @@ impl Traces {
             .map_err(|error| error.to_string())?;
         let us = Resource::builder().with_service_name("fedgate");
         let us = us.with_attribute(KeyValue::new("service.version", startup::VERSION));
-        let queue = Queue::new(exporter, places, rejected, telemetry);
+        let queue = Queue::new(exporter, config.waiting_spans, rejected, telemetry);
         let provider =
             SdkTracerProvider::builder().with_span_processor(queue).with_resource(us.build()).build();
         // There is one process, which starts once.

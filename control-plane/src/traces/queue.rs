@@ -122,7 +122,7 @@ impl Places {
     /// Takes one, if there is one.
     fn enter(&self) -> bool {
         let more = |taken| (taken < self.all).then(|| taken + 1);
-        let has_one = self.taken.try_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        let has_one = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         if !has_one {
             self.telemetry.traced(SpanEnd::Dropped, 1);
             if !self.is_full.swap(true, Ordering::Relaxed) {

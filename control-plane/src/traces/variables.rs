@@ -26,12 +26,9 @@ const PLACES: usize = 2048;
 /// Spans that may wait; or what is wrong with the variables, which `variable` has by their names.
 pub(crate) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<usize, Vec<String>> {
     let mut errors = Vec::new();
-    let mut text = |name: &str| match variable(name)?.into_string() {
-        Ok(text) => Some(text),
-        Err(_) => {
-            errors.push(format!("{name}: is no UTF-8"));
-            None
-        }
+    let mut text = |name: &str| {
+        let text = variable(name)?.into_string();
+        text.map_err(|_| errors.push(format!("{name}: is no UTF-8"))).ok()
     };
     let (sampler, ratio, places) = (text(SAMPLER), text(SAMPLER_ARG), text(QUEUE));
     let headers = HEADERS.map(|name| (name, text(name)));

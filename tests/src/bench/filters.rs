@@ -13,11 +13,21 @@ pub(crate) const PARTNER_HOST: &str = "infra.a.com";
 
 /// Fedgate's own filter, with the configuration of `envoy/ingress.yaml`.
 pub(crate) fn fedgate() -> Value {
+    fedgate_that(true)
+}
+
+/// The same, which tells the control plane nothing of what it saw.
+pub(crate) fn fedgate_quiet() -> Value {
+    fedgate_that(false)
+}
+
+fn fedgate_that(reports: bool) -> Value {
     let configuration = json!({
         "role": "ingress",
         "control_plane": {"cluster": "fedgate_verdicts", "token_env": "FEDGATE_TOKEN", "timeout_ms": 5000},
         "max_staleness_s": 900,
         "mode": "enforce",
+        "reports": reports,
     });
     wasm("fedgate", &artifacts::filter(), Some(&configuration))
 }

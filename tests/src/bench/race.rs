@@ -61,9 +61,9 @@ pub(crate) struct Round {
 /// differences within a round.
 #[derive(Clone, Copy)]
 pub(crate) struct Added {
-    low: f64,
+    pub(crate) low: f64,
     pub(crate) median: f64,
-    high: f64,
+    pub(crate) high: f64,
 }
 
 /// What the bursts of one round took together.
@@ -144,6 +144,12 @@ impl<M: Measured> Runner<M> {
     pub(crate) fn added(&self, bare: &Self) -> Added {
         let differences = self.rounds.iter().zip(&bare.rounds).map(|(own, bare)| own.cpu - bare.cpu);
         Added::of(&differences.collect::<Vec<_>>())
+    }
+
+    /// What this runner's requests cost, as a multiple of another's of the same round.
+    pub(crate) fn multiple(&self, of: &Self) -> Added {
+        let multiples = self.rounds.iter().zip(&of.rounds).map(|(own, of)| own.cpu / of.cpu);
+        Added::of(&multiples.collect::<Vec<_>>())
     }
 
     fn burst(&self, runtime: &Runtime, requests: usize, sum: &mut Sum) -> Result<(), CallError> {

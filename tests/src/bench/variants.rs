@@ -16,7 +16,7 @@ use super::cores::Cores;
 use super::filters::{self, PARTNER, PARTNER_HOST};
 use super::load::{Connections, failed};
 use super::proxy::{Proxy, Settings};
-use super::race::{self, CONNECTIONS, Runner, WARM_UP, tell_round};
+use super::race::{self, Added, CONNECTIONS, Runner, WARM_UP, tell_round};
 use super::report::{Report, rounded};
 use super::site::Site;
 
@@ -45,7 +45,10 @@ pub(crate) fn measure(
     rounds: usize,
     requests: usize,
 ) -> Result<Report, CallError> {
-    let variants = Variants::start(cores, &["bare", "null", "fedgate", "lua", "rbac", "ext_authz"])?;
+    let variants = Variants::start(
+        cores,
+        &["bare", "null", "fedgate", "fedgate-quiet", "lua", "rbac", "ext_authz"],
+    )?;
     let site = &variants.site;
     let client = site.client(PARTNER_HOST);
     let mut running = vec![];
@@ -113,6 +116,12 @@ fn settings(site: &Site, authz: &Proxy) -> Vec<(&'static str, bool, Settings)> {
             Some(filters::fedgate()),
             Some(filters::verdicts_cluster(site.verdicts())),
         ),
+        variant(
+            "fedgate-quiet",
+            true,
+            Some(filters::fedgate_quiet()),
+            Some(filters::verdicts_cluster(site.verdicts())),
+        ),
         variant("lua", true, Some(filters::lua()), None),
         variant("rbac", true, Some(filters::rbac()), None),
         variant(
@@ -176,7 +185,7 @@ fn report(running: &[Runner], asked: Value) -> Report {
     let mut added = BTreeMap::new();
     let mut spread = Map::new();
     let mut table = format!(
-        "{:<10} {:>9} {:>9}  {:<15} {:>8} {:>8} {:>8}\n",
+        "{:<13} {:>9} {:>9}  {:<15} {:>8} {:>8} {:>8}\n",
         "variant", "CPU µs", "added", "(quartiles)", "p50 µs", "p99 µs", "req/s"
     );
     let bare = running.first();
@@ -187,7 +196,7 @@ fn report(running: &[Runner], asked: Value) -> Report {
             variant.median(|round| round.p99),
             variant.median(|round| round.rate),
         ];
-        let _ = write!(table, "{:<10} {cpu:>9.1} ", variant.name);
+        let _ = write!(table, "{:<13} {cpu:>9.1} ", variant.name);
         if let Some(bare) = bare.filter(|bare| bare.name != variant.name) {
             let own = variant.added(bare);
             let _ = write!(table, "{:>9.1}  {:<15}", own.median, own.quartiles());
@@ -209,6 +218,14 @@ fn report(running: &[Runner], asked: Value) -> Report {
         let _ = writeln!(table, "fedgate adds {ratio:.2} of what {to} adds");
         ratios.insert(to.to_owned(), rounded(ratio));
     }
+    let named = |name: &str| running.iter().find(|variant| variant.name == name);
+    let reports = named("fedgate").zip(named("fedgate-quiet")).map(|(own, quiet)| own.multiple(quiet));
+    if let Some(Added { low, median, high }) = reports {
+        let _ = writeln!(
+            table,
+            "with reports, a request takes {median:.3} times ({low:.3} … {high:.3}) the CPU of one without"
+        );
+    }
     let _ = writeln!(
         table,
         "while {} requests went through fedgate: {} calls to the control plane, {} DNS queries",
@@ -220,6 +237,7 @@ fn report(running: &[Runner], asked: Value) -> Report {
         ("added_cpu_us".to_owned(), added.into()),
         ("added_cpu_us_quartiles".to_owned(), spread.into()),
         ("fedgate_relative_to".to_owned(), ratios.into()),
+        ("reports_multiple".to_owned(), reports.map(|it| json!([it.low, it.median, it.high])).into()),
         ("warm".to_owned(), asked),
     ]);
     Report { json, table }
