@@ -407,7 +407,7 @@ fn without_a_partner_nobody_knows_whether_names_are_compared() {
 
 #[test]
 fn an_envoy_that_looks_at_the_list_and_not_at_the_certificate_is_found() {
-    let rules = r#"{action: ALLOW, policies: {listed: {principals: [{any: true}], permissions: [{header: {name: wire-origin-domain, string_match: {exact: a.com}}}]}}}"#;
+    let rules = r"{action: ALLOW, policies: {listed: {principals: [{any: true}], permissions: [{header: {name: wire-origin-domain, string_match: {exact: a.com}}}]}}}";
     let rbac = format!(
         "          - name: rbac\n            typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, rules: {rules}}}\n          - name: fedgate\n            disabled: true\n"
     );

@@ -157,8 +157,8 @@ fn night_8_a_partners_ingress_is_down() {
 
 #[test]
 fn night_9_no_envoy_is_connected() {
-    let mut world = with_partner();
     const GONE: [&str; 2] = ["no Envoy is connected", "→ fedgate audit --action calls-refused"];
+    let mut world = with_partner();
     eventually("the Envoy waits for news", || {
         (!screen(&world).contains("envoys      0 xDS streams, 0")).then_some(())
     });
