@@ -30,9 +30,7 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(dns(status));
     findings.extend(envoys(status));
     findings.extend(ours(troubled));
-    let (trouble, doubt): (Vec<_>, Vec<_>) =
-        troubled.iter().filter(|it| !is_of_dns(status, it)).map(partner).partition(is_trouble);
-    findings.extend(trouble);
+    findings.extend(troubled.iter().filter(|it| !is_of_dns(status, it)).map(partner));
     let is_told = |it: &&StatusOfEnd| {
         it.kind == "partner-certificate" && findings.iter().any(|told| told.is_about(&it.name))
     };
@@ -40,11 +38,11 @@ pub(super) fn findings(status: &StatusBody, troubled: &[PartnerInList]) -> Vec<S
     findings.extend(ended);
     findings.extend(list_file(status));
     findings.extend(brig(status));
-    findings.extend(doubt);
     findings.extend(status.refused_calls.iter().map(refused_calls));
     findings.extend(status.knocking.iter().map(knock));
     findings.extend(status.ends.iter().filter(|it| !it.ended).map(end));
     findings.extend(strategy(status));
+    findings.sort_by_key(|it| !is_trouble(it));
     let mut told: BTreeMap<String, usize> = BTreeMap::new();
     findings.retain(|it| {
         let count = told.entry(it.code.clone()).or_default();
@@ -99,9 +97,17 @@ fn is_of_dns(status: &StatusBody, partner: &PartnerInList) -> bool {
 
 fn envoys(status: &StatusBody) -> Vec<StatusFinding> {
     let envoys = &status.envoys;
+    let absent: fn(&str, String, &str) -> StatusFinding = if is_shared(&status.store.place) {
+        |code, text, next| {
+            let text = format!("{text}; it may have gone to another control plane, which knows");
+            warning(code, text, next)
+        }
+    } else {
+        |code, text, next| trouble(code, text, next)
+    };
     if !envoys.connected {
         let text = "no Envoy is connected: nobody asks for verdicts".to_owned();
-        return vec![trouble("no-envoy", text, "fedgate audit --action calls-refused")];
+        return vec![absent("no-envoy", text, "fedgate audit --action calls-refused")];
     }
     let mut findings = Vec::new();
     for it in &envoys.filters {
@@ -109,7 +115,7 @@ fn envoys(status: &StatusBody) -> Vec<StatusFinding> {
         let (who, workers) = (format!("Envoy {} at {address}, {}", it.by, it.role), it.workers);
         if it.silent > 0 {
             let text = format!("{who}: {} of {workers} workers silent since {}", it.silent, it.last);
-            findings.push(trouble("envoy-silent", text, "fedgate check --envoy URL"));
+            findings.push(absent("envoy-silent", text, "fedgate check --envoy URL"));
         }
         if it.behind > 0 {
             let age = it
@@ -225,6 +231,11 @@ fn strategy(status: &StatusBody) -> Option<StatusFinding> {
         _ => return None,
     };
     Some(warning("strategy", text.to_owned(), next))
+}
+
+/// Whether several control planes have this store, which is etcd then.
+fn is_shared(place: &str) -> bool {
+    place.contains("://")
 }
 
 /// What to look at where nothing can be written there.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::tests::{Service, service_on};
 use super::*;
+use crate::contract::StatusBody;
 
 fn line(domain: &str, label: &str) -> Value {
     json!({"domain": domain, "label": label, "count": 2, "first_ms": 2000, "last_ms": 1000})
@@ -97,6 +98,12 @@ async fn status_names_what_needs_somebody_worst_first() {
 
     let service = service_on(listing(&["a.com", "b.com", "c.com", "d.com"]).await);
     assert_eq!(findings(&service).await[0].0, "no-envoy");
+    let mut status: StatusBody = serde_json::from_value(get(&service, "/v1/status").await).unwrap();
+    for (place, severity) in [("nowhere", "trouble"), ("etcd://10.0.0.1:2379/fedgate", "warning")] {
+        place.clone_into(&mut status.store.place);
+        let told = crate::api::findings::findings(&status, &[]);
+        assert_eq!((&*told[0].code, &*told[0].severity), ("no-envoy", severity), "{place}");
+    }
     let _there = service.api.partners.polls.enter(&"envoy-1".into(), None, Instant::now());
     assert!(findings(&service).await.is_empty());
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::words::line;
 use super::{Error, Remote, print, table};
 use crate::contract::{StatusBody, StatusFinding};
@@ -17,7 +18,7 @@ Examples:
   fedgate status                                 what needs somebody, worst first, and the command to go on with
   fedgate status --watch 5s
 
-Exit codes: 0 nothing is in trouble, 1 something is; warnings alone are no trouble.";
+Exit codes: 0 nothing is in trouble, 1 something is, or nobody could be asked; warnings alone are no trouble.";
 
 /// Rows of the first screen: those of a terminal, but for the one with the prompt.
 const ROWS: usize = 23;
@@ -42,10 +43,17 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(StatusArgs { watch, remote }: StatusArgs, json: bool) -> Result<(), Error> {
     let client = Client::new(&remote)?;
     loop {
-        let answer = client.get(&["status"]).await?;
-        let status: StatusBody = answer.read()?;
+        let (status, value) = match (look(&client).await, watch) {
+            (Ok(told), _) => told,
+            (Err(error), None) => return Err(error.into()),
+            // Who cannot be asked now may be there the next time.
+            (Err(error), Some(pause)) => {
+                print::remark(format_args!("not looked at this time: {error}"));
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+        };
         if json {
-            let value = answer.json()?;
             if watch.is_some() { print::live_json(&value)? } else { print::json(&value)? }
         } else {
             if watch.is_some() {
@@ -60,6 +68,12 @@ pub(super) async fn run(StatusArgs { watch, remote }: StatusArgs, json: bool) ->
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// What the control plane says of itself: as it is read, and as it came.
+async fn look(client: &Client) -> Result<(StatusBody, Value), ClientError> {
+    let answer = client.get(&["status"]).await?;
+    Ok((answer.read()?, answer.json()?))
 }
 
 /// The screen.

@@ -8,8 +8,13 @@ use std::path::Path;
 
 use fedgate_tests::World;
 use fedgate_tests::control_plane::{ADMIN_TOKEN, ControlPlane, FILTER_TOKEN, VIEWER_TOKEN};
+use fedgate_tests::dns::srv;
+use fedgate_tests::pki::Leaf;
+use fedgate_tests::process::eventually;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::claim::origin;
 
 /// The parts of a bundle, by their names without the folder's.
 fn bundle(control_plane: &ControlPlane, dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -56,7 +61,16 @@ fn told<'a>(secrets: &'a BTreeSet<String>, octets: &[u8]) -> Vec<&'a String> {
 
 #[test]
 fn a_bundle_has_what_helps_and_none_of_the_secrets() {
-    let mut world = World::builder().allow(&["a.com"]).start();
+    let mut world =
+        World::builder().records([srv("a.com", 600, "infra.a.com.")]).allow(&["a.com"]).start();
+    // A partner that is refused, and so is explained.
+    let stranger = world.caller(&world.authority.issue(&Leaf::of(["other.a.com"])));
+    let answer = world.run(stranger.call("api-version", &[origin("a.com")])).unwrap();
+    assert_eq!(answer.label(), "authentication-failure");
+    eventually("it is reported", || {
+        let told = world.control_plane().cli(&["partner", "list", "--state", "refused"]).unwrap();
+        told.contains("a.com").then_some(())
+    });
     let (dir, own) = (tempfile::tempdir().unwrap(), world.dir().to_owned());
     let made = world.control_plane().cli(&["token", "make", "guest", "--role", "viewer", "--json"]);
     let made: Value = serde_json::from_str(&made.unwrap()).unwrap();
@@ -88,6 +102,9 @@ fn a_bundle_has_what_helps_and_none_of_the_secrets() {
     assert_eq!(value("discovery.timeout"), Some("3s".into()));
     assert_eq!(value("token"), Some("admin (admin), viewer (viewer), filter (filter)".into()));
     assert!(json("audit.json").to_string().contains("a.com"));
+    let explained = json("explain/a.com-incoming.json");
+    assert_eq!(explained["entry"]["domain"], "a.com");
+    assert!(explained["discovery"]["targets"].to_string().contains("infra.a.com"), "{explained:#}");
     assert!(json("domains.json").to_string().contains("a.com"));
     let metrics = String::from_utf8(parts["metrics.txt"].clone()).unwrap();
     assert!(metrics.contains("fedgate_build_info"), "{metrics}");
