@@ -238,7 +238,7 @@ impl ControlPlane {
     /// What an administrator sees of a command on a terminal of 80 columns; it may end with any code.
     pub fn on_terminal(&self, args: &[&str]) -> String {
         let fedgate = artifacts::fedgate();
-        let command = format!("stty columns 80; exec {} {}", fedgate.display(), args.join(" "));
+        let command = format!("stty rows 24 columns 80; exec {} {}", fedgate.display(), args.join(" "));
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]).stdin(Stdio::null());
         terminal.env("FEDGATE_URL", self.url()).env("FEDGATE_TOKEN", ADMIN_TOKEN).env_remove("COLUMNS");

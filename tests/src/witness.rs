@@ -161,6 +161,7 @@ impl Beside {
                 if !has_disagreed {
                     has_disagreed = true;
                     let count = DISAGREED.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    let difference = difference.lines().next().unwrap_or_default();
                     // Past what a test that passes hides. That nobody reads it is no failure.
                     let _ = writeln!(
                         std::io::stderr(),
