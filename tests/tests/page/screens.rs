@@ -20,6 +20,7 @@ fn full() -> Site {
     assert_eq!(site.api("PUT", "domains/a.com", Some(&terms)).0, 200);
     assert_eq!(site.api("PUT", "domains/blocked.com", Some(&json!({"action": "block"}))).0, 201);
     let names = "DNS:<b>bold</b>,DNS:\"><script>alert(3)</script>";
+    site.report("ingress", &[presenting("a.com", "permitted", names)]);
     site.report(
         "ingress",
         &[
