@@ -97,7 +97,7 @@ fn is_of_dns(status: &StatusBody, partner: &PartnerInList) -> bool {
 
 fn envoys(status: &StatusBody) -> Vec<StatusFinding> {
     let envoys = &status.envoys;
-    let absent: fn(&str, String, &str) -> StatusFinding = if is_shared(&status.store.place) {
+    let absent: fn(&str, String, &str) -> StatusFinding = if etcd(&status.store.place).is_some() {
         |code, text, next| {
             let text = format!("{text}; it may have gone to another control plane, which knows");
             warning(code, text, next)
@@ -233,14 +233,14 @@ fn strategy(status: &StatusBody) -> Option<StatusFinding> {
     Some(warning("strategy", text.to_owned(), next))
 }
 
-/// Whether several control planes have this store, which is etcd then.
-fn is_shared(place: &str) -> bool {
-    place.contains("://")
+/// The members of the store that several control planes have, where it is that.
+fn etcd(place: &str) -> Option<&str> {
+    let (_, cluster) = place.split_once("://")?;
+    cluster.split('/').next()
 }
 
 /// What to look at where nothing can be written there.
 fn store_cure(place: &str) -> String {
-    let Some((_, cluster)) = place.split_once("://") else { return format!("df -h {place}") };
-    let members = cluster.split('/').next().unwrap_or_default();
+    let Some(members) = etcd(place) else { return format!("df -h {place}") };
     format!("etcdctl --endpoints {members} endpoint status")
 }

@@ -1,6 +1,6 @@
 //! `fedgate check`: the tester, for people, as JSON, and as JUnit's XML; once, or again and again.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,53 +74,52 @@ pub(super) async fn run(args: CheckArgs, json: bool) -> Result<(), Error> {
                 told_live(progress);
             }
         };
-        let looked = tokio::select! {
-            looked = look(&args, Ledger::new(&mut tell)) => looked,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                return before.map_or(Err(interruption()), |report| verdict(&args, &report));
-            }
+        let looking = Box::pin(look(&args, Ledger::new(&mut tell)));
+        let Some(looked) = unless_interrupted(looking).await? else {
+            return interrupted(&args, before.as_ref());
         };
-        let report = match (looked, args.watch) {
-            (Ok(report), _) => report,
+        let pause = match (looked, args.watch) {
+            (Ok(report), pause) => {
+                if let Some(path) = &args.junit {
+                    std::fs::write(path, report.to_junit())?;
+                }
+                let Some(pause) = pause else { return ended(&args, &report, json) };
+                if json {
+                    print::live_json(&serde_json::to_value(&report).unwrap_or(Value::Null))?;
+                } else if let Some(before) = &before {
+                    changes(before, &report).iter().try_for_each(print::live_line)?;
+                } else {
+                    print::live_line(summary(&report))?;
+                }
+                before = Some(report);
+                pause
+            }
             (Err(error), None) => return Err(error),
             // What cannot be looked at now may be there the next time.
             (Err(error), Some(pause)) => {
                 print::remark(format_args!("not looked at this time: {error}"));
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => continue,
-                    interrupted = tokio::signal::ctrl_c() => {
-                        interrupted?;
-                        return before.map_or(Err(interruption()), |report| verdict(&args, &report));
-                    }
-                }
+                pause
             }
         };
-        if let Some(path) = &args.junit {
-            std::fs::write(path, report.to_junit())?;
+        if unless_interrupted(tokio::time::sleep(pause)).await?.is_none() {
+            return interrupted(&args, before.as_ref());
         }
-        let Some(pause) = args.watch else { return ended(&args, &report, json) };
-        if json {
-            print::live_json(&serde_json::to_value(&report).unwrap_or(Value::Null))?;
-        } else if let Some(before) = &before {
-            changes(before, &report).iter().try_for_each(print::live_line)?;
-        } else {
-            print::live_line(summary(&report))?;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                return verdict(&args, &report);
-            }
-        }
-        before = Some(report);
     }
 }
 
-/// Before anything was looked at; as shells have it for SIGINT.
-fn interruption() -> Error {
-    Error::Found { what: "interrupted".to_owned(), code: 130 }
+/// What it comes to, unless Ctrl-C comes first.
+async fn unless_interrupted<T>(work: impl Future<Output = T>) -> io::Result<Option<T>> {
+    tokio::select! {
+        done = work => Ok(Some(done)),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None),
+    }
+}
+
+/// How it ends then: by what was looked at last; before anything was, as shells have it for SIGINT.
+fn interrupted(args: &CheckArgs, last: Option<&Report>) -> Result<(), Error> {
+    last.map_or(Err(Error::Found { what: "interrupted".to_owned(), code: 130 }), |report| {
+        verdict(args, report)
+    })
 }
 
 async fn look(args: &CheckArgs, mut ledger: Ledger<'_>) -> Result<Report, Error> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::client::{Client, ClientError};
-use super::words::line;
+use super::words::{NAME, line};
 use super::{Error, Remote, print, table};
 use crate::contract::{StatusBody, StatusFinding};
 use crate::plain::Plain;
@@ -28,8 +28,6 @@ const OF_A_KIND: usize = 6;
 const OF_A_TEXT: [usize; 3] = [4, 2, 1];
 /// How far the further rows of a finding stand in.
 const INDENT: usize = 2;
-/// How far those of a line with a name do.
-const NAME: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -113,7 +111,8 @@ fn told(status: &StatusBody, room: Option<usize>) -> Vec<String> {
         let step = if brig.in_step { "in step" } else { "NOT IN STEP" };
         line("brig", &format!("{}, {step}", brig.mode))
     }));
-    let mut lines: Vec<_> = lines.iter().flat_map(|it| wrapped(it, room, usize::MAX, NAME)).collect();
+    let mut lines: Vec<_> =
+        lines.iter().flat_map(|it| table::wrapped(it, room, usize::MAX, NAME)).collect();
     lines.push(String::new());
     lines.extend(findings(&status.findings, partners, room, ROWS.saturating_sub(lines.len())));
     lines
@@ -191,7 +190,7 @@ fn capped(
 /// A text, and behind it or below it, whole, the command to go on with.
 fn with_command(text: &str, next: &str, room: Option<usize>, rows: usize) -> Vec<String> {
     let next = format!("→ {next}");
-    let mut lines = wrapped(text, room, rows, INDENT);
+    let mut lines = table::wrapped(text, room, rows, INDENT);
     match lines.last_mut() {
         Some(last) if room.is_none_or(|room| last.width().saturating_add(next.width()) < room) => {
             last.push(' ');
@@ -199,37 +198,6 @@ fn with_command(text: &str, next: &str, room: Option<usize>, rows: usize) -> Vec
         }
         Some(_) | None => lines.push(format!("{:INDENT$}{next}", "")),
     }
-    lines
-}
-
-/// A text in rows that a terminal has room for, broken between words; the rows after the first are indented. What is
-/// too much for so many rows is cut.
-fn wrapped(text: &str, room: Option<usize>, rows: usize, indent: usize) -> Vec<String> {
-    let Some(room) = room else { return vec![text.to_owned()] };
-    let mut lines = Vec::new();
-    let mut rest = text.to_owned();
-    while rest.width() > room && lines.len().saturating_add(1) < rows {
-        let within = rest.char_indices().scan(0_usize, |width, (at, c)| {
-            *width = width.saturating_add(c.width().unwrap_or_default());
-            Some((at, c, *width))
-        });
-        // The last space that is not part of the indentation, before what has no room.
-        let space = within
-            .take_while(|(_, c, width)| {
-                *width <= room || (*c == ' ' && *width == room.saturating_add(1))
-            })
-            .filter(|(at, c, _)| *c == ' ' && rest.get(..*at).is_some_and(|it| !it.trim().is_empty()))
-            .last();
-        let Some((row, left)) = space.and_then(|(at, ..)| rest.split_at_checked(at)) else { break };
-        let (row, left) = (row.trim_end().to_owned(), format!("{:indent$}{}", "", left.trim_start()));
-        // A word that is wider than the terminal is cut.
-        if left.len() >= rest.len() {
-            break;
-        }
-        lines.push(row);
-        rest = left;
-    }
-    lines.push(table::cut(&rest, room));
     lines
 }
 
@@ -295,20 +263,5 @@ mod tests {
         }
         let whole = format!("! {text} → {next}");
         assert_eq!(findings(&of(1), &BTreeMap::new(), None, 15), [whole]);
-    }
-
-    #[test]
-    fn rows_break_between_words_and_what_has_no_end_is_cut() {
-        for (text, room, rows, expected) in [
-            ("- a bc", 6, 9, &["- a bc"][..]),
-            ("- a bcd", 6, 9, &["- a", "  bcd"]),
-            ("- a bcd efgh", 6, 9, &["- a", "  bcd", "  efgh"]),
-            ("- a bcd efgh", 6, 2, &["- a", "  bcd…"]),
-            ("- 本本 本本", 7, 9, &["- 本本", "  本本"]),
-            ("- abcdefghi", 6, 9, &["- abc…"]),
-            ("", 6, 9, &[""]),
-        ] {
-            assert_eq!(wrapped(text, Some(room), rows, INDENT), expected, "{text} in {room}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Tables that fit the terminal on which they are shown. Elsewhere they are as wide as what they hold, so that a
+//! Tables and texts that fit the terminal on which they are shown. Elsewhere they are as wide as what they hold, so that a
 //! program has all of it.
 
 use std::io::{self, IsTerminal};
@@ -79,6 +79,37 @@ pub(super) fn cut(text: &str, room: usize) -> String {
     cut
 }
 
+/// A text in rows that a terminal has room for, broken between words; the rows after the first are indented. What is
+/// too much for so many rows is cut.
+pub(super) fn wrapped(text: &str, room: Option<usize>, rows: usize, indent: usize) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
+    let mut lines = Vec::new();
+    let mut rest = text.to_owned();
+    while rest.width() > room && lines.len().saturating_add(1) < rows {
+        let within = rest.char_indices().scan(0_usize, |width, (at, c)| {
+            *width = width.saturating_add(c.width().unwrap_or_default());
+            Some((at, c, *width))
+        });
+        // The last space that is not part of the indentation, before what has no room.
+        let space = within
+            .take_while(|(_, c, width)| {
+                *width <= room || (*c == ' ' && *width == room.saturating_add(1))
+            })
+            .filter(|(at, c, _)| *c == ' ' && rest.get(..*at).is_some_and(|it| !it.trim().is_empty()))
+            .last();
+        let Some((row, left)) = space.and_then(|(at, ..)| rest.split_at_checked(at)) else { break };
+        let (row, left) = (row.trim_end().to_owned(), format!("{:indent$}{}", "", left.trim_start()));
+        // A word that is wider than the terminal is cut.
+        if left.len() >= rest.len() {
+            break;
+        }
+        lines.push(row);
+        rest = left;
+    }
+    lines.push(cut(&rest, room));
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +160,20 @@ mod tests {
     #[test]
     fn a_column_in_which_nothing_is_takes_no_room_and_what_is_not_seen_is_shown() {
         assert_eq!(table(None, &[["a.com", "", "a\u{202e}\nb"]]), "a.com  a\\u{202e}\\nb");
+    }
+
+    #[test]
+    fn rows_break_between_words_and_what_has_no_end_is_cut() {
+        for (text, room, rows, expected) in [
+            ("- a bc", 6, 9, &["- a bc"][..]),
+            ("- a bcd", 6, 9, &["- a", "  bcd"]),
+            ("- a bcd efgh", 6, 9, &["- a", "  bcd", "  efgh"]),
+            ("- a bcd efgh", 6, 2, &["- a", "  bcd…"]),
+            ("- 本本 本本", 7, 9, &["- 本本", "  本本"]),
+            ("- abcdefghi", 6, 9, &["- abc…"]),
+            ("", 6, 9, &[""]),
+        ] {
+            assert_eq!(wrapped(text, Some(room), rows, 2), expected, "{text} in {room}");
+        }
     }
 }

@@ -189,9 +189,12 @@ fn hosts(verdict: &Verdict) -> String {
     format!("{} (for {} s more)", hosts.join(", "), verdict.ttl_ms / 1000)
 }
 
+/// The columns that the name of a line has.
+pub(super) const NAME: usize = 12;
+
 /// A line of what is shown: what it is, and what it says.
 pub(super) fn line(name: &str, text: &str) -> String {
-    format!("{name:<12}{text}")
+    format!("{name:<NAME$}{text}")
 }
 
 #[cfg(test)]

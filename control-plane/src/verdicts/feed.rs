@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::binding::Binding;
 use super::known::Known;
 use log::{Log, Urgency};
-pub(crate) use told::{Said, Told};
+pub(crate) use told::{Said, Told, are_alike};
 
 use crate::telemetry;
 

@@ -39,7 +39,7 @@ use watch::{Observed, Watch};
 
 use crate::telemetry;
 
-pub(crate) use feed::{Said, Told};
+pub(crate) use feed::{Said, Told, are_alike};
 pub(crate) use known::Known;
 pub(crate) use standing::{Attempt, Standing, State};
 pub(crate) use watch::DnsTrouble;

@@ -20,7 +20,7 @@ use fedgate_tests::{World, artifacts};
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
 use serde_json::Value;
 
-use crate::check_peer::site::{Ingress, PORT, Site, Told, answering, srv};
+use crate::check_peer::site::{Ingress, PORT, Site, Told, answering};
 use crate::claim::origin;
 
 const DAYS: i64 = 86_400;
@@ -222,13 +222,7 @@ fn a_machine_at_our_address_that_is_not_ours_is_found() {
 #[test]
 fn two_machines_with_certificates_of_their_own_and_several_roots_are_right() {
     let other = Address::claim();
-    let site = Site::with(|address| {
-        vec![
-            srv(PORT, "infra.a.com."),
-            format!("infra.a.com. 600 IN A {address}"),
-            format!("infra.a.com. 600 IN A {}", other.ip()),
-        ]
-    });
+    let site = Site::of_two(&other);
     let (ingress, mut files) = good(&site);
     files.trust.push_str(Authority::root("of another partner").pem());
     let identity = site.authority.issue(&Leaf { key: Key::Rsa, ..leaf() });

@@ -83,7 +83,8 @@ pub fn look(ledger: &mut Ledger<'_>, chain: &[CertificateDer<'_>], expected: &Ex
     let is_weak = !weak.is_empty();
     ledger.judged("it is signed well", weak, "no signature uses SHA-1 or MD5");
     ledger.judged("its chain is in order", order(&on_way, &aside), format!("{} sent", readings.len()));
-    trusted(ledger, chain, &readings, expected, is_weak);
+    let way = used.map(|(when, _)| when);
+    trusted(ledger, chain, &readings, expected, way, is_weak);
 }
 
 /// Whether a chain leads to one of these authorities, now.
@@ -242,6 +243,7 @@ fn trusted(
     chain: &[CertificateDer<'_>],
     readings: &[Reading],
     expected: &Expected<'_>,
+    way: Option<UnixTime>,
     is_weak: bool,
 ) {
     let claim = "it leads to a trusted authority";
@@ -256,7 +258,7 @@ fn trusted(
     if is_weak || readings.first().is_some_and(|leaf| leaf.is_authority) {
         return ledger.not_looked_at(claim, "nobody would go that way");
     }
-    match trust.judge(chain, readings, expected.lists, expected.now) {
+    match trust.judge(chain, readings, expected.lists, way, expected.now) {
         Ok(seen) => {
             ledger.passed(claim, seen);
             if expected.lists.is_empty() {

@@ -57,6 +57,7 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         readings: &[Reading],
         lists: &RevocationLists,
+        way: Option<UnixTime>,
         now: UnixTime,
     ) -> Result<String, Finding> {
         let (Some(leaf), Some(reading)) = (chain.first(), readings.first()) else {
@@ -70,10 +71,8 @@ impl Trust {
                 .build()
         });
         // An end is told by itself, and is not to hide what else is wrong.
-        let when = self.way(chain, readings, now).map_or_else(
-            || UnixTime(now.0.max(reading.validity.0.0).min(reading.validity.1.0)),
-            |(when, _)| when,
-        );
+        let when =
+            way.unwrap_or_else(|| UnixTime(now.0.max(reading.validity.0.0).min(reading.validity.1.0)));
         match self.verified(leaf, chain, when, revocation) {
             Ok(_) => Ok(format!("{} leads to a trusted authority", reading.portrait.issuer)),
             Err(Error::UnknownIssuer) => Err(unknown(readings)),
@@ -90,9 +89,7 @@ impl Trust {
             Err(error) => Err(finding(&codes::CHAIN_INVALID, error.to_string())),
         }
     }
-}
 
-impl Trust {
     /// When the chain leads to one of them, now if possible, and which of its certificates that takes; nothing where
     /// they never do. Whether any is revoked is not looked at. `readings` are of the chain.
     pub(super) fn way(

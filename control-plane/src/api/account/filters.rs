@@ -9,7 +9,7 @@ use super::hosts;
 use crate::contract::FiltersBody;
 use crate::moment;
 use crate::partners::{Home, Worker};
-use crate::verdicts::{Said, Told};
+use crate::verdicts::{Said, Told, are_alike};
 
 /// What is known of the filters.
 pub(super) struct Filters<'a> {
@@ -58,7 +58,7 @@ impl Filters<'_> {
     /// Whether they were just told another answer than the one by which was decided here.
     fn is_other(&self) -> bool {
         let Said::Verdict(told) = &self.told.said else { return false };
-        !self.is_denied() && (told.outcome != self.verdict.outcome || told.shadow != self.verdict.shadow)
+        !self.is_denied() && !are_alike(told, self.verdict)
     }
 
     fn text(&self, is_other: bool) -> String {

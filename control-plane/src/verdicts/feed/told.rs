@@ -39,13 +39,16 @@ impl Said {
     /// Whether a filter does the same by both, for as long as they hold.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Verdict(one), Self::Verdict(other)) => {
-                one.outcome == other.outcome && one.shadow == other.shadow
-            }
+            (Self::Verdict(one), Self::Verdict(other)) => are_alike(one, other),
             (Self::Ask, Self::Ask) | (Self::Unlisted, Self::Unlisted) => true,
             (Self::Verdict(_) | Self::Ask | Self::Unlisted, _) => false,
         }
     }
+}
+
+/// Whether a filter does the same by both verdicts, for as long as they hold.
+pub(crate) fn are_alike(one: &Verdict, other: &Verdict) -> bool {
+    one.outcome == other.outcome && one.shadow == other.shadow
 }
 
 // === impl Rule ===

@@ -11,7 +11,7 @@ use fedgate_tests::address::Address;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConnection, Stream, SupportedProtocolVersion};
 
-use super::site::{Clients, Ingress, PORT, Site, answering, srv};
+use super::site::{Clients, Ingress, PORT, Site, answering};
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -83,13 +83,7 @@ fn who_agrees_on_http_2_and_speaks_something_else_is_found() {
 #[test]
 fn addresses_that_show_different_certificates_are_told() {
     let other = Address::claim();
-    let site = Site::with(|address| {
-        vec![
-            srv(PORT, "infra.a.com."),
-            format!("infra.a.com. 600 IN A {address}"),
-            format!("infra.a.com. 600 IN A {}", other.ip()),
-        ]
-    });
+    let site = Site::of_two(&other);
     let _one = site.serve(&site.good());
     let _other = site.good().serve((other.ip(), PORT).into());
     site.check(&[]).is_info("certificates-differ");

@@ -86,6 +86,17 @@ impl Site {
         Self { dns, authority: Authority::root("the authority that all backends trust"), dir, address }
     }
 
+    /// a.com with a second ingress, at this address.
+    pub(crate) fn of_two(other: &Address) -> Self {
+        Self::with(|address| {
+            vec![
+                srv(PORT, "infra.a.com."),
+                format!("infra.a.com. 600 IN A {address}"),
+                format!("infra.a.com. 600 IN A {}", other.ip()),
+            ]
+        })
+    }
+
     /// The address of its ingress.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((self.address.ip(), PORT))
